@@ -1,0 +1,7 @@
+"""The operators, by family. Importing this package registers them all."""
+
+from __future__ import annotations
+
+from . import creation, elementwise, indexing, matrix, movement, nn, reduction
+
+__all__ = ["creation", "elementwise", "indexing", "matrix", "movement", "nn", "reduction"]

@@ -1,0 +1,64 @@
+"""What several families of operators need: axes, and arithmetic in a wider type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tritonsym.dtype import BOOL, FLOAT32, DType
+from tritonsym.errors import LoweringError
+from tritonsym.expr import Expr, cast
+from tritonsym.schema import Axes
+
+
+def axis_of(axis: int, rank: int, name: str = "axis") -> int:
+    """The axis counted from the front.
+
+    Raises:
+        LoweringError: it is not within ``[-rank, rank)``.
+    """
+    if not -rank <= axis < rank:
+        raise LoweringError(f"{name}={axis} is out of range for an input of {rank} dimensions")
+    return axis % rank
+
+
+def axes_of(axes: Axes, rank: int) -> tuple[int, ...]:
+    """The distinct axes from the front, sorted; all of them for None and ().
+
+    Raises:
+        LoweringError: one is out of range or given twice.
+    """
+    if axes is None or axes == ():
+        return tuple(range(rank))
+    given = (axes,) if isinstance(axes, int) else axes
+    found = sorted(axis_of(axis, rank) for axis in given)
+    if len(set(found)) != len(found):
+        raise LoweringError(f"axis={axes} names an axis twice")
+    return tuple(found)
+
+
+def reject_bool(*inputs: Expr) -> None:
+    """Raise where an input is bool and the operator has no meaning for it."""
+    if any(x.dtype is BOOL for x in inputs):
+        raise LoweringError("bool inputs are not supported; cast them, as in Cast(x, 'float32')")
+
+
+def in_float(function: Callable[..., Expr], *inputs: Expr) -> Expr:
+    """A floating-point function of any numeric inputs.
+
+    Integers are computed in float32 and converted back, as MXNet does it.
+    """
+    reject_bool(*inputs)
+    dtype = inputs[0].dtype
+    if dtype.is_float:
+        return function(*inputs)
+    return cast(function(*(cast(x, FLOAT32) for x in inputs)), dtype)
+
+
+def in_accumulator(function: Callable[[Expr], Expr], x: Expr) -> Expr:
+    """A function with sums inside: 16-bit floats are computed in float32 and rounded once."""
+    return cast(function(cast(x, accumulator(x.dtype))), x.dtype)
+
+
+def accumulator(dtype: DType) -> DType:
+    """The dtype that sums of this one are kept in."""
+    return FLOAT32 if dtype.is_reduced else dtype

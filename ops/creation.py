@@ -1,0 +1,131 @@
+"""Operators without inputs: constants, ranges, random numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tritonsym.dtype import FLOAT32, DType
+from tritonsym.errors import LoweringError
+from tritonsym.expr import Expr, cast, full, iota, make, narrow, random, reshape
+from tritonsym.op import DTypes, Shapes, merge_shapes, operator
+
+from .common import accumulator
+
+
+def _given_shape(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """The shape parameter, whose zeros and () are filled by what the graph knows."""
+    outputs[0] = merge_shapes(attributes.shape or None, outputs[0])
+
+
+def _given_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    outputs[0] = attributes.dtype or outputs[0] or FLOAT32
+
+
+def _register_fill(name: str, value: int) -> None:
+    def lower(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = FLOAT32) -> Expr:
+        return full(value, shape, dtype)
+
+    lower.__doc__ = f"An array of ``shape`` filled with {value}."
+    operator(name, shapes=_given_shape, dtypes=_given_dtype)(lower)
+
+
+_register_fill("_zeros", 0)
+_register_fill("_ones", 1)
+
+
+@operator("_full", shapes=_given_shape, dtypes=_given_dtype)
+def full_(
+    *, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = FLOAT32, value: float
+) -> Expr:
+    """An array of ``shape`` filled with ``value``."""
+    return full(value, shape, dtype)
+
+
+@operator("_eye", dtypes=_given_dtype)
+def eye(*, N: int, M: int = 0, k: int = 0, ctx: str = "", dtype: DType = FLOAT32) -> Expr:
+    """``N`` rows and ``M`` columns (0: as many) with ones on the ``k``-th diagonal."""
+    shape = (N, M or N)
+    return cast((iota(shape, 0) + k).equals(iota(shape, 1)), dtype)
+
+
+@operator("_arange", dtypes=_given_dtype)
+def arange(
+    *,
+    start: float,
+    stop: float | None = None,
+    step: float = 1.0,
+    repeat: int = 1,
+    infer_range: bool = False,
+    ctx: str = "",
+    dtype: DType = FLOAT32,
+) -> Expr:
+    """``start``, ``start + step``, ... below ``stop``, each ``repeat`` times.
+
+    With no ``stop`` the range is ``[0, start)``.
+    """
+    first, last = (0.0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise LoweringError("step cannot be 0")
+    count = math.ceil((last - first) / step)
+    if count <= 0:
+        raise LoweringError(f"the range from {first} to {last} by {step} is empty")
+    positions = reshape(iota((count, repeat), 0), (count * repeat,))
+    return cast(positions, dtype) * step + first
+
+
+@operator(
+    "_random_uniform",
+    aliases=("random_uniform", "uniform"),
+    shapes=_given_shape,
+    dtypes=_given_dtype,
+    random=True,
+)
+def random_uniform(
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    shape: tuple[int, ...] = (),
+    ctx: str = "",
+    dtype: DType | None = None,
+    stream: int,
+) -> Expr:
+    """Uniform random numbers in ``[low, high)``, new ones at every run."""
+    if not low <= high:
+        raise LoweringError(f"low={low} must not be above high={high}")
+    dtype = dtype or FLOAT32
+    wide = random(shape, accumulator(dtype), stream) * (high - low) + low
+    return cast(wide, dtype)
+
+
+@operator(
+    "_random_normal",
+    aliases=("random_normal", "normal"),
+    shapes=_given_shape,
+    dtypes=_given_dtype,
+    random=True,
+)
+def random_normal(
+    *,
+    loc: float = 0.0,
+    scale: float = 1.0,
+    shape: tuple[int, ...] = (),
+    ctx: str = "",
+    dtype: DType | None = None,
+    stream: int,
+) -> Expr:
+    """Normal random numbers of mean ``loc`` and standard deviation ``scale``, new at every run.
+
+    Box and Muller's transform ("A note on the generation of random normal deviates", 1958) of
+    pairs of uniform ones.
+    """
+    if not scale >= 0:
+        raise LoweringError(f"scale={scale} must not be negative")
+    dtype = dtype or FLOAT32
+    count = math.prod(shape)
+    pairs = random((2, (count + 1) // 2), accumulator(dtype), stream)
+    radius = make("sqrt", make("log", 1.0 - narrow(pairs, 0, 0, 1)) * -2.0)
+    angle = narrow(pairs, 0, 1, 2) * (2.0 * math.pi)
+    both = make("concat", radius * make("cos", angle), radius * make("sin", angle), axis=1)
+    deviates = reshape(narrow(both, 1, 0, count), shape)
+    return cast(deviates * scale + loc, dtype)

@@ -1,0 +1,370 @@
+"""Operators that work element by element: unary, binary, with a scalar, comparing, broadcasting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from tritonsym.dtype import BOOL, FLOAT32, DType
+from tritonsym.errors import LoweringError
+from tritonsym.expr import (
+    Expr,
+    Operand,
+    binary,
+    broadcast,
+    broadcast_shapes,
+    cast,
+    constant,
+    full,
+    make,
+    maximum,
+    minimum,
+    where,
+)
+from tritonsym.op import DTypes, Shapes, operator, unify_shapes
+from tritonsym.reference import Step, Tensor
+from tritonsym.schema import Axes
+
+from .common import axis_of, in_float, reject_bool
+
+Unary = Callable[[Expr], Expr]
+Binary = Callable[[Operand, Operand], Expr]
+
+
+# ---- unary -------------------------------------------------------------------------------------
+
+
+def _keep_dtype(function: Unary) -> Unary:
+    def lower(data: Expr) -> Expr:
+        reject_bool(data)
+        return function(data)
+
+    return lower
+
+
+def _primitive(name: str) -> Unary:
+    return lambda x: make(name, x)
+
+
+def _register_unary(name: str, function: Unary, summary: str, *aliases: str) -> None:
+    def lower(data: Expr) -> Expr:
+        return function(data)
+
+    lower.__doc__ = summary
+    operator(name, aliases=aliases, shapes=unify_shapes)(lower)
+
+
+# The conversion factors are float32 whatever the input is, as in MXNet.
+_DEGREES = float(torch.tensor(180.0 / math.pi, dtype=torch.float32))
+_RADIANS = float(torch.tensor(math.pi / 180.0, dtype=torch.float32))
+
+_FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
+    "reciprocal": (lambda x: 1.0 / x, "1 / x."),
+    "sqrt": (_primitive("sqrt"), "The square root; NaN below zero."),
+    "rsqrt": (_primitive("rsqrt"), "1 / sqrt(x)."),
+    "cbrt": (_primitive("cbrt"), "The cube root."),
+    "rcbrt": (lambda x: 1.0 / make("cbrt", x), "1 / cbrt(x)."),
+    "exp": (_primitive("exp"), "The exponential."),
+    "expm1": (_primitive("expm1"), "exp(x) - 1, exact near zero."),
+    "log": (_primitive("log"), "The natural logarithm."),
+    "log2": (_primitive("log2"), "The logarithm to base 2."),
+    "log10": (_primitive("log10"), "The logarithm to base 10."),
+    "log1p": (_primitive("log1p"), "log(1 + x), exact near zero."),
+    "sin": (_primitive("sin"), "The sine, in radians."),
+    "cos": (_primitive("cos"), "The cosine, in radians."),
+    "tan": (_primitive("tan"), "The tangent, in radians."),
+    "arcsin": (_primitive("arcsin"), "The inverse sine, in [-pi/2, pi/2]."),
+    "arccos": (_primitive("arccos"), "The inverse cosine, in [0, pi]."),
+    "arctan": (_primitive("arctan"), "The inverse tangent, in [-pi/2, pi/2]."),
+    "sinh": (_primitive("sinh"), "The hyperbolic sine."),
+    "cosh": (_primitive("cosh"), "The hyperbolic cosine."),
+    "tanh": (_primitive("tanh"), "The hyperbolic tangent."),
+    "arcsinh": (_primitive("arcsinh"), "The inverse hyperbolic sine."),
+    "arccosh": (_primitive("arccosh"), "The inverse hyperbolic cosine."),
+    "arctanh": (_primitive("arctanh"), "The inverse hyperbolic tangent."),
+    "degrees": (lambda x: x * _DEGREES, "Radians to degrees."),
+    "radians": (lambda x: x * _RADIANS, "Degrees to radians."),
+    "floor": (_primitive("floor"), "The largest whole number that is not above x."),
+    "ceil": (_primitive("ceil"), "The smallest whole number that is not below x."),
+    "trunc": (_primitive("trunc"), "x without its fraction."),
+    "fix": (_primitive("trunc"), "The whole number next to x towards zero."),
+    "round": (_primitive("round"), "The nearest whole number; halves away from zero."),
+    "rint": (_primitive("rint"), "The nearest whole number; halves downwards."),
+    "sigmoid": (_primitive("sigmoid"), "1 / (1 + exp(-x))."),
+    "softsign": (lambda x: x / (1.0 + make("abs", x)), "x / (1 + abs(x))."),
+    "erf": (_primitive("erf"), "The error function."),
+    "gammaln": (_primitive("gammaln"), "The logarithm of abs(gamma(x))."),
+}
+for _name, (_function, _summary) in _FLOAT_UNARY.items():
+    _register_unary(_name, partial(in_float, _function), _summary)
+
+_register_unary("abs", _keep_dtype(_primitive("abs")), "The absolute value.")
+_register_unary("sign", _keep_dtype(_primitive("sign")), "-1, 0 or 1; 0 for zeros and NaN.")
+_register_unary("negative", _keep_dtype(lambda x: -x), "-x.")
+_register_unary("square", _keep_dtype(lambda x: x * x), "x * x.")
+_register_unary("_copy", lambda x: x, "x itself.", "identity")
+_register_unary("BlockGrad", lambda x: x, "x; no gradient passes.", "stop_gradient")
+_register_unary("zeros_like", lambda x: full(0, x.shape, x.dtype), "Zeros of x's shape.")
+_register_unary("ones_like", lambda x: full(1, x.shape, x.dtype), "Ones of x's shape.")
+_register_unary(
+    "logical_not", lambda x: cast(x.equals(0), x.dtype), "1 where x is zero, else 0, in x's dtype."
+)
+
+
+def threshold_at_zero(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    """relu in one call: torch's own keeps -0, its threshold does not."""
+    return partial(torch.threshold, inputs[0], 0, 0, out=out)
+
+
+def rectify(x: Expr) -> Expr:
+    """max(x, 0), +0 for both zeros, NaN kept."""
+    return where(x <= 0, 0, x)
+
+
+@operator("relu", shapes=unify_shapes, native=threshold_at_zero, elementwise=True)
+def relu(data: Expr) -> Expr:
+    """max(x, 0); NaN stays NaN."""
+    reject_bool(data)
+    return rectify(data)
+
+
+@operator("Cast", aliases=("cast",), shapes=unify_shapes, dtypes=lambda a, i, o: _to_dtype(a, o))
+def cast_(data: Expr, *, dtype: DType) -> Expr:
+    """The values in another dtype, converted as C does: towards zero for integers."""
+    return cast(data, dtype)
+
+
+def _to_dtype(attributes: Any, outputs: DTypes) -> None:
+    outputs[:] = [attributes.dtype]
+
+
+@operator("clip", shapes=unify_shapes)
+def clip(data: Expr, *, a_min: float, a_max: float) -> Expr:
+    """Values below ``a_min`` become it, values above ``a_max`` become it; NaN stays NaN."""
+    reject_bool(data)
+    return where(data > a_max, a_max, where(data < a_min, a_min, data))
+
+
+@operator("hard_sigmoid", shapes=unify_shapes)
+def hard_sigmoid(data: Expr, *, alpha: float = 0.2, beta: float = 0.5) -> Expr:
+    """max(0, min(1, alpha * x + beta))."""
+    return in_float(lambda x: minimum(maximum(x * alpha + beta, 0), 1), data)
+
+
+# ---- binary ------------------------------------------------------------------------------------
+
+
+def hypot(x: Operand, y: Operand) -> Expr:
+    """sqrt(x*x + y*y), without overflow on the way."""
+    dtype = next(v.dtype for v in (x, y) if isinstance(v, Expr))
+    wide = dtype if dtype.is_float else FLOAT32
+    left, right = (cast(v, wide) if isinstance(v, Expr) else v for v in (x, y))
+    return cast(binary("hypot", left, right), dtype)
+
+
+def _arithmetic(primitive: str) -> Binary:
+    return lambda x, y: binary(primitive, x, y)
+
+
+def _comparison(primitive: str) -> Binary:
+    """Compared, then 0 or 1 in the inputs' own dtype."""
+
+    def compare(x: Operand, y: Operand) -> Expr:
+        data = next(v for v in (x, y) if isinstance(v, Expr))
+        return cast(binary(primitive, x, y), data.dtype)
+
+    return compare
+
+
+def _truth(combine: Callable[[Expr, Expr], Expr]) -> Binary:
+    """Both taken as true where they are not zero; 0 or 1 in the inputs' own dtype."""
+
+    def lower(x: Operand, y: Operand) -> Expr:
+        data = next(v for v in (x, y) if isinstance(v, Expr))
+        left, right = (
+            v.differs(0) if isinstance(v, Expr) else constant(bool(v), BOOL) for v in (x, y)
+        )
+        return cast(combine(left, right), data.dtype)
+
+    return lower
+
+
+# Each function under the stem of its names; `_NAMES` has those that do not follow from the stem.
+_BINARY: dict[str, tuple[Binary, str]] = {
+    "add": (_arithmetic("add"), "x + y"),
+    "sub": (_arithmetic("sub"), "x - y"),
+    "mul": (_arithmetic("mul"), "x * y"),
+    "div": (_arithmetic("div"), "x / y; integers are divided towards zero, and x / 0 is 0"),
+    "mod": (_arithmetic("mod"), "x % y with the sign of y; x % 0 is 0"),
+    "power": (_arithmetic("pow"), "x ** y"),
+    "maximum": (maximum, "the larger of x and y; NaN if either is"),
+    "minimum": (minimum, "the smaller of x and y; NaN if either is"),
+    "hypot": (hypot, "sqrt(x*x + y*y), without overflow on the way"),
+    "equal": (_comparison("eq"), "1 where x == y, else 0"),
+    "not_equal": (_comparison("ne"), "1 where x != y, else 0"),
+    "greater": (_comparison("gt"), "1 where x > y, else 0"),
+    "greater_equal": (_comparison("ge"), "1 where x >= y, else 0"),
+    "lesser": (_comparison("lt"), "1 where x < y, else 0"),
+    "lesser_equal": (_comparison("le"), "1 where x <= y, else 0"),
+    "logical_and": (_truth(Expr.logical_and), "1 where x and y are not zero, else 0"),
+    "logical_or": (_truth(Expr.logical_or), "1 where x or y is not zero, else 0"),
+    "logical_xor": (_truth(Expr.differs), "1 where one of x and y is not zero, else 0"),
+}
+# Stem: the operator for equal shapes, its other names, and the stem of the scalar operators.
+_NAMES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "add": ("elemwise_add", ("_Plus", "_plus", "_add"), "plus"),
+    "sub": ("elemwise_sub", ("_Minus", "_minus", "_sub"), "minus"),
+    "mul": ("elemwise_mul", ("_Mul", "_mul"), "mul"),
+    "div": ("elemwise_div", ("_Div", "_div"), "div"),
+}
+_BROADCAST_ALIASES = {"add": ("broadcast_plus",), "sub": ("broadcast_minus",)}
+_REFLECTED = ("sub", "div", "mod", "power")
+
+
+def _camel(stem: str, joint: str = "") -> str:
+    """`not_equal` to `NotEqual`: MXNet's older spelling."""
+    return joint.join(word.capitalize() for word in stem.split("_"))
+
+
+def _register_equal_shapes(stem: str, function: Binary, meaning: str) -> None:
+    def lower(lhs: Expr, rhs: Expr) -> Expr:
+        if lhs.shape != rhs.shape:
+            raise LoweringError(
+                f"lhs has shape {lhs.shape}, rhs has shape {rhs.shape}: symbols are not broadcast "
+                f"by operators such as + and *; use broadcast_{stem}"
+            )
+        return function(lhs, rhs)
+
+    lower.__doc__ = f"Elementwise {meaning}. Both inputs have one shape and one dtype."
+    name, aliases, _ = _NAMES.get(stem, (f"_{stem}", (f"_{_camel(stem, '_')}",), stem))
+    operator(name, aliases=aliases, shapes=unify_shapes)(lower)
+
+
+def _register_broadcasting(stem: str, function: Binary, meaning: str) -> None:
+    def lower(lhs: Expr, rhs: Expr) -> Expr:
+        return function(lhs, rhs)
+
+    lower.__doc__ = f"Elementwise {meaning}. Axes of length 1 are repeated, as numpy does it."
+    operator(f"broadcast_{stem}", aliases=_BROADCAST_ALIASES.get(stem, ()))(lower)
+
+
+def _register_scalar(stem: str, function: Binary, meaning: str, reflected: bool = False) -> None:
+    def lower(data: Expr, *, scalar: float = 1.0, is_int: bool = True) -> Expr:
+        reject_bool(data)
+        number = constant(scalar, data.dtype)
+        return function(number, data) if reflected else function(data, number)
+
+    side = "x is the scalar and y the data" if reflected else "x is the data and y the scalar"
+    lower.__doc__ = f"Elementwise {meaning}. {side}, converted to the data's dtype."
+    *_, scalar_stem = _NAMES.get(stem, (stem,))
+    mark = "r" if reflected else ""
+    camel = f"_{mark.upper()}{_camel(scalar_stem)}Scalar"
+    operator(f"_{mark}{scalar_stem}_scalar", aliases=(camel,), shapes=unify_shapes)(lower)
+
+
+for _stem, (_combine, _meaning) in _BINARY.items():
+    _register_equal_shapes(_stem, _combine, _meaning)
+    _register_broadcasting(_stem, _combine, _meaning)
+    _register_scalar(_stem, _combine, _meaning)
+    if _stem in _REFLECTED:
+        _register_scalar(_stem, _combine, _meaning, reflected=True)
+
+
+@operator("add_n", aliases=("ElementWiseSum",), variadic="num_args", shapes=unify_shapes)
+def add_n(*args: Expr) -> Expr:
+    """The sum of all inputs, added from the first to the last."""
+    total = args[0]
+    for x in args[1:]:
+        total = total + x
+    return total
+
+
+def _where_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    branches = inputs[1:]
+    unify_shapes(attributes, branches, outputs)
+    inputs[1:] = branches
+
+
+def _where_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    known = next((d for d in (*inputs[1:], *outputs) if d is not None), None)
+    inputs[1:], outputs[:] = [known, known], [known]
+
+
+@operator("where", shapes=_where_shapes, dtypes=_where_dtypes)
+def where_(condition: Expr, x: Expr, y: Expr) -> Expr:
+    """``x`` where the condition is not zero, else ``y``.
+
+    The condition has the shape of ``x``, or is a vector that chooses whole rows.
+    """
+    if x.shape != y.shape:
+        raise LoweringError(f"x has shape {x.shape}, y has shape {y.shape}; they must be equal")
+    holds = condition.differs(0)
+    if condition.shape != x.shape:
+        if len(condition.shape) != 1 or condition.shape[0] != x.shape[0]:
+            raise LoweringError(
+                f"condition has shape {condition.shape}; it needs {x.shape} or ({x.shape[0]},)"
+            )
+        holds = make("reshape", holds, shape=(x.shape[0],) + (1,) * (len(x.shape) - 1))
+        holds = broadcast(holds, x.shape)
+    return where(holds, x, y)
+
+
+# ---- repeating along axes ----------------------------------------------------------------------
+
+
+@operator("broadcast_axis", aliases=("broadcast_axes",))
+def broadcast_axis(data: Expr, *, axis: Axes = (), size: Axes = ()) -> Expr:
+    """Repeat the axes of length 1 named by ``axis`` to the lengths in ``size``."""
+    axes = (axis,) if isinstance(axis, int) else axis or ()
+    sizes = (size,) if isinstance(size, int) else size or ()
+    if len(axes) != len(sizes):
+        raise LoweringError(f"axis={axes} and size={sizes} must have the same length")
+    shape = list(data.shape)
+    for one, length in zip(axes, sizes, strict=True):
+        where_at = axis_of(one, len(shape))
+        if shape[where_at] != 1:
+            raise LoweringError(f"axis {one} of shape {data.shape} has not length 1")
+        shape[where_at] = length
+    return broadcast(data, tuple(shape))
+
+
+@operator("broadcast_to")
+def broadcast_to(data: Expr, *, shape: tuple[int, ...] = ()) -> Expr:
+    """Repeat axes of length 1 to ``shape``; a 0 there keeps the input's length."""
+    if len(shape) != len(data.shape):
+        raise LoweringError(f"shape={shape} must have as many axes as the input {data.shape}")
+    target = tuple(want or have for want, have in zip(shape, data.shape, strict=True))
+    if broadcast_shapes(data.shape, target) != target:
+        raise LoweringError(f"cannot broadcast shape {data.shape} to {target}")
+    return broadcast(data, target)
+
+
+@operator("broadcast_like", dtypes=lambda a, i, o: _like_dtypes(i, o))
+def broadcast_like(lhs: Expr, rhs: Expr, *, lhs_axes: Axes = None, rhs_axes: Axes = None) -> Expr:
+    """Repeat the axes of ``lhs`` to the lengths that they have in ``rhs``."""
+    target = list(lhs.shape)
+    if lhs_axes is None and rhs_axes is None:
+        if len(lhs.shape) != len(rhs.shape):
+            raise LoweringError(f"lhs {lhs.shape} and rhs {rhs.shape} need as many axes")
+        target = list(rhs.shape)
+    elif lhs_axes is None or rhs_axes is None:
+        raise LoweringError("lhs_axes and rhs_axes are given together or not at all")
+    else:
+        left = (lhs_axes,) if isinstance(lhs_axes, int) else lhs_axes
+        right = (rhs_axes,) if isinstance(rhs_axes, int) else rhs_axes
+        if len(left) != len(right) or not left:
+            raise LoweringError(f"lhs_axes={left} and rhs_axes={right} must have one length")
+        for a, b in zip(left, right, strict=True):
+            target[axis_of(a, len(target))] = rhs.shape[axis_of(b, len(rhs.shape))]
+    if broadcast_shapes(lhs.shape, tuple(target)) != tuple(target):
+        raise LoweringError(f"cannot broadcast shape {lhs.shape} to {tuple(target)}")
+    return broadcast(lhs, tuple(target))
+
+
+def _like_dtypes(inputs: DTypes, outputs: DTypes) -> None:
+    known = inputs[0] or outputs[0]
+    inputs[0], outputs[0] = known, known

@@ -1,0 +1,138 @@
+"""Operators that look elements up by index."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from tritonsym.dtype import FLOAT32, INT64, DType
+from tritonsym.errors import LoweringError
+from tritonsym.expr import (
+    Expr,
+    broadcast,
+    cast,
+    constant,
+    iota,
+    maximum,
+    minimum,
+    pick,
+    reshape,
+    take,
+    where,
+)
+from tritonsym.op import DTypes, PartialShape, Shapes, merge_shapes, operator
+
+from .common import axis_of
+
+
+def clipped_indices(indices: Expr, length: int) -> Expr:
+    """int64 indices into ``length`` elements: those outside name the first or the last one."""
+    return minimum(maximum(cast(indices, INT64), 0), length - 1)
+
+
+def wrapped_indices(indices: Expr, length: int) -> Expr:
+    """int64 indices into ``length`` elements, counted around."""
+    return cast(indices, INT64) % length
+
+
+def _indices(indices: Expr, length: int, mode: str) -> Expr:
+    if mode == "raise":
+        raise LoweringError(
+            "mode='raise' would have to look at the indices of every run; use 'clip' or 'wrap'"
+        )
+    return (wrapped_indices if mode == "wrap" else clipped_indices)(indices, length)
+
+
+def _first_decides(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    """The data's dtype is the output's; indices may have any."""
+    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+
+
+@operator("take", dtypes=_first_decides)
+def take_(
+    a: Expr, indices: Expr, *, axis: int = 0, mode: Literal["clip", "wrap", "raise"] = "clip"
+) -> Expr:
+    """The slices of ``a`` along ``axis`` that the indices name, in the indices' shape.
+
+    Indices are truncated to integers. ``clip`` takes those outside as the nearest, ``wrap`` counts
+    around; ``raise`` is not supported, as a compiled graph does not look at values.
+    """
+    at = axis_of(axis, len(a.shape))
+    return take(a, _indices(indices, a.shape[at], mode), at)
+
+
+def _pick_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    data: PartialShape = inputs[0]
+    if data is None or attributes.axis is None:
+        return
+    at = axis_of(attributes.axis, len(data))
+    if inputs[1] is None:
+        inputs[1] = _without(data, at, attributes.keepdims)
+
+
+def _without(shape: tuple[int, ...], axis: int, keepdims: bool) -> tuple[int, ...]:
+    kept = (1,) if keepdims else ()
+    return (*shape[:axis], *kept, *shape[axis + 1 :]) or (1,)
+
+
+@operator("pick", aliases=("choose_element_0index",), shapes=_pick_shapes, dtypes=_first_decides)
+def pick_(
+    data: Expr,
+    index: Expr,
+    *,
+    axis: int | None = -1,
+    keepdims: bool = False,
+    mode: Literal["clip", "wrap"] = "clip",
+) -> Expr:
+    """One element along ``axis`` for each index: ``data[i, index[i]]`` for the last of two axes.
+
+    ``index`` has the data's shape without ``axis``, or with length 1 there. ``axis=None`` picks
+    from the flattened data.
+    """
+    if axis is None:
+        flat = _indices(index, data.size, mode)
+        return take(reshape(data, (data.size,)), flat, 0)
+    at = axis_of(axis, len(data.shape))
+    kept, dropped = _without(data.shape, at, True), _without(data.shape, at, False)
+    if index.shape not in (kept, dropped):
+        raise LoweringError(
+            f"index is {index.shape}, data {data.shape} picked along axis {axis} needs {dropped}"
+        )
+    indices = reshape(_indices(index, data.shape[at], mode), kept)
+    return reshape(pick(data, indices, at), kept if keepdims else dropped)
+
+
+def _one_hot_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    if inputs[0] is not None:
+        outputs[0] = merge_shapes((*inputs[0], attributes.depth), outputs[0])
+
+
+def _one_hot_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    outputs[0] = attributes.dtype
+
+
+@operator("one_hot", shapes=_one_hot_shapes, dtypes=_one_hot_dtypes)
+def one_hot(
+    indices: Expr,
+    *,
+    depth: int,
+    on_value: float = 1.0,
+    off_value: float = 0.0,
+    dtype: DType = FLOAT32,
+) -> Expr:
+    """A new last axis of length ``depth``: ``on_value`` at the index, ``off_value`` elsewhere.
+
+    An index outside ``[0, depth)`` gives a row of ``off_value``.
+    """
+    shape = (*indices.shape, depth)
+    wanted = broadcast(reshape(cast(indices, INT64), (*indices.shape, 1)), shape)
+    hit = iota(shape, len(shape) - 1).equals(wanted)
+    return where(hit, constant(on_value, dtype), constant(off_value, dtype))
+
+
+@operator("batch_take", dtypes=_first_decides)
+def batch_take(a: Expr, indices: Expr) -> Expr:
+    """``a[i, indices[i]]`` for a matrix and one index per row."""
+    if len(a.shape) != 2 or indices.shape != a.shape[:1]:
+        raise LoweringError(f"a is {a.shape}, indices {indices.shape}; need (n, m) and (n,)")
+    chosen = reshape(clipped_indices(indices, a.shape[1]), (a.shape[0], 1))
+    return reshape(pick(a, chosen, 1), indices.shape)

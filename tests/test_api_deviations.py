@@ -1,0 +1,279 @@
+"""Where the API departs from MXNet 1.9.1 on purpose; each test says why in its first line."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tritonsym as mx
+
+
+@pytest.fixture
+def a() -> Any:
+    """One variable."""
+    return mx.sym.Variable("a")
+
+
+@pytest.fixture
+def b() -> Any:
+    """Another variable."""
+    return mx.sym.Variable("b")
+
+
+def graph(**changes: Any) -> dict[str, Any]:
+    """A correct graph x -> sum, of the current version, with some fields changed."""
+    return {
+        "nodes": [
+            {"op": "null", "name": "x", "inputs": []},
+            {"op": "sum", "name": "s", "inputs": [[0, 0, 0]]},
+        ],
+        "arg_nodes": [0],
+        "node_row_ptr": [0, 1, 2],
+        "heads": [[1, 0, 0]],
+        "attrs": {"mxnet_version": ["int", 10901]},
+        **changes,
+    }
+
+
+def nodes(*inputs: list[list[int]]) -> list[dict[str, Any]]:
+    """A variable and one `sum` for each list of inputs."""
+    made = [{"op": "sum", "name": f"s{place}", "inputs": one} for place, one in enumerate(inputs)]
+    return [{"op": "null", "name": "x", "inputs": []}, *made]
+
+
+def test_infer_shape_takes_positional_shapes(a: Any, b: Any) -> None:
+    """MXNet documents positional shapes, but its 1.9.1 build fails on them."""
+    assert (a + b).infer_shape((2, 3)) == ([(2, 3), (2, 3)], [(2, 3)], [])
+    assert (a + b).infer_shape(None, (2, 3)) == ([(2, 3), (2, 3)], [(2, 3)], [])
+    assert (a + b).infer_shape_partial((0, 3)) == ([(0, 3), (0, 3)], [(0, 3)], [])
+
+
+def test_infer_type_takes_positional_types(a: Any, b: Any) -> None:
+    """MXNet documents positional types, but its 1.9.1 build fails on them."""
+    expected = ([np.float16, np.float16], [np.float16], [])
+    assert (a + b).infer_type("float16") == expected
+    assert (a + b).infer_type(None, np.float16) == expected
+
+
+def test_reshape_of_a_wrong_size_fails_in_inference(a: Any) -> None:
+    """MXNet accepts a shape of another size and fails only when it runs."""
+    with pytest.raises(mx.base.MXNetError, match="reshape"):
+        mx.sym.reshape(a, shape=(4, 4)).infer_shape(a=(2, 3))
+
+
+def test_simple_bind_refuses_unknown_keywords(a: Any, b: Any) -> None:
+    """MXNet ignores a misspelt argument and then complains about another one."""
+    with pytest.raises(RuntimeError, match="zz"):
+        (a + b).simple_bind(mx.cpu(), a=(2, 3), zz=(2, 3))
+
+
+@pytest.mark.parametrize("shape", [[2, 3], 5, "23"])
+def test_simple_bind_refuses_shapes_that_are_no_tuples(a: Any, b: Any, shape: Any) -> None:
+    """MXNet ignores such a shape silently."""
+    with pytest.raises((TypeError, RuntimeError), match="a"):
+        (a + b).simple_bind(mx.cpu(), a=shape, b=(2, 3))
+
+
+def test_simple_bind_lets_a_declared_dtype_flow(b: Any) -> None:
+    """MXNet takes float32 for every argument without a declaration before it infers, and fails."""
+    declared = mx.sym.Variable("q", shape=(2,), dtype="int32")
+    executor = (declared + b).simple_bind(mx.cpu(), grad_req="null")
+    assert {name: np.dtype(one.dtype).name for name, one in executor.arg_dict.items()} == {
+        "q": "int32",
+        "b": "int32",
+    }
+
+
+def test_binding_two_variables_of_one_name_is_a_clear_error() -> None:
+    """MXNet fails with `arg_names.size() == in_args_map.size() (2 vs. 1)`."""
+    twice = mx.sym.Variable("weight") * mx.sym.Variable("weight")
+    x = mx.nd.ones((2,))
+    for bind in (
+        lambda: twice.bind(mx.cpu(), {"weight": x}),
+        lambda: twice.bind(mx.cpu(), [x, x]),
+        lambda: twice.simple_bind(mx.cpu(), weight=(2,)),
+    ):
+        with pytest.raises((ValueError, RuntimeError), match="weight"):
+            bind()
+
+
+def test_gradients_of_a_wrong_shape_are_refused_by_bind(a: Any, b: Any) -> None:
+    """MXNet notices only in backward."""
+    x = mx.nd.ones((2, 3))
+    with pytest.raises(mx.base.MXNetError, match="b") as error:
+        (a + b).bind(mx.cpu(), [x, x], args_grad={"b": mx.nd.ones((3, 2))})
+    assert "(2, 3)" in str(error.value)
+    assert "(3, 2)" in str(error.value)
+
+
+def test_outputs_before_the_first_forward_hold_zeros(a: Any) -> None:
+    """MXNet shows whatever was in memory."""
+    executor = (a + 1).bind(mx.cpu(), {"a": mx.nd.ones((2, 2))})
+    assert [one.shape for one in executor.outputs] == [(2, 2)]
+    assert executor.outputs[0].asnumpy().tolist() == [[0, 0], [0, 0]]
+
+
+def test_gradient_dict_without_gradients_names_every_argument(a: Any, b: Any) -> None:
+    """MXNet raises a TypeError from inside when bind was given no gradients."""
+    x = mx.nd.ones((2,))
+    assert (a + b).bind(mx.cpu(), [x, x]).grad_dict == {"a": None, "b": None}
+
+
+def test_outputs_do_not_share_memory(a: Any) -> None:
+    """MXNet merges equal outputs into one buffer, so that writing into one changes the other."""
+    group = mx.sym.Group([a + 1, a + 1])
+    first, second = group.bind(mx.cpu(), {"a": mx.nd.ones((2,))}).forward()
+    first[:] = 50
+    assert second.asnumpy().tolist() == [2, 2]
+
+
+def test_a_refused_attribute_is_not_stored(a: Any) -> None:
+    """MXNet raises, and keeps the attribute that it refused."""
+    made = mx.sym.clip(a, a_min=0, a_max=1)
+    before = made.list_attr()
+    with pytest.raises(mx.base.MXNetError):
+        made._set_attr(nonsense="1")
+    assert made.list_attr() == before
+
+
+def test_boolean_masks_select() -> None:
+    """MXNet reads a NumPy mask as the indices 0 and 1."""
+    x = mx.nd.arange(6).reshape((3, 2))
+    mask = np.array([True, False, True])
+    assert x[mask].asnumpy().tolist() == [[0, 1], [4, 5]]
+    assert x[mx.nd.array(mask, dtype="bool")].asnumpy().tolist() == [[0, 1], [4, 5]]
+    x[mask] = 9
+    assert x.asnumpy().tolist() == [[9, 9], [2, 3], [9, 9]]
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 4), (4, -1)])
+def test_reshaping_an_array_to_another_size_is_a_value_error(shape: tuple[int, ...]) -> None:
+    """MXNet raises a ValueError or an MXNetError, depending on which size is larger."""
+    with pytest.raises(ValueError, match="6"):
+        mx.nd.zeros((2, 3)).reshape(shape)
+
+
+@pytest.mark.parametrize("shape", [(-1, -1), (-5,), (0, 0, 0), (-4, 3, 2, 3), (0, -3)])
+def test_malformed_reshape_codes_are_errors(shape: tuple[int, ...]) -> None:
+    """MXNet raises errors of several classes here; any of them will do."""
+    with pytest.raises((ValueError, mx.base.MXNetError)):
+        mx.nd.zeros((2, 3)).reshape(shape)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(graph(nodes=nodes([[1, 0, 0]])), id="a node that reads itself"),
+        pytest.param(graph(nodes=nodes([[2, 0, 0]], [[1, 0, 0]])), id="a cycle of two"),
+        pytest.param(graph(nodes=nodes([[-1, 0, 0]])), id="a negative node"),
+        pytest.param(graph(nodes=nodes([[0, 4, 0]])), id="an output that a node does not have"),
+        pytest.param(graph(nodes=nodes([[True, 0, 0]])), id="a truth value for a node"),
+        pytest.param(graph(nodes=nodes([[0.0, 0, 0]])), id="a fraction for a node"),
+        pytest.param(graph(nodes=nodes([])), id="an operator without its input"),
+        pytest.param(graph(nodes=nodes([[0, 0, 0], [0, 0, 0]])), id="an input too many"),
+        pytest.param(graph(heads=[[1, 77, 0]]), id="a head that a node does not have"),
+        pytest.param(graph(heads=[[-1, 0, 0]]), id="a negative head"),
+        pytest.param(graph(heads=[]), id="no head"),
+    ],
+)
+def test_graphs_that_make_no_sense_are_refused(broken: dict[str, Any]) -> None:
+    """MXNet loads most of these silently, or crashes later."""
+    with pytest.raises(mx.base.MXNetError):
+        mx.sym.load_json(json.dumps(broken))
+
+
+def test_json_with_a_key_twice_is_refused() -> None:
+    """In MXNet the last one wins, so that two readers may see two graphs."""
+    text = json.dumps(graph()).replace('"arg_nodes"', '"heads": [[0, 0, 0]], "arg_nodes"')
+    with pytest.raises(mx.base.MXNetError, match="heads"):
+        mx.sym.load_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(json.dumps(graph())[:60], id="cut"),
+        pytest.param("", id="empty"),
+        pytest.param("[" * 100_000, id="deeply nested"),
+        pytest.param('{"nodes": ' + "9" * 5000 + "}", id="a number of 5000 digits"),
+        pytest.param("null", id="null"),
+        pytest.param('{"nodes":[],"arg_nodes":[],"heads":[]}', id="no node"),
+    ],
+)
+def test_text_that_is_no_graph_is_refused(text: str) -> None:
+    """MXNet answers some of these with an error of another class or ends the process."""
+    with pytest.raises(mx.base.MXNetError):
+        mx.sym.load_json(text)
+
+
+def test_control_characters_are_escaped_in_json() -> None:
+    """MXNet writes them as they are, which other readers of JSON refuse."""
+    made = mx.sym.Variable("bell\x07 and\x00nothing\x1b")
+    assert json.loads(made.tojson())["nodes"][0]["name"] == "bell\x07 and\x00nothing\x1b"
+    assert mx.sym.load_json(made.tojson()).name == made.name
+
+
+def test_arrays_with_trailing_bytes_are_refused(tmp_path: Any) -> None:
+    """MXNet ignores what follows, so that a file may hide something."""
+    path = tmp_path / "x.params"
+    mx.nd.save(str(path), [mx.nd.ones((2,))])
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(mx.base.MXNetError):
+        mx.nd.load(str(path))
+
+
+def test_a_huge_dimension_is_refused_before_memory_is_asked_for(tmp_path: Any) -> None:
+    """MXNet asks for the memory first."""
+    path = tmp_path / "x.params"
+    mx.nd.save(str(path), [mx.nd.ones((2,))])
+    content = bytearray(path.read_bytes())
+    content[36:44] = (2**40).to_bytes(8, "little")
+    path.write_bytes(bytes(content))
+    with pytest.raises(mx.base.MXNetError):
+        mx.nd.load(str(path))
+
+
+def test_names_made_after_loading_do_not_repeat_loaded_ones(a: Any, b: Any) -> None:
+    """In MXNet the counters know nothing of a loaded graph, and names collide."""
+    with mx.name.NameManager():
+        text = ((a + b) + a).tojson()
+    with mx.name.NameManager():
+        loaded = mx.sym.load_json(text)
+        made = loaded + a
+        names = made.get_internals().list_outputs()
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda: mx.sym.exp(mx.sym.Variable("a"), name=3), id="name"),
+        pytest.param(lambda: mx.sym.exp(mx.sym.Variable("a"), mx.sym.Variable("b")), id="input"),
+        pytest.param(lambda: mx.sym.Variable("a") + 1j, id="complex"),
+    ],
+)
+def test_wrong_calls_are_type_errors(call: Callable[[], Any]) -> None:
+    """MXNet stumbles over these somewhere inside, with an error of some class."""
+    with pytest.raises(TypeError):
+        call()
+
+
+def test_asscalar_of_a_matrix_of_one_is_a_number() -> None:
+    """MXNet returns an array again."""
+    value = mx.nd.array([[3]]).asscalar()
+    assert isinstance(value, np.float32)
+    assert value == 3
+
+
+def test_an_undecided_graph_warns_once(a: Any, b: Any) -> None:
+    """Like MXNet's warning, but checked here to come once and to name every undecided argument."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert (a + b).infer_shape() == (None, None, None)
+    assert len(caught) == 1
+    assert all(f"{name}: ()" in str(caught[0].message) for name in "ab")

@@ -1,0 +1,35 @@
+"""The API answers as MXNet 1.9.1 does: each scenario against the answer that was recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tritonsym
+from oracle.api_scenarios import LATER, SCENARIOS
+
+RECORDED: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "data" / "api.json").read_text(encoding="utf-8")
+)
+
+
+def test_every_scenario_has_an_answer_and_every_answer_a_scenario() -> None:
+    assert sorted(RECORDED) == sorted({**SCENARIOS, **LATER})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(name: str) -> None:
+    assert SCENARIOS[name].answer(tritonsym) == RECORDED[name]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.skip(one.later)) for name, one in LATER.items()],
+)
+def test_later(name: str) -> None:
+    assert LATER[name].answer(tritonsym) == RECORDED[name]

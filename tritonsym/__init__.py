@@ -1,0 +1,17 @@
+"""tritonsym: MXNet's Symbol API, compiled for today's hardware."""
+
+from __future__ import annotations
+
+from . import attribute, context, executor, name, ndarray, ops, random, symbol
+from .attribute import AttrScope
+from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
+from .errors import MXNetError, NotImplementedForSymbol
+from .executor import Executor
+from .name import NameManager, Prefix
+from .ndarray import NDArray, waitall
+from .symbol import Symbol
+
+__version__ = "0.1.0"
+
+nd = ndarray
+sym = symbol

@@ -1,0 +1,72 @@
+"""Attributes that new symbols receive: MXNet's AttrScope, a stack per thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+
+# Attributes that MXNet stores as ``__key__`` and shows under both spellings.
+HIDDEN_KEYS = ("ctx_group", "lr_mult", "wd_mult", "force_mirroring", "mirror_stage")
+
+
+def is_user_key(key: str) -> bool:
+    """Whether an attribute is the user's own and not a parameter of an operator."""
+    return key in HIDDEN_KEYS or (len(key) > 4 and key.startswith("__") and key.endswith("__"))
+
+
+def stored_key(key: str) -> str:
+    """The spelling under which an attribute is stored."""
+    return f"__{key}__" if key in HIDDEN_KEYS else key
+
+
+def shown_attributes(stored: Mapping[str, str]) -> dict[str, str]:
+    """The attributes as a user sees them: hidden keys under both spellings."""
+    plain = {key[2:-2]: value for key, value in stored.items() if key[2:-2] in HIDDEN_KEYS}
+    return {**stored, **plain}
+
+
+class AttrScope:
+    """Attributes for all symbols made within: ``with AttrScope(ctx_group="a"): ...``.
+
+    Raises:
+        ValueError: a value is not a string.
+    """
+
+    def __init__(self, **attributes: str) -> None:
+        for key, value in attributes.items():
+            if not isinstance(value, str):
+                raise ValueError(f"Attributes need to be string, but {key} is {value!r}")
+        self._attributes = attributes
+
+    def get(self, attributes: Mapping[str, str] | None) -> dict[str, str]:
+        """The scope's attributes with the given ones over them."""
+        return {**self._attributes, **(attributes or {})}
+
+    def __enter__(self) -> AttrScope:
+        # A scope holds what the scopes around it hold, unless it says otherwise.
+        outer = _current.stack[-1]
+        inner = AttrScope(**{**outer._attributes, **self._attributes})
+        _current.stack.append(inner)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _current.stack.pop()
+
+
+class _Current(threading.local):
+    def __init__(self) -> None:
+        self.stack = [AttrScope()]
+
+
+_current = _Current()
+
+
+def current_attributes() -> AttrScope:
+    """The innermost attribute scope of this thread."""
+    return _current.stack[-1]

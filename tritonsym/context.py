@@ -1,0 +1,130 @@
+"""Where arrays live and graphs run: the CPU or one GPU."""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import TracebackType
+from typing import ClassVar
+
+import torch
+
+from .errors import MXNetError
+
+
+class Context:
+    """A device: ``Context("cpu", 0)``. Equal and hashed by type and number.
+
+    Used with ``with``, it is the default device of the current thread.
+    """
+
+    devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
+    devstr2type: ClassVar[dict[str, int]] = {"cpu": 1, "gpu": 2, "cpu_pinned": 3, "cpu_shared": 5}
+
+    __slots__ = ("device_id", "device_typeid")
+
+    def __init__(self, device_type: str | Context, device_id: int = 0) -> None:
+        if isinstance(device_type, Context):
+            self.device_typeid: int = device_type.device_typeid
+            self.device_id: int = device_type.device_id
+            return
+        if device_type not in self.devstr2type:
+            raise KeyError(f"{device_type!r} is no device type; use one of {[*self.devstr2type]}")
+        self.device_typeid = self.devstr2type[device_type]
+        self.device_id = int(device_id)
+
+    @property
+    def device_type(self) -> str:
+        return self.devtype2str[self.device_typeid]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Context)
+            and self.device_typeid == other.device_typeid
+            and self.device_id == other.device_id
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.device_typeid, self.device_id))
+
+    def __repr__(self) -> str:
+        return f"{self.device_type}({self.device_id})"
+
+    __str__ = __repr__
+
+    def __enter__(self) -> Context:
+        _default.stack.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _default.stack.pop()
+
+    def empty_cache(self) -> None:
+        """Give memory that no array uses back to the GPU's driver."""
+        if self.device_type == "gpu" and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class _Default(threading.local):
+    def __init__(self) -> None:
+        self.stack = [Context("cpu", 0)]
+
+
+_default = _Default()
+
+
+def current_context() -> Context:
+    """The default device of this thread: ``cpu(0)`` outside any ``with``."""
+    return _default.stack[-1]
+
+
+def cpu(device_id: int = 0) -> Context:
+    """The CPU. Numbers only tell contexts apart: every one of them is the same memory."""
+    return Context("cpu", device_id)
+
+
+def gpu(device_id: int = 0) -> Context:
+    """The GPU with this number."""
+    return Context("gpu", device_id)
+
+
+def cpu_pinned(device_id: int = 0) -> Context:
+    """CPU memory for fast copies to a GPU; the same as :func:`cpu` where there is none."""
+    return Context("cpu_pinned", device_id)
+
+
+def num_gpus() -> int:
+    """How many GPUs this process sees."""
+    return torch.cuda.device_count()
+
+
+def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
+    """Free and total bytes of a GPU's memory."""
+    torch_device(gpu(device_id))
+    return torch.cuda.mem_get_info(device_id)
+
+
+def torch_device(context: Context) -> torch.device:
+    """The torch device of a context.
+
+    Raises:
+        MXNetError: a GPU was asked for that is not there; the message says what is missing.
+    """
+    if context.device_type != "gpu":
+        return torch.device("cpu")
+    if context.device_id < num_gpus():
+        return torch.device("cuda", context.device_id)
+    if not torch.backends.cuda.is_built():
+        missing = f"this torch ({torch.__version__}) is built without CUDA; install a CUDA build"
+    elif num_gpus() == 0:
+        missing = "torch sees no CUDA device; check the driver (nvidia-smi) and the environment"
+        if os.environ.get("CUDA_VISIBLE_DEVICES") is not None:
+            missing += f" (CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r})"
+    else:
+        missing = f"this machine has {num_gpus()} GPU(s), numbered from 0"
+    raise MXNetError(f"context {context} cannot be used: {missing}, or use mx.cpu()")

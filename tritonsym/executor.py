@@ -1,0 +1,498 @@
+"""Executors: a symbol bound to arrays, compiled once and run as often as wanted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .context import Context, current_context, torch_device
+from .cpu import Program
+from .dtype import FLOAT32, DType, as_dtype
+from .errors import MXNetError
+from .expr import Shape
+from .graph import Node, variables
+from .infer import Inferred, infer_dtypes, infer_shapes, normalised
+from .ndarray import NDArray
+from .op import is_complete
+from .plan import Plan, make_plan
+from .random import default_state
+from .trace import trace
+
+if TYPE_CHECKING:
+    from .symbol import Symbol
+
+GRADIENT_REQUESTS = ("null", "write", "add")
+Arrays = Sequence[NDArray] | Mapping[str, NDArray]
+
+
+class Executor:
+    """A symbol compiled for the arrays that it is bound to.
+
+    The arrays are the caller's own: what is written into them is what the next :meth:`forward`
+    reads. The outputs keep their memory from one run to the next; copy one to keep its values.
+
+    Attributes:
+        plan: how the outputs are computed.
+        outputs: one array per output; zeros before the first run.
+    """
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        ctx: Context,
+        arguments: Mapping[str, NDArray],
+        states: Mapping[str, NDArray],
+        gradients: Mapping[str, NDArray | None] | None,
+        grad_req: Mapping[str, str],
+    ) -> None:
+        self._symbol = symbol
+        self._ctx = ctx
+        self._grad_req = dict(grad_req)
+        self._arguments = dict(arguments)
+        self._states = dict(states)
+        self._gradients = gradients
+        bound = {**self._arguments, **self._states}
+        shapes = _checked_shapes(symbol, bound)
+        dtypes = _checked_dtypes(symbol, bound)
+        graph = trace(symbol._entries, shapes, dtypes, native=True)
+        ordered = [bound[node.name]._tensor for node in shapes.nodes if node.op is None]
+        strides = {
+            index: tensor.stride()
+            for index, tensor in enumerate(ordered)
+            if not tensor.is_contiguous()
+        }
+        self.plan: Plan = make_plan(graph, strides)
+        self._program = Program(self.plan, ordered, default_state())
+        self._steps = self._program.steps
+        self.outputs = [NDArray(tensor, ctx) for tensor in self._program.outputs]
+
+    # ---- running ----
+
+    def forward(self, is_train: bool = False, **kwargs: Any) -> list[NDArray]:
+        """Compute the outputs from what the bound arrays hold.
+
+        Args:
+            is_train: whether operators behave as in training.
+            kwargs: new values for arguments, copied into the bound arrays first.
+
+        Returns:
+            :attr:`outputs`: the same list and the same memory at every run.
+
+        Raises:
+            TypeError: a name that is no argument.
+            ValueError: values of another shape, or no array. Nothing is copied then.
+        """
+        if kwargs:
+            self._copy_in(kwargs)
+        for step in self._steps:
+            step()
+        return self.outputs
+
+    def _copy_in(self, given: Mapping[str, Any]) -> None:
+        for name, value in given.items():
+            if name not in self._arguments:
+                raise TypeError(f"Unknown argument {name}; the arguments are {[*self._arguments]}")
+            if not isinstance(value, (NDArray, np.ndarray)):
+                raise ValueError(
+                    f"only accept keyword argument of NDArrays and numpy.ndarray, {name} is "
+                    f"{type(value)}"
+                )
+            need = self._arguments[name].shape
+            if need != value.shape:
+                raise ValueError(
+                    f"Shape not match! Argument {name}, need: {need}, received: {value.shape}"
+                )
+        for name, value in given.items():
+            self._arguments[name][:] = value
+
+    def backward(self, out_grads: Any = None, is_train: bool = True) -> None:
+        """Compute gradients. Not part of this version.
+
+        Raises:
+            MXNetError: always; where no gradients were asked for there is nothing to do.
+        """
+        if self._gradients is None or not any(self._gradients.values()):
+            return
+        raise MXNetError("gradients are not supported yet; bind with grad_req='null'")
+
+    # ---- what it is bound to ----
+
+    @property
+    def arg_dict(self) -> dict[str, NDArray]:
+        """The arguments by name."""
+        return dict(self._arguments)
+
+    @property
+    def arg_arrays(self) -> list[NDArray]:
+        """The arguments in the order of ``list_arguments``."""
+        return list(self._arguments.values())
+
+    @property
+    def aux_dict(self) -> dict[str, NDArray]:
+        """The states that operators write, by name."""
+        return dict(self._states)
+
+    @property
+    def aux_arrays(self) -> list[NDArray]:
+        """The states in the order of ``list_auxiliary_states``."""
+        return list(self._states.values())
+
+    @property
+    def grad_dict(self) -> dict[str, NDArray | None]:
+        """The gradient array of each argument, or None."""
+        given = self._gradients or {}
+        return {name: given.get(name) for name in self._arguments}
+
+    @property
+    def grad_arrays(self) -> list[NDArray | None] | None:
+        """The gradient arrays in the order of the arguments; None where none were given."""
+        return None if self._gradients is None else list(self.grad_dict.values())
+
+    @property
+    def output_dict(self) -> dict[str, NDArray]:
+        """The outputs by name.
+
+        Raises:
+            ValueError: two outputs have one name.
+        """
+        names = self._symbol.list_outputs()
+        if len(set(names)) != len(names):
+            raise ValueError(f"Duplicate names detected, {names}")
+        return dict(zip(names, self.outputs, strict=True))
+
+    def debug_str(self) -> str:
+        """The symbol, the plan, and the memory that it takes."""
+        megabytes = self.plan.arena_size / 2**20
+        return (
+            f"{self._symbol.debug_str()}{self.plan}\n"
+            f"Total {megabytes:.4g} MB allocated\n"
+            "Total 0 TempSpace resource requested\n"
+        )
+
+    # ---- changing it ----
+
+    def copy_params_from(
+        self,
+        arg_params: Mapping[str, NDArray],
+        aux_params: Mapping[str, NDArray] | None = None,
+        allow_extra_params: bool = False,
+    ) -> None:
+        """Copy values into arguments and states, by name, in the bound dtypes.
+
+        Raises:
+            ValueError: a name that is not bound, unless extra ones are allowed, or a wrong shape.
+                Nothing is copied then.
+        """
+        copies = []
+        for kind, given, bound in (
+            ("arguments", arg_params, self._arguments),
+            ("auxiliary states", aux_params or {}, self._states),
+        ):
+            for name, value in given.items():
+                if name in bound:
+                    if bound[name].shape != value.shape:
+                        raise ValueError(
+                            f"{name} has shape {bound[name].shape}, received {value.shape}"
+                        )
+                    copies.append((bound[name], value))
+                elif not allow_extra_params:
+                    raise ValueError(f'Find name "{name}" that is not in the {kind}')
+        for target, value in copies:
+            target[:] = value
+
+    def reshape(
+        self, partial_shaping: bool = False, allow_up_sizing: bool = False, **kwargs: Shape
+    ) -> Executor:
+        """An executor for other shapes, on the same arrays wherever their shape stays.
+
+        Args:
+            partial_shaping: let shapes change that are not named here.
+            allow_up_sizing: make new arrays for arguments that grow; smaller ones share memory.
+            kwargs: new shapes by argument name.
+
+        Raises:
+            MXNetError: a shape that changes or grows without leave, or does not follow.
+            TypeError: a name that is no argument, or a shape that is no tuple.
+        """
+        for name, shape in kwargs.items():
+            if name not in self._arguments:
+                raise TypeError(f"reshape: {name} is no argument; they are {[*self._arguments]}")
+            if not isinstance(shape, tuple):
+                raise TypeError(f"reshape: the shape of {name} must be a tuple, got {shape!r}")
+        inferred = infer_shapes(
+            self._symbol._entries, {name: normalised(shape) for name, shape in kwargs.items()}
+        )
+        arguments, states = variables(inferred.nodes)
+        groups = ((arguments, self._arguments, "arg"), (states, self._states, "aux"))
+        made = [
+            {
+                node.name: self._reshaped(
+                    node, inferred.of(node), bound[node.name], kind, partial_shaping,
+                    allow_up_sizing, node.name in kwargs,
+                )
+                for node in nodes
+            }
+            for nodes, bound, kind in groups
+        ]  # fmt: skip
+        gradients = self._gradients
+        if gradients is not None:
+            gradients = {
+                name: old
+                if old is None or old.shape == made[0][name].shape
+                else _zeros(made[0][name].shape, as_dtype(old._tensor.dtype), self._ctx)
+                for name, old in gradients.items()
+            }
+        return Executor(self._symbol, self._ctx, made[0], made[1], gradients, self._grad_req)
+
+    def _reshaped(
+        self,
+        node: Node,
+        shape: Shape | None,
+        old: NDArray,
+        kind: str,
+        partial_shaping: bool,
+        allow_up_sizing: bool,
+        named: bool,
+    ) -> NDArray:
+        if not is_complete(shape):
+            raise MXNetError(f"Insufficient argument shapes provided: {node.name} is {shape or ()}")
+        if shape == old.shape:
+            return old
+        if not (named or partial_shaping):
+            raise MXNetError(
+                f"Shape of unspecified {kind}: {node.name} changed from {old.shape} to {shape}. "
+                "This can cause the new executor to not share parameters with the old one. Set "
+                "partial_shaping=True to permit it"
+            )
+        count = int(np.prod(shape))
+        if count <= old.size:
+            return NDArray(old._tensor.reshape(-1)[:count].view(shape), self._ctx)
+        if not allow_up_sizing:
+            raise MXNetError(
+                f"New shape of {kind}: {node.name} is larger than original: {shape} instead of "
+                f"{old.shape}. Set allow_up_sizing=True to permit new memory"
+            )
+        return _zeros(shape, as_dtype(old._tensor.dtype), self._ctx)
+
+
+# ---- binding -----------------------------------------------------------------------------------
+
+
+def bind(
+    symbol: Symbol,
+    ctx: Context,
+    args: Arrays,
+    args_grad: Arrays | None = None,
+    grad_req: str | Sequence[str] | Mapping[str, str] = "write",
+    aux_states: Arrays | None = None,
+    group2ctx: Mapping[str, Context] | None = None,
+    shared_exec: Executor | None = None,
+) -> Executor:
+    """An executor of ``symbol`` on the caller's arrays, which it keeps and does not copy.
+
+    Args:
+        symbol: what to compute.
+        ctx: where; all arrays are there.
+        args: the arguments, by name or in the order of ``list_arguments``. Names that the symbol
+            does not have are ignored.
+        args_grad: where gradients are written, in the same two forms; names may be missing.
+        grad_req: ``write``, ``add`` or ``null``, for all, in order, or by name.
+        aux_states: the auxiliary states.
+        group2ctx: accepted where every group is on ``ctx``.
+        shared_exec: accepted for MXNet's sake; memory is planned for each executor.
+
+    Raises:
+        TypeError: no context or no arrays.
+        ValueError: arrays are missing, or ``grad_req`` is not one of the three.
+        MXNetError: shapes, dtypes or contexts that do not fit, or two variables of one name.
+    """
+    if not isinstance(ctx, Context):
+        raise TypeError(f"Context type error: got {ctx!r}, use mx.cpu() or mx.gpu()")
+    torch_device(ctx)
+    names, state_names = symbol.list_arguments(), symbol.list_auxiliary_states()
+    repeated = [name for name, count in Counter((*names, *state_names)).items() if count > 1]
+    if repeated:
+        raise MXNetError(
+            f"variables need names of their own, but {repeated} name several; use one Variable "
+            "wherever the same array is meant"
+        )
+    arguments = _by_name("args", args, names)
+    if not state_names and not aux_states:
+        states: dict[str, NDArray] = {}
+    else:
+        states = _by_name("aux_states", [] if aux_states is None else aux_states, state_names)
+    requests = _requests(grad_req, names)
+    gradients = _gradients(args_grad, names, arguments)
+    _check_contexts(ctx, {**arguments, **states}, group2ctx)
+    return Executor(symbol, ctx, arguments, states, gradients, requests)
+
+
+def simple_bind(
+    symbol: Symbol,
+    ctx: Context,
+    grad_req: str | Sequence[str] | Mapping[str, str],
+    type_dict: Mapping[str, Any] | None,
+    shapes: Mapping[str, Any],
+) -> Executor:
+    """An executor on new arrays of zeros, their shapes and dtypes inferred.
+
+    Args:
+        symbol: what to compute.
+        ctx: where.
+        grad_req: for which arguments gradient arrays are made too.
+        type_dict: dtypes by name; float32 where nothing else follows.
+        shapes: tuples by name.
+
+    Raises:
+        RuntimeError: everything that can go wrong here, as MXNet has it.
+    """
+    names = symbol.list_arguments()
+    given = "\n".join(f"{name}: {shape}" for name, shape in shapes.items())
+    try:
+        if not isinstance(ctx, Context):
+            raise TypeError(f"Context type error: got {ctx!r}")
+        torch_device(ctx)
+        for name, shape in shapes.items():
+            if name not in symbol.list_inputs():
+                raise ValueError(f"{name} is no variable of the symbol; they are {names}")
+            if not isinstance(shape, tuple):
+                raise TypeError(f"the shape of {name} must be a tuple, got {shape!r}")
+        inferred = infer_shapes(
+            symbol._entries, {name: normalised(shape) for name, shape in shapes.items()}
+        )
+        types = {name: as_dtype(dtype) for name, dtype in (type_dict or {}).items()}
+        unknown = sorted(set(types).difference(symbol.list_inputs()))
+        if unknown:
+            raise ValueError(f"type_dict: {unknown} are no variables of the symbol")
+        dtypes = infer_dtypes(symbol._entries, types)
+        arguments, states = variables(inferred.nodes)
+        undecided = [n.name for n in (*arguments, *states) if not is_complete(inferred.of(n))]
+        if undecided:
+            raise MXNetError(
+                "cannot decide shapes for the following arguments (0s in shape means unknown "
+                f"dimensions): {undecided}. Please consider providing them as inputs"
+            )
+        made = [
+            {
+                node.name: _zeros(inferred.of(node) or (), dtypes.of(node) or FLOAT32, ctx)
+                for node in nodes
+            }
+            for nodes in (arguments, states)
+        ]
+        requests = _requests(grad_req, names)
+        gradients = {
+            name: None
+            if requests[name] == "null"
+            else _zeros(array.shape, as_dtype(array._tensor.dtype), ctx)
+            for name, array in made[0].items()
+        }
+        return bind(symbol, ctx, made[0], gradients, requests, made[1])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MXNetError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
+
+
+def evaluate(symbol: Symbol, ctx: Context | None, arrays: Mapping[str, NDArray]) -> list[NDArray]:
+    """The outputs of a symbol on these arrays, once."""
+    return bind(symbol, ctx or current_context(), arrays).forward()
+
+
+def _zeros(shape: Shape, dtype: DType, ctx: Context) -> NDArray:
+    return NDArray(torch.zeros(shape, dtype=dtype.torch, device=torch_device(ctx)), ctx)
+
+
+def _by_name(what: str, given: Any, names: Sequence[str]) -> dict[str, NDArray]:
+    if isinstance(given, dict):
+        for name in names:
+            if name not in given:
+                raise ValueError(f"key `{name}` is missing in `{what}`; it has {[*given]}")
+        found = {name: given[name] for name in names}
+    elif isinstance(given, list):
+        if len(given) != len(names):
+            raise ValueError(
+                f"Length of {what} does not match the number of arguments: {len(given)} for "
+                f"{len(names)} ({', '.join(names)})"
+            )
+        found = dict(zip(names, given, strict=True))
+    else:
+        raise TypeError(f"{what}: Only accept list of NDArrays or dict of str to NDArray")
+    for name, array in found.items():
+        if not isinstance(array, NDArray):
+            raise TypeError(
+                f"{what}: Only accept list of NDArrays or dict of str to NDArray; {name} is "
+                f"{type(array)}"
+            )
+    return found
+
+
+def _requests(
+    grad_req: str | Sequence[str] | Mapping[str, str], names: Sequence[str]
+) -> dict[str, str]:
+    if isinstance(grad_req, str):
+        requests = dict.fromkeys(names, grad_req)
+    elif isinstance(grad_req, Mapping):
+        requests = {name: grad_req.get(name, "null") for name in names}
+    else:
+        if len(grad_req) != len(names):
+            raise ValueError(f"grad_req has {len(grad_req)} entries for {len(names)} arguments")
+        requests = dict(zip(names, grad_req, strict=True))
+    for name, request in requests.items():
+        if request not in GRADIENT_REQUESTS:
+            raise ValueError(
+                f"grad_req must be in {set(GRADIENT_REQUESTS)}, {name} has {request!r}"
+            )
+    return requests
+
+
+def _gradients(
+    given: Arrays | None, names: Sequence[str], arguments: Mapping[str, NDArray]
+) -> dict[str, NDArray | None] | None:
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        found: dict[str, NDArray | None] = {name: given.get(name) for name in names}
+    else:
+        found = dict(_by_name("args_grad", given, names))
+    for name, array in found.items():
+        if array is not None and array.shape != arguments[name].shape:
+            raise MXNetError(
+                f"args_grad: {name} has shape {array.shape}, the argument has "
+                f"{arguments[name].shape}"
+            )
+    return found
+
+
+def _check_contexts(
+    ctx: Context, bound: Mapping[str, NDArray], group2ctx: Mapping[str, Context] | None
+) -> None:
+    for name, array in bound.items():
+        if array.context != ctx:
+            raise MXNetError(
+                f"Input array {name} is in {array.context} while binding with ctx={ctx}. All "
+                f"arguments must be in the global context: use {name}.as_in_context({ctx})"
+            )
+    for group, other in (group2ctx or {}).items():
+        if other != ctx:
+            raise MXNetError(f"group2ctx puts {group!r} on {other}; only ctx={ctx} is supported")
+
+
+def _checked_shapes(symbol: Symbol, bound: Mapping[str, NDArray]) -> Inferred[Shape]:
+    """The shape of everything, from the arrays; they must be what the graph says they are."""
+    inferred = infer_shapes(symbol._entries, {n: array.shape for n, array in bound.items()})
+    for node in inferred.nodes:
+        for index in range(node.output_count):
+            if not is_complete(inferred.of(node, index)):
+                raise MXNetError(
+                    f"the shape of {node.describe()} does not follow from the arguments: it is "
+                    f"{inferred.of(node, index) or ()}"
+                )
+    return inferred
+
+
+def _checked_dtypes(symbol: Symbol, bound: Mapping[str, NDArray]) -> dict[str, DType]:
+    given = {name: as_dtype(array._tensor.dtype) for name, array in bound.items()}
+    infer_dtypes(symbol._entries, given)
+    return given

@@ -1,0 +1,144 @@
+"""What `mx.sym.*` and `mx.nd.*` share: from a Python call to inputs and attribute strings.
+
+MXNet lets a call mix inputs and parameters, by position or keyword, in the order of the
+operator's definition. The signature and documentation of the functions come from here too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .context import Context
+from .dtype import DType, as_dtype
+from .op import Op
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A call sorted out: inputs by name (or in order, for a variadic operator) and strings."""
+
+    inputs: Mapping[str, Any]
+    variadic: Sequence[Any]
+    attributes: Mapping[str, str]
+
+
+def attribute_text(name: str, value: Any) -> str:
+    """A parameter as MXNet stores it: the text that Python prints for it."""
+    if name == "dtype" or isinstance(value, (np.dtype, torch.dtype, DType)):
+        return str(value) if isinstance(value, str) or value is None else as_dtype(value).name
+    if isinstance(value, (tuple, list)):
+        items = [attribute_text("", item) for item in value]
+        inner = ", ".join(items) + ("," if isinstance(value, tuple) and len(items) == 1 else "")
+        return f"({inner})" if isinstance(value, tuple) else f"[{inner}]"
+    if isinstance(value, (str, bool, int, float, np.generic, Context, type(None))):
+        return str(value)
+    raise TypeError(f"parameter {name!r} cannot be {type(value).__name__}: {value!r}")
+
+
+def _declared_inputs(op: Op) -> tuple[str, ...]:
+    parameters = inspect.signature(op.function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def sort_arguments(
+    op: Op,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    is_input: Callable[[Any], bool],
+    kind: str,
+) -> Arguments:
+    """Tell inputs from parameters.
+
+    Raises:
+        TypeError: too many positional arguments, or one given twice.
+        AssertionError: an input that is not of the wanted kind (MXNet's type for this mistake).
+    """
+    attributes: dict[str, str] = {}
+    if op.variadic is not None:
+        variadic = [value for value in args if value is not None]
+        for position, value in enumerate(variadic):
+            _check_input(op, f"argument {position}", value, is_input, kind)
+        named = {key: value for key, value in kwargs.items() if is_input(value)}
+        variadic += named.values()
+        for key, value in kwargs.items():
+            if key not in named:
+                attributes[key] = attribute_text(key, value)
+        if variadic or op.variadic not in attributes:
+            attributes[op.variadic] = str(len(variadic))
+        return Arguments({}, variadic, attributes)
+    declared = _declared_inputs(op)
+    slots = (*declared, *op.schema.attributes)
+    if len(args) > len(slots):
+        raise TypeError(f"{op.name} takes {len(slots)} arguments ({', '.join(slots)})")
+    given = dict(zip(slots, args, strict=False))
+    for key, value in kwargs.items():
+        if key in given:
+            raise TypeError(f"{op.name} got two values for argument {key!r}")
+        given[key] = value
+    inputs: dict[str, Any] = {}
+    for key, value in given.items():
+        if key in declared:
+            if value is not None:
+                _check_input(op, key, value, is_input, kind)
+                inputs[key] = value
+        elif is_input(value):
+            inputs[key] = value
+        else:
+            attributes[key] = attribute_text(key, value)
+    return Arguments(inputs, (), attributes)
+
+
+def _check_input(op: Op, name: str, value: Any, is_input: Callable[[Any], bool], kind: str) -> None:
+    if not is_input(value):
+        raise AssertionError(
+            f"Argument {name} of {op.name} must be {kind} instances, but got {value!r}"
+        )
+
+
+def signature(op: Op, extra: Sequence[str]) -> inspect.Signature:
+    """The Python signature of an operator's function; ``extra`` are keyword arguments."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind, default=None) for name in _declared_inputs(op)]
+    if op.variadic is not None:
+        parameters = [inspect.Parameter("data", inspect.Parameter.VAR_POSITIONAL)]
+        kind = inspect.Parameter.KEYWORD_ONLY
+    for attribute in op.schema.attributes.values():
+        if attribute.name != op.variadic:
+            default = inspect.Parameter.empty if attribute.required else attribute.default
+            parameters.append(inspect.Parameter(attribute.name, kind, default=default))
+    parameters += [inspect.Parameter(name, kind, default=None) for name in extra]
+    # Required parameters follow optional inputs, which Python allows for keywords only.
+    seen_default = False
+    for index, parameter in enumerate(parameters):
+        if seen_default and parameter.default is inspect.Parameter.empty:
+            parameters[index] = parameter.replace(default=...)
+        seen_default = seen_default or parameter.kind is kind
+    return inspect.Signature(parameters)
+
+
+def documentation(op: Op, kind: str) -> str:
+    """What `help` shows: meaning, inputs, parameters with types and defaults, result, errors."""
+    lines = [op.summary, "", "Inputs"]
+    if op.variadic is not None:
+        lines.append(f"    *data : any number of {kind}s of one dtype")
+    names = _declared_inputs(op)
+    lines += [f"    {name} : {kind}" for name in names]
+    if not names and op.variadic is None:
+        lines.append("    none")
+    lines += ["", "Parameters"]
+    lines += [f"    {attribute.describe()}" for attribute in op.schema.attributes.values()]
+    lines += [f"    name : str, optional. Of the resulting {kind}.", "", f"Returns a {kind}.", ""]
+    lines += [
+        "Errors",
+        "    MXNetError: an unknown or missing parameter, or shapes or dtypes that do not fit; all",
+        "    inputs have one dtype unless said otherwise, nothing is promoted.",
+    ]
+    if len(op.aliases):
+        lines += ["", f"Also known as {', '.join(op.aliases)}." + f" MXNet's name: {op.name}."]
+    return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""The graph of nodes behind symbols: variables and operators, their attributes, their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .attribute import is_user_key, stored_key
+from .errors import LoweringError, MXNetError
+from .op import Op
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A variable (``op`` is None) or an operator applied to outputs of other nodes.
+
+    Attributes:
+        attributes: all that was given, as MXNet stores it: strings, hidden keys as ``__key__``.
+        parameters: the typed record of the operator's own attributes.
+        inputs: the entries that it reads.
+        line: file and line of the program that made it.
+    """
+
+    op: Op | None
+    name: str
+    attributes: dict[str, str]
+    inputs: tuple[Entry, ...]
+    line: tuple[str, int]
+    parameters: Any = None
+
+    @property
+    def output_names(self) -> list[str]:
+        """The full names of its outputs."""
+        if self.op is None:
+            return [self.name]
+        return [f"{self.name}_{suffix}" for suffix in self.op.output_names(self.parameters)]
+
+    @property
+    def output_count(self) -> int:
+        return 1 if self.op is None else len(self.op.output_names(self.parameters))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return () if self.op is None else self.op.input_names(self.parameters)
+
+    def describe(self) -> str:
+        """The operator, the name and the creating line, for messages."""
+        kind = "variable" if self.op is None else self.op.name
+        return f"{kind} {self.name!r} (created at {self.line[0]}:{self.line[1]})"
+
+    def fail(self, error: LoweringError, inputs: Iterable[object]) -> MXNetError:
+        """The error of this node: what it is, what it was given, and what is wrong."""
+        pairs = zip(self.input_names, self.inputs, inputs, strict=True)
+        given = ", ".join(f"{name} = {entry.name} {what}" for name, entry, what in pairs)
+        return MXNetError(f"Error in operator {self.describe()}: {error} [inputs: {given}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One output of a node."""
+
+    node: Node
+    index: int
+
+    @property
+    def name(self) -> str:
+        return self.node.output_names[self.index]
+
+
+def toposort(entries: Iterable[Entry]) -> list[Node]:
+    """Every node that the entries need, inputs first: a depth-first post-order."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    for entry in entries:
+        stack = [(entry.node, False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order.append(node)
+            elif id(node) not in seen:
+                seen.add(id(node))
+                stack.append((node, True))
+                stack.extend(
+                    (source.node, False)
+                    for source in reversed(node.inputs)
+                    if id(source.node) not in seen
+                )
+    return order
+
+
+def variables(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
+    """The variables among the nodes: arguments, and states that operators write."""
+    nodes = list(nodes)
+    written = {
+        id(entry.node)
+        for node in nodes
+        if node.op is not None and node.op.auxiliary
+        for name, entry in zip(node.input_names, node.inputs, strict=True)
+        if name in node.op.auxiliary
+    }
+    found = [node for node in nodes if node.op is None]
+    return (
+        [node for node in found if id(node) not in written],
+        [node for node in found if id(node) in written],
+    )
+
+
+def make_node(
+    op: Op,
+    name: str,
+    attributes: Mapping[str, str],
+    inputs: tuple[Entry, ...],
+    line: tuple[str, int],
+) -> Node:
+    """An operator's node, its parameters parsed and its inputs counted.
+
+    Raises:
+        MXNetError: a parameter or the number of inputs does not fit the operator.
+    """
+    own = {key: value for key, value in attributes.items() if not is_user_key(key)}
+    parameters = op.schema.parse(own)
+    names = op.input_names(parameters)
+    stored = {stored_key(key): value for key, value in attributes.items()}
+    node = Node(op, name, stored, inputs, line, parameters)
+    if len(names) != len(inputs):
+        raise MXNetError(
+            f"{node.describe()} needs {len(names)} inputs ({', '.join(names) or 'none'}), "
+            f"got {len(inputs)}"
+        )
+    return node

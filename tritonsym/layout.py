@@ -1,0 +1,111 @@
+"""Where the elements of an expression lie: which views share memory, and with which strides.
+
+Every computed value is contiguous. A view keeps the memory of what it looks at wherever strides can
+say so; a reshape that they cannot say is a copy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .expr import VIEWS, Expr, Shape
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The elements of a value within the memory of its ``base``.
+
+    Attributes:
+        base: the value that owns the memory; the value itself unless it is a view.
+        offset, strides: in elements.
+    """
+
+    base: Expr
+    offset: int
+    strides: tuple[int, ...]
+
+    def is_dense(self, shape: Shape) -> bool:
+        """Whether the elements lie one after the other in row-major order."""
+        return all(
+            n == 1 or have == want
+            for n, have, want in zip(shape, self.strides, contiguous(shape), strict=True)
+        )
+
+
+def contiguous(shape: Shape) -> tuple[int, ...]:
+    """The strides of a row-major array."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def layouts(
+    order: Sequence[Expr], input_strides: Mapping[int, tuple[int, ...]]
+) -> dict[Expr, Layout]:
+    """The layout of each expression.
+
+    Args:
+        order: expressions, inputs first.
+        input_strides: of bound arrays that are not contiguous, by index.
+    """
+    found: dict[Expr, Layout] = {}
+    for x in order:
+        layout = _view(x, found[x.inputs[0]]) if x.primitive in VIEWS else None
+        if layout is None:
+            strides = contiguous(x.shape)
+            if x.primitive == "input":
+                strides = input_strides.get(x.integer("index"), strides)
+            layout = Layout(x, 0, strides)
+        found[x] = layout
+    return found
+
+
+def _view(x: Expr, source: Layout) -> Layout | None:
+    (data,) = x.inputs
+    if x.primitive == "permute":
+        return Layout(source.base, source.offset, _permuted(source.strides, x.integers("axes")))
+    if x.primitive == "expand":
+        pairs = zip(data.shape, x.shape, source.strides, strict=True)
+        strides = tuple(0 if have != want else stride for have, want, stride in pairs)
+        return Layout(source.base, source.offset, strides)
+    if x.primitive == "slice":
+        starts, steps = x.integers("starts"), x.integers("steps")
+        offset = sum(s * stride for s, stride in zip(starts, source.strides, strict=True))
+        strides = tuple(s * stride for s, stride in zip(steps, source.strides, strict=True))
+        return Layout(source.base, source.offset + offset, strides)
+    reshaped = _reshaped(data.shape, source.strides, x.shape)
+    return None if reshaped is None else Layout(source.base, source.offset, reshaped)
+
+
+def _permuted(strides: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(strides[axis] for axis in axes)
+
+
+def _reshaped(shape: Shape, strides: tuple[int, ...], target: Shape) -> tuple[int, ...] | None:
+    """The strides of the same elements in another shape, or None where there are none.
+
+    Axes that lie densely within each other are merged into runs; each run must be cut into whole
+    axes of the target.
+    """
+    runs: list[list[int]] = []  # length and innermost stride
+    for length, stride in zip(shape, strides, strict=True):
+        if length == 1:
+            continue
+        if runs and runs[-1][1] == length * stride:
+            runs[-1] = [runs[-1][0] * length, stride]
+        else:
+            runs.append([length, stride])
+    result = [0] * len(target)
+    axis = len(target) - 1
+    for length, stride in reversed(runs):
+        taken = 1
+        while taken < length:
+            if axis < 0 or (length // taken) % target[axis]:
+                return None
+            result[axis] = stride * taken
+            taken *= target[axis]
+            axis -= 1
+    for index, length in enumerate(target):
+        if length == 1:
+            result[index] = 1
+    return tuple(result)

@@ -1,0 +1,66 @@
+"""Names that new nodes receive: MXNet's NameManager and Prefix, a stack per thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+
+
+class NameManager:
+    """Gives unnamed nodes a name: their hint and a number, counted per hint."""
+
+    def __init__(self) -> None:
+        self._counter: dict[str, int] = {}
+
+    def get(self, name: str | None, hint: str) -> str:
+        """``name`` if there is one, else the next name for ``hint``."""
+        if name:
+            return name
+        number = self._counter.get(hint, 0)
+        self._counter[hint] = number + 1
+        return f"{hint}{number}"
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Count on behind these names, so that none of them is given a second time."""
+        for name in names:
+            hint = name.rstrip("0123456789")
+            digits = name[len(hint) :]
+            if hint and 0 < len(digits) <= 9 and str(int(digits)) == digits:
+                self._counter[hint] = max(self._counter.get(hint, 0), int(digits) + 1)
+
+    def __enter__(self) -> NameManager:
+        _current.stack.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _current.stack.pop()
+
+
+class Prefix(NameManager):
+    """A name manager that puts a prefix before every operator's name, given or not."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
+
+    def get(self, name: str | None, hint: str) -> str:
+        return self._prefix + super().get(name, hint)
+
+
+class _Current(threading.local):
+    def __init__(self) -> None:
+        self.stack = [NameManager()]
+
+
+_current = _Current()
+
+
+def current_names() -> NameManager:
+    """The innermost name manager of this thread."""
+    return _current.stack[-1]

@@ -1,0 +1,57 @@
+"""`mx.nd`: the class of arrays, what makes them, and a function for every operator."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .. import frontend
+from ..op import Op, find, registered
+from .core import NDArray, invoke
+from .create import FUNCTIONS_OF_TWO as _FUNCTIONS_OF_TWO
+from .create import (
+    arange,
+    array,
+    concatenate,
+    empty,
+    eye,
+    from_dlpack,
+    from_numpy,
+    from_torch,
+    full,
+    load,
+    load_frombuffer,
+    moveaxis,
+    ones,
+    save,
+    waitall,
+    zeros,
+)
+
+
+def _operator_function(op: Op, alias: str) -> Callable[..., Any]:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        kwargs.pop("name", None)
+        ctx = kwargs.pop("ctx", None)
+        result = invoke(alias, args, kwargs if ctx is None else {**kwargs, "ctx": ctx}, out)
+        return result
+
+    function.__name__ = function.__qualname__ = alias
+    function.__doc__ = frontend.documentation(op, "NDArray")
+    function.__signature__ = frontend.signature(op, ("out", "name"))  # type: ignore[attr-defined]
+    return function
+
+
+_internal = types.ModuleType(f"{__name__}._internal", "Operators that others produce.")
+random = types.ModuleType(f"{__name__}.random", "Random numbers.")
+globals().update(_FUNCTIONS_OF_TWO)
+for _alias, _op in registered().items():
+    _function = _operator_function(_op, _alias)
+    if _alias.startswith("_"):
+        setattr(_internal, _alias, _function)
+    else:
+        globals().setdefault(_alias, _function)
+for _short in ("uniform", "normal"):
+    setattr(random, _short, _operator_function(find(_short), _short))

@@ -1,0 +1,286 @@
+"""Making arrays: from values, from other libraries, from files; functions of arrays and numbers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..context import Context, current_context, torch_device
+from ..dtype import FLOAT32, as_dtype
+from ..errors import MXNetError
+from ..expr import Shape
+from ..reference import Tensor
+from . import params_file
+from .core import NDArray, apply_binary, invoke
+from .indexing import converted
+
+
+def _placed(tensor: Tensor, context: Context | None) -> NDArray:
+    context = context or current_context()
+    if tensor.numel() == 0:
+        raise MXNetError(f"arrays cannot be empty, got shape {tuple(tensor.shape)}")
+    return NDArray(tensor.to(torch_device(context)), context)
+
+
+def _as_shape(shape: Any) -> Shape:
+    found = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0 for n in found):
+        raise MXNetError(f"a shape is made of whole lengths, got {shape!r}")
+    return tuple(int(n) for n in found) or (1,)
+
+
+def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
+    """A new array with these values.
+
+    Args:
+        source_array: an array of any library, a number, or nested lists.
+        ctx: where; the current context if not given.
+        dtype: float32 if not given, but an NDArray's own for an NDArray.
+
+    Raises:
+        TypeError: the source is no array.
+        MXNetError: a dtype that is not supported, or no elements.
+    """
+    if isinstance(source_array, NDArray):
+        wanted = as_dtype(dtype) if dtype is not None else as_dtype(source_array._tensor.dtype)
+        tensor = source_array._tensor
+    else:
+        wanted = as_dtype(dtype) if dtype is not None else FLOAT32
+        try:
+            tensor = torch.from_numpy(_plain(np.asarray(source_array)))
+        except (TypeError, ValueError, UnicodeError):
+            raise TypeError(
+                f"source_array must be array like object, got {type(source_array)}"
+            ) from None
+    tensor = tensor.reshape(1) if tensor.ndim == 0 else tensor
+    copied = torch.empty(tensor.shape, dtype=wanted.torch)
+    copied.copy_(tensor)
+    return _placed(copied, ctx)
+
+
+def _plain(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Values that torch can take: its own byte order, strides and types, writable."""
+    if values.dtype.kind in "fiub":
+        return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
+    raise TypeError(f"values of {values.dtype}")
+
+
+def from_torch(tensor: Tensor) -> NDArray:
+    """An array on a tensor's own memory: what is written to one is seen in the other.
+
+    Raises:
+        TypeError: it is no tensor.
+        MXNetError: it is empty, or of a dtype or on a device that arrays cannot have.
+    """
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"from_torch needs a torch tensor, got {type(tensor)}")
+    as_dtype(tensor.dtype)
+    if tensor.device.type not in ("cpu", "cuda") or tensor.layout is not torch.strided:
+        raise MXNetError(f"a tensor on {tensor.device}, {tensor.layout}, cannot be an NDArray")
+    if tensor.numel() == 0:
+        raise MXNetError(f"arrays cannot be empty, got shape {tuple(tensor.shape)}")
+    on_gpu = tensor.device.type == "cuda"
+    context = Context("gpu", tensor.device.index or 0) if on_gpu else Context("cpu", 0)
+    plain = tensor.detach()
+    return NDArray(plain.reshape(1) if plain.ndim == 0 else plain, context)
+
+
+def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray:
+    """An array on a numpy array's own memory, or with ``zero_copy=False`` a copy of it.
+
+    Raises:
+        ValueError: the memory is read-only or not contiguous, so that it cannot be shared.
+    """
+    if not zero_copy:
+        return array(ndarray, dtype=ndarray.dtype)
+    if not (ndarray.flags.writeable and ndarray.flags.c_contiguous):
+        raise ValueError("only writable, contiguous memory can be shared; use zero_copy=False")
+    return from_torch(torch.from_numpy(ndarray))
+
+
+def from_dlpack(tensor: Any) -> NDArray:
+    """An array on the memory of any object that has ``__dlpack__``."""
+    return from_torch(torch.from_dlpack(tensor))
+
+
+def empty(shape: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
+    """An array whose values are not set."""
+    return zeros(shape, ctx, dtype)
+
+
+def zeros(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
+    """Zeros; float32 if no dtype is given."""
+    return full(shape, 0, ctx, dtype, **kwargs)
+
+
+def ones(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
+    """Ones; float32 if no dtype is given."""
+    return full(shape, 1, ctx, dtype, **kwargs)
+
+
+def full(
+    shape: Any,
+    val: float,
+    ctx: Context | None = None,
+    dtype: Any = None,
+    out: NDArray | None = None,
+) -> NDArray:
+    """One value everywhere; float32 if no dtype is given."""
+    wanted = as_dtype(dtype or FLOAT32)
+    tensor = torch.full(_as_shape(shape), converted(val, wanted), dtype=wanted.torch)
+    made = _placed(tensor, ctx or (out.context if out is not None else None))
+    return made if out is None else made.copyto(out)
+
+
+def arange(
+    start: float,
+    stop: float | None = None,
+    step: float = 1.0,
+    repeat: int = 1,
+    infer_range: bool = False,
+    ctx: Context | None = None,
+    dtype: Any = None,
+) -> NDArray:
+    """``start``, ``start + step``, ... below ``stop``, each ``repeat`` times; float32."""
+    given = {"start": start, "stop": stop, "step": step, "repeat": repeat}
+    made: NDArray = invoke("_arange", (), {**given, "dtype": as_dtype(dtype or FLOAT32)})
+    return made.as_in_context(ctx or current_context())
+
+
+def eye(
+    N: int,
+    M: int = 0,
+    k: int = 0,
+    ctx: Context | None = None,
+    dtype: Any = None,
+) -> NDArray:
+    """Ones on the ``k``-th diagonal of ``N`` rows and ``M`` columns."""
+    made: NDArray = invoke("_eye", (), {"N": N, "M": M, "k": k, "dtype": dtype or "float32"})
+    return made.as_in_context(ctx or current_context())
+
+
+def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = True) -> NDArray:
+    """The arrays one after the other along ``axis``."""
+    if not arrays:
+        raise ValueError("concatenate needs at least one array")
+    if len(arrays) == 1 and not always_copy:
+        return arrays[0]
+    joined: NDArray = invoke("Concat", list(arrays), {"dim": axis})
+    return joined
+
+
+def moveaxis(
+    tensor: NDArray, source: int | Sequence[int], destination: int | Sequence[int]
+) -> NDArray:
+    """Axes moved to other places, as numpy does it; a copy."""
+    order = np.moveaxis(np.empty((1,) * tensor.ndim), source, destination)
+    sources = [source] if isinstance(source, int) else list(source)
+    targets = [destination] if isinstance(destination, int) else list(destination)
+    sources = [axis % tensor.ndim for axis in sources]
+    remaining = [axis for axis in range(tensor.ndim) if axis not in sources]
+    for target, axis in sorted(zip((t % order.ndim for t in targets), sources, strict=True)):
+        remaining.insert(target, axis)
+    moved: NDArray = invoke("transpose", (tensor,), {"axes": tuple(remaining)})
+    return moved
+
+
+def save(fname: str | Path, data: Any) -> None:
+    """Write arrays in MXNet's format: one array, a list of them, or a dict by name.
+
+    Raises:
+        TypeError, ValueError: something else than arrays.
+    """
+    if isinstance(data, NDArray):
+        data = [data]
+    if isinstance(data, dict):
+        names, arrays = list(data), list(data.values())
+        if any(not isinstance(name, str) for name in names):
+            raise TypeError("save only accept dict str->NDArray or list of NDArray")
+    elif isinstance(data, list):
+        names, arrays = [], data
+    else:
+        raise ValueError(f"data needs to either be a NDArray, dict or list, got {type(data)}")
+    if any(not isinstance(item, NDArray) for item in arrays):
+        raise TypeError("save only accept dict str->NDArray or list of NDArray")
+    tensors = [item._tensor for item in arrays]
+    params_file.write(fname, tensors, [item.context for item in arrays], names)
+
+
+def load(fname: str | Path) -> Any:
+    """The arrays of a file in MXNet's format, on ``cpu(0)``: a dict if they have names, else a list.
+
+    Raises:
+        MXNetError: the file cannot be read, is damaged, or claims more than it holds.
+    """
+    return _loaded(params_file.read(fname))
+
+
+def load_frombuffer(buf: bytes) -> Any:
+    """:func:`load` from bytes."""
+    return _loaded(params_file.parse(buf))
+
+
+def _loaded(items: Sequence[tuple[str | None, Tensor, Context]]) -> Any:
+    arrays = [NDArray(tensor, Context("cpu", 0)) for _, tensor, _ in items]
+    if any(name is not None for name, _, _ in items):
+        return {name: found for (name, _, _), found in zip(items, arrays, strict=True)}
+    return arrays
+
+
+def waitall() -> None:
+    """Return when everything that was started is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+# ---- functions of two values, either of which may be a number ----------------------------------
+
+
+def _function_of_two(stem: str, on_numbers: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def function(lhs: Any, rhs: Any) -> Any:
+        if isinstance(lhs, NDArray):
+            return apply_binary(lhs, rhs, stem)
+        if isinstance(rhs, NDArray):
+            swapped = _SWAPPED.get(stem, stem)
+            return apply_binary(rhs, lhs, swapped, reflected=stem in _NOT_COMMUTATIVE)
+        return on_numbers(lhs, rhs)
+
+    function.__doc__ = f"Elementwise {stem} of arrays and numbers, broadcast."
+    return function
+
+
+_NOT_COMMUTATIVE = ("sub", "div", "mod", "power")
+_SWAPPED = {
+    "greater": "lesser",
+    "lesser": "greater",
+    "greater_equal": "lesser_equal",
+    "lesser_equal": "greater_equal",
+}
+_FUNCTIONS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "add": ("add", operator.add),
+    "subtract": ("sub", operator.sub),
+    "multiply": ("mul", operator.mul),
+    "divide": ("div", operator.truediv),
+    "true_divide": ("div", operator.truediv),
+    "modulo": ("mod", operator.mod),
+    "power": ("power", operator.pow),
+    "maximum": ("maximum", max),
+    "minimum": ("minimum", min),
+    "equal": ("equal", operator.eq),
+    "not_equal": ("not_equal", operator.ne),
+    "greater": ("greater", operator.gt),
+    "greater_equal": ("greater_equal", operator.ge),
+    "lesser": ("lesser", operator.lt),
+    "lesser_equal": ("lesser_equal", operator.le),
+    "logical_and": ("logical_and", lambda a, b: bool(a) and bool(b)),
+    "logical_or": ("logical_or", lambda a, b: bool(a) or bool(b)),
+    "logical_xor": ("logical_xor", lambda a, b: bool(a) != bool(b)),
+}
+FUNCTIONS_OF_TWO: dict[str, Callable[[Any, Any], Any]] = {
+    name: _function_of_two(stem, on_numbers) for name, (stem, on_numbers) in _FUNCTIONS.items()
+}

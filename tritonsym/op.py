@@ -1,0 +1,271 @@
+"""Operators: one definition each, found by name in one registry. Knows nothing of symbols.
+
+The definition is a function from expressions to expressions. Its positional arguments are the
+operator's inputs, its keyword-only arguments the parameters, with types and defaults. From it come
+`mx.sym.*`, `mx.nd.*`, inference, the checks and the documentation.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from .dtype import FLOAT32, DType
+from .errors import LoweringError, MXNetError
+from .expr import Expr, Shape, input_, make
+from .reference import Step, Tensor
+from .schema import Schema
+
+# A shape under inference: None is not known at all, 0 is a length not known yet.
+PartialShape = Shape | None
+Shapes = list[PartialShape]
+DTypes = list[DType | None]
+Lowering = Callable[..., Expr | tuple[Expr, ...]]
+FillShapes = Callable[[Any, Shapes, Shapes], None]
+FillDTypes = Callable[[Any, DTypes, DTypes], None]
+# A native CPU function: (attributes, input tensors, output tensor) to a prepared call, or None
+# where torch has no call for these attributes and the operator's own expression is used.
+Native = Callable[[Any, list[Tensor], Tensor], Step]
+
+
+def unify_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    """The rule of most operators: every input and output has one dtype."""
+    known = next((dtype for dtype in (*inputs, *outputs) if dtype is not None), None)
+    if known is not None:
+        for side in (inputs, outputs):
+            side[:] = [known if dtype is None else dtype for dtype in side]
+
+
+def merge_shapes(a: PartialShape, b: PartialShape) -> PartialShape:
+    """What two partial shapes of one thing say together.
+
+    Raises:
+        LoweringError: they contradict each other.
+    """
+    if a is None or b is None:
+        return b if a is None else a
+    if len(a) != len(b) or any(m and n and m != n for m, n in zip(a, b, strict=True)):
+        raise LoweringError(f"expected shape {a}, got {b}")
+    return tuple(m or n for m, n in zip(a, b, strict=True))
+
+
+def unify_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """The rule of elementwise operators: every input and output has one shape."""
+    common = functools.reduce(merge_shapes, (*inputs, *outputs))
+    inputs[:] = [common] * len(inputs)
+    outputs[:] = [common] * len(outputs)
+
+
+def is_complete(shape: PartialShape) -> typing.TypeGuard[Shape]:
+    """Whether every length is known."""
+    return shape is not None and 0 not in shape
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operator.
+
+    Attributes:
+        name: as MXNet registers it; ``aliases`` are its other names.
+        lower: attributes and inputs to the expression, or expressions, that it means.
+        input_names: the names of its inputs for given attributes.
+        output_names: the suffixes of its outputs' names for given attributes.
+        auxiliary: the inputs that are states which the operator writes.
+        variadic: the attribute that counts the inputs, where any number may be given.
+        fill_shapes: completes partial shapes of inputs and outputs in place, both ways.
+        fill_dtypes: the same for dtypes.
+        native: one call of torch that does the whole operator on the CPU.
+        uses_native: whether ``native`` can serve these attributes and inputs.
+        elementwise: whether ``native`` computes element by element.
+        random: whether ``lower`` takes the number of a random ``stream``.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    schema: Schema
+    function: Lowering
+    input_names: Callable[[Any], tuple[str, ...]]
+    output_names: Callable[[Any], tuple[str, ...]]
+    auxiliary: tuple[str, ...]
+    variadic: str | None
+    fill_shapes: FillShapes | None
+    fill_dtypes: FillDTypes
+    native: Native | None
+    uses_native: Callable[[Any, Sequence[Expr]], bool]
+    elementwise: bool
+    random: bool
+
+    def lower(
+        self,
+        attributes: Any,
+        inputs: Sequence[Expr],
+        *,
+        shape: PartialShape = None,
+        stream: int = 0,
+        native: bool = False,
+    ) -> tuple[Expr, ...]:
+        """The expressions of the operator's outputs.
+
+        Args:
+            attributes: a record of ``schema``.
+            inputs: one expression per input name.
+            shape: of the output, for operators without inputs whose ``shape`` leaves it open.
+            stream: the number of this node among the random ones of its graph.
+            native: prefer the one torch call that does it, where there is one.
+
+        Raises:
+            LoweringError: the inputs' shapes or dtypes do not fit.
+        """
+        keywords = {name: getattr(attributes, name) for name in self._parameters}
+        if not inputs and shape is not None and "shape" in keywords:
+            keywords["shape"] = shape
+        if self.random:
+            keywords["stream"] = stream
+        result = self.function(*inputs, **keywords)
+        outputs = result if isinstance(result, tuple) else (result,)
+        if native and self.native is not None and self.uses_native(attributes, inputs):
+            (output,) = outputs
+            return (
+                make(
+                    "native",
+                    *inputs,
+                    function=self.native,
+                    name=self.name,
+                    attributes=attributes,
+                    elementwise=self.elementwise,
+                    shape=output.shape,
+                    dtype=output.dtype,
+                ),
+            )
+        return outputs
+
+    @functools.cached_property
+    def _parameters(self) -> tuple[str, ...]:
+        signature = inspect.signature(self.function).parameters
+        return tuple(name for name in self.schema.attributes if name in signature)
+
+    def infer_shapes(self, attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+        """Complete the partial shapes in place, as far as they determine each other.
+
+        Raises:
+            LoweringError: they contradict each other or the operator.
+        """
+        if self.fill_shapes is not None:
+            self.fill_shapes(attributes, inputs, outputs)
+        complete = [shape for shape in inputs if is_complete(shape)]
+        if len(complete) == len(inputs) and (inputs or self.fill_shapes is None):
+            results = _result_shapes(self, attributes, tuple(complete))
+            outputs[:] = map(merge_shapes, results, outputs)
+
+    @property
+    def summary(self) -> str:
+        """The function's own documentation."""
+        return inspect.getdoc(self.function) or ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _result_shapes(op: Op, attributes: Any, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    dtypes: DTypes = [None] * len(shapes)
+    op.fill_dtypes(attributes, dtypes, [None] * len(op.output_names(attributes)))
+    inputs = [
+        input_(index, shape, dtype or FLOAT32)
+        for index, (shape, dtype) in enumerate(zip(shapes, dtypes, strict=True))
+    ]
+    return tuple(output.shape for output in op.lower(attributes, inputs))
+
+
+_registry: dict[str, Op] = {}
+
+
+def registered() -> Mapping[str, Op]:
+    """Every operator under each of its names."""
+    return MappingProxyType(_registry)
+
+
+def find(name: str) -> Op:
+    """The operator of this name or alias.
+
+    Raises:
+        MXNetError: there is none; the message names similar ones.
+    """
+    if name in _registry:
+        return _registry[name]
+    close = difflib.get_close_matches(name, _registry, n=3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise MXNetError(f"operator {name!r} is not registered{hint}")
+
+
+def operator(
+    name: str,
+    *,
+    aliases: Sequence[str] = (),
+    inputs: Callable[[Any], tuple[str, ...]] | None = None,
+    outputs: Callable[[Any], tuple[str, ...]] | None = None,
+    auxiliary: tuple[str, ...] = (),
+    variadic: str | None = None,
+    shapes: FillShapes | None = None,
+    dtypes: FillDTypes = unify_dtypes,
+    native: Native | None = None,
+    uses_native: Callable[[Any, Sequence[Expr]], bool] = lambda attributes, inputs: True,
+    elementwise: bool = False,
+    random: bool = False,
+) -> Callable[[Lowering], Lowering]:
+    """Register the decorated function as an operator; see :class:`Op` for the options.
+
+    Raises:
+        ValueError: a name is taken, which also shows a module imported under two names.
+    """
+
+    def register(function: Lowering) -> Lowering:
+        signature = inspect.signature(function).parameters
+        hints = typing.get_type_hints(function)
+        positional = tuple(
+            parameter.name
+            for parameter in signature.values()
+            if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        )
+        keywords = {
+            parameter.name: parameter
+            for parameter in signature.values()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != "stream"
+        }
+        if variadic is not None:
+            keywords[variadic] = inspect.Parameter(variadic, inspect.Parameter.KEYWORD_ONLY)
+            hints[variadic] = int
+        op = Op(
+            name=name,
+            aliases=tuple(aliases),
+            schema=Schema(name, keywords, hints),
+            function=function,
+            input_names=inputs or _fixed_or_counted(positional, variadic),
+            output_names=outputs or (lambda attributes: ("output",)),
+            auxiliary=auxiliary,
+            variadic=variadic,
+            fill_shapes=shapes,
+            fill_dtypes=dtypes,
+            native=native,
+            uses_native=uses_native,
+            elementwise=elementwise,
+            random=random,
+        )
+        for key in (name, *aliases):
+            if key in _registry:
+                raise ValueError(f"operator {key!r} is registered twice")
+            _registry[key] = op
+        return function
+
+    return register
+
+
+def _fixed_or_counted(
+    positional: tuple[str, ...], variadic: str | None
+) -> Callable[[Any], tuple[str, ...]]:
+    if variadic is None:
+        return lambda attributes: positional
+    return lambda attributes: tuple(f"arg{i}" for i in range(getattr(attributes, variadic)))

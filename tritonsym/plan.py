@@ -1,0 +1,221 @@
+"""The plan: every step that a bound graph takes, and where each value lies. Plain data, printable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .expr import SOURCES, Expr, toposort
+from .layout import Layout, layouts
+from .memory import Lifetime, aligned, allocate
+from .schedule import Kernel, schedule
+from .trace import Graph
+
+# Elements that a tile of a long pointwise kernel has: its few intermediate values stay in the
+# cache, and torch still finds enough work in one call for all its threads.
+TILE = 2**18
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A kernel cut along the first axis, or along all elements where they lie densely.
+
+    Attributes:
+        flat: whether the arrays are taken as one axis.
+        length: of that first axis.
+        rows: how many of it a tile has.
+    """
+
+    flat: bool
+    length: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """The memory of a value: bytes of the arena, or one of the graph's outputs."""
+
+    output: int | None
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a graph is computed.
+
+    Attributes:
+        kernels: in the order in which they run.
+        tilings: of the kernels that run tile by tile.
+        layouts: of every expression.
+        places: of every expression that a kernel writes. What lives only within a tiled kernel
+            has the size of one tile.
+        lifetimes: of what is in the arena.
+        outputs: the graph's outputs.
+        copies: numbers of the outputs that are copied from elsewhere at the end: those that are
+            an input, a constant, a view, or the same value as another output.
+        arena_size, size_without_reuse: in bytes.
+        origins: the names of the nodes that expressions were made for.
+    """
+
+    kernels: tuple[Kernel, ...]
+    tilings: Mapping[Kernel, Tiling]
+    layouts: Mapping[Expr, Layout]
+    places: Mapping[Expr, Place]
+    lifetimes: Mapping[Expr, Lifetime]
+    outputs: tuple[Expr, ...]
+    copies: tuple[int, ...]
+    arena_size: int
+    size_without_reuse: int
+    origins: Mapping[Expr, tuple[str, ...]]
+
+    def __str__(self) -> str:
+        lines = [f"plan: {len(self.kernels)} kernels, {len(self.outputs)} outputs"]
+        for number, kernel in enumerate(self.kernels):
+            lines.append(self._row(number, kernel))
+            lines += [f"      writes {self._written(x)}" for x in kernel.outputs]
+        lines += [f"  copy  to output {number}" for number in self.copies]
+        lines.append(f"arena: {self.arena_size} bytes ({self.size_without_reuse} without reuse)")
+        return "\n".join(lines)
+
+    def _row(self, number: int, kernel: Kernel) -> str:
+        names = " ".join(x["name"] if x.primitive == "native" else x.primitive  # type: ignore[misc]
+                         for x in kernel.body[:12])  # fmt: skip
+        more = f" and {len(kernel.body) - 12} more" if len(kernel.body) > 12 else ""
+        origins = dict.fromkeys(name for x in kernel.body for name in self.origins.get(x, ()))
+        shown = ", ".join([*origins][:8]) + (", ..." if len(origins) > 8 else "")
+        read = {y for x in kernel.body for y in x.inputs if y not in kernel.body}
+        moved = sum(y.size * y.dtype.itemsize for y in (*read, *kernel.outputs))
+        tiling = self.tilings.get(kernel)
+        tiles = f", {-(-tiling.length // tiling.rows)} tiles" if tiling else ""
+        return f"  {number:3} {kernel.form}: {names}{more} [{shown}] {moved} bytes{tiles}"
+
+    def _written(self, x: Expr) -> str:
+        place = self.places[x]
+        where = f"arena+{place.offset}" if place.output is None else f"output {place.output}"
+        return f"{x.dtype}{list(x.shape)} to {where}"
+
+
+def make_plan(
+    graph: Graph,
+    input_strides: Mapping[int, tuple[int, ...]] | None = None,
+    *,
+    fuse: bool = True,
+    reuse: bool = True,
+) -> Plan:
+    """The plan of a graph.
+
+    Args:
+        graph: what is to be computed.
+        input_strides: in elements, of bound arrays that are not contiguous, by index.
+        fuse: compute elementwise expressions together.
+        reuse: let values take the memory of values that are no longer needed.
+    """
+    order = toposort(graph.outputs)
+    where = layouts(order, input_strides or {})
+    kernels = schedule(graph.outputs, where, fuse)
+    owners, copies = _output_owners(graph.outputs, where)
+    tilings = {k: tiling for k in kernels if (tiling := _tiling(k, where)) is not None}
+    values, lifetimes = _lifetimes(kernels, tilings, where, graph.outputs, owners)
+    offsets, arena_size = allocate(lifetimes, reuse)
+    places = {
+        x: Place(None, offset, lifetime.size)
+        for x, lifetime, offset in zip(values, lifetimes, offsets, strict=True)
+    }
+    places.update({x: Place(number, 0, _bytes(x)) for x, number in owners.items()})
+    return Plan(
+        kernels=kernels,
+        tilings=tilings,
+        layouts=where,
+        places=places,
+        lifetimes=dict(zip(values, lifetimes, strict=True)),
+        outputs=graph.outputs,
+        copies=copies,
+        arena_size=arena_size,
+        size_without_reuse=sum(aligned(lifetime.size) for lifetime in lifetimes),
+        origins=graph.origins,
+    )
+
+
+def _bytes(x: Expr) -> int:
+    return x.size * x.dtype.itemsize
+
+
+def _output_owners(
+    outputs: Sequence[Expr], where: Mapping[Expr, Layout]
+) -> tuple[dict[Expr, int], tuple[int, ...]]:
+    """Which computed value is written straight into which output, and which outputs are copies."""
+    owners: dict[Expr, int] = {}
+    copies = []
+    for number, x in enumerate(outputs):
+        layout = where[x]
+        base = layout.base
+        whole = base.size == x.size and layout.offset == 0 and layout.is_dense(x.shape)
+        if whole and base.primitive not in SOURCES and base not in owners:
+            owners[base] = number
+        else:
+            copies.append(number)
+    return owners, tuple(copies)
+
+
+def _tiling(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
+    """How to cut a pointwise kernel of several steps over many elements."""
+    size = kernel.body[0].size
+    if kernel.form != "pointwise" or len(kernel.body) < 2 or size <= TILE:
+        return None
+    shape = kernel.body[0].shape
+    inside = set(kernel.body)
+    read = [y for x in kernel.body for y in x.inputs if y not in inside and y.shape != ()]
+    if all(where[y].is_dense(y.shape) for y in read):
+        return Tiling(True, size, TILE)
+    rows = TILE // (size // shape[0])
+    return Tiling(False, shape[0], rows) if 0 < rows < shape[0] else None
+
+
+def _lifetimes(
+    kernels: Sequence[Kernel],
+    tilings: Mapping[Kernel, Tiling],
+    where: Mapping[Expr, Layout],
+    outputs: Sequence[Expr],
+    owners: Mapping[Expr, int],
+) -> tuple[list[Expr], list[Lifetime]]:
+    """What has to be in the arena, and when, in steps of one expression each.
+
+    A tiled kernel runs its steps once a tile: what it reads and what it leaves behind is in use
+    for the whole of it, only its inner values come and go.
+    """
+    first: dict[Expr, int] = {}
+    last: dict[Expr, int] = {}
+    sizes: dict[Expr, int] = {}
+    step = 0
+    for kernel in kernels:
+        begin, end = step, step + len(kernel.body) - 1
+        tiling = tilings.get(kernel)
+        inner = set(kernel.body).difference(kernel.outputs) if tiling else set()
+        for x in kernel.body:
+            per_row = x.size // tiling.length if tiling else 0
+            sizes[x] = (
+                per_row * tiling.rows * x.dtype.itemsize if x in inner and tiling else _bytes(x)
+            )
+            first[x] = begin if tiling and x not in inner else step
+            last[x] = end if tiling and x not in inner else step
+            for y in x.inputs:
+                base = where[y].base
+                if base in last:
+                    last[base] = max(last[base], end if tiling and base not in inner else step)
+            step += 1
+    for x in outputs:
+        if where[x].base in last:
+            last[where[x].base] = step
+    values = sorted((x for x in first if x not in owners), key=lambda x: first[x])
+    number = {x: position for position, x in enumerate(values)}
+    lifetimes = []
+    for x in values:
+        over = None
+        if x.is_elementwise:
+            for y in x.inputs:
+                same = y in number and last[y] == first[x] and sizes[y] == sizes[x]
+                if same and where[y].base is y and first[y] < first[x]:
+                    over = number[y]
+        lifetimes.append(Lifetime(sizes[x], first[x], last[x], over))
+    return values, lifetimes

@@ -1,0 +1,375 @@
+"""The torch table: what each primitive means, as calls that the CPU context prepares and replays.
+
+`prepare` gives a step, a call without arguments that computes one expression into a tensor. Nothing
+here knows of plans or buffers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from .expr import Expr, constant_value, toposort
+from .random import RandomState, fill_uniform
+
+Tensor = torch.Tensor
+Step = Callable[[], object]
+Prepare = Callable[[Expr, Sequence[Tensor], Tensor], Step]
+
+
+def _call(function: Callable[..., Tensor]) -> Prepare:
+    """A torch function that takes the inputs in order and writes to ``out``."""
+    return lambda x, inputs, out: partial(function, *inputs, out=out)
+
+
+def _copied(function: Callable[..., Tensor]) -> Prepare:
+    """A function of the inputs that has no ``out``: its result is copied."""
+
+    def prepare(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+        return lambda: out.copy_(function(*inputs))
+
+    return prepare
+
+
+def _swapped(function: Callable[..., Tensor]) -> Prepare:
+    """torch keeps the first of two equal zeros where MXNet keeps the second."""
+    return lambda x, inputs, out: partial(function, inputs[1], inputs[0], out=out)
+
+
+def _divide(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    if x.dtype.is_float:
+        return partial(torch.div, *inputs, out=out)
+    return lambda: out.copy_(_integer_divide(*inputs))
+
+
+def _integer_divide(a: Tensor, b: Tensor) -> Tensor:
+    """Quotient towards zero; 0 for a zero divisor. -1 is kept from the divider, which traps."""
+    safe = torch.where((b == 0) | (b == _minus_one(b)), torch.ones_like(b), b)
+    quotient = torch.div(a, safe, rounding_mode="trunc")
+    quotient = torch.where(b == _minus_one(b), -a, quotient) if b.dtype.is_signed else quotient
+    return torch.where(b == 0, torch.zeros_like(quotient), quotient)
+
+
+def _modulo(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    if x.dtype.is_float:
+        return lambda: out.copy_(_float_modulo(*inputs))
+    return lambda: out.copy_(_integer_modulo(*inputs))
+
+
+def _float_modulo(a: Tensor, b: Tensor) -> Tensor:
+    """Remainder with the divisor's sign; 0 for a zero divisor.
+
+    MXNet takes fmod of the magnitudes and then moves the result to the divisor's side.
+    """
+    remainder = torch.fmod(a.abs(), b.abs())
+    same_side = (a < 0) == (b < 0)
+    moved = torch.where(remainder == 0, torch.zeros_like(b), b)
+    signed = torch.where(a < 0, -remainder, remainder)
+    result = torch.where(same_side, signed, signed + moved)
+    return torch.where(b == 0, torch.zeros_like(result), result)
+
+
+def _integer_modulo(a: Tensor, b: Tensor) -> Tensor:
+    safe = torch.where((b == 0) | (b == _minus_one(b)), torch.ones_like(b), b)
+    return torch.where(b == 0, torch.zeros_like(safe), torch.remainder(a, safe))
+
+
+def _minus_one(b: Tensor) -> int:
+    """-1, or for unsigned types a value that a zero test covers already."""
+    return -1 if b.dtype.is_signed else 0
+
+
+def _sign(data: Tensor) -> Tensor:
+    """-1, 0 or 1; 0 for NaN and for both zeros, as comparisons give it."""
+    return (data > 0).to(data.dtype) - (data < 0).to(data.dtype)
+
+
+def _round(data: Tensor) -> Tensor:
+    """To the nearest; halves away from zero; the sign of zero is kept."""
+    truncated = torch.trunc(data)
+    away = truncated + torch.copysign(torch.ones_like(data), data)
+    rounded = torch.where((data - truncated).abs() >= 0.5, away, truncated)
+    return torch.copysign(rounded, data)
+
+
+def _rint(data: Tensor) -> Tensor:
+    """To the nearest; halves towards minus infinity."""
+    below, above = torch.floor(data), torch.ceil(data)
+    return torch.where(data - below <= above - data, below, above)
+
+
+def _cube_root(data: Tensor) -> Tensor:
+    """torch has none: a power, sharpened by one Newton step in float64."""
+    wide = data.double()
+    root = torch.copysign(wide.abs().pow(1.0 / 3.0), wide)
+    sharpened = root - (root * root * root - wide) / (3.0 * root * root)
+    usable = torch.isfinite(sharpened) & (root != 0)
+    return torch.where(usable, sharpened, root).to(data.dtype)
+
+
+def _reciprocal_square_root(data: Tensor) -> Tensor:
+    """1 / sqrt(x), each rounded, so that -0 gives -inf as MXNet does."""
+    return torch.reciprocal(torch.sqrt(data))
+
+
+def _gamma(data: Tensor) -> Tensor:
+    """The gamma function, from log-gamma and the sign that reflection gives."""
+    wide = data.double()
+    magnitude = torch.exp(torch.lgamma(wide))
+    odd = torch.remainder(torch.floor(wide), 2.0) == 1.0
+    value = torch.where((wide < 0) & odd, -magnitude, magnitude)
+    pole = (wide < 0) & (wide == torch.floor(wide))
+    return torch.where(pole, torch.full_like(wide, math.nan), value).to(data.dtype)
+
+
+def _cast(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    (data,) = inputs
+    if not (data.dtype.is_floating_point and x.dtype.is_integer and x.dtype.itemsize == 1):
+        return partial(out.copy_, data)
+    # C converts by way of a 32-bit integer, whose lowest byte is kept.
+    return lambda: out.copy_(data.to(torch.int32))
+
+
+def _sum(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    # Without a dtype torch would widen integers and refuse `out`.
+    return partial(torch.sum, inputs[0], x.integers("axes"), keepdim=True, dtype=out.dtype, out=out)
+
+
+def _product(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    """torch multiplies along one axis at a time; the reduced ones are brought together first."""
+    axes = x.integers("axes")
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    joined = math.prod(inputs[0].shape[axis] for axis in axes)
+
+    def step() -> object:
+        moved = inputs[0].permute(*kept, *axes).reshape(*(out.shape[i] for i in kept), joined)
+        return out.copy_(torch.prod(moved, -1, dtype=out.dtype).reshape(out.shape))
+
+    return step
+
+
+def _extremum(function: Callable[..., Tensor]) -> Prepare:
+    return lambda x, inputs, out: partial(
+        function, inputs[0], x.integers("axes"), keepdim=True, out=out
+    )
+
+
+def _argument(function: Callable[..., Tensor]) -> Prepare:
+    def prepare(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+        (axis,) = x.integers("axes")
+        return partial(function, inputs[0], axis, keepdim=True, out=out)
+
+    return prepare
+
+
+def _view(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    """A movement whose result could not be a view: the view is copied."""
+    return partial(out.copy_, view(x, inputs[0]))
+
+
+def view(x: Expr, data: Tensor) -> Tensor:
+    """The movement ``x`` of a tensor, sharing its memory where strides allow it."""
+    match x.primitive:
+        case "reshape":
+            return data.reshape(x.shape)
+        case "permute":
+            return data.permute(x.integers("axes"))
+        case "expand":
+            return data.expand(x.shape)
+        case _:
+            bounds = map(slice, x.integers("starts"), x.integers("stops"), x.integers("steps"))
+            return data[tuple(bounds)]
+
+
+def _reshape(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    """Copied in the input's shape, which the result's contiguous memory has as well."""
+    return partial(out.view(inputs[0].shape).copy_, inputs[0])
+
+
+def _flip(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    return lambda: out.copy_(torch.flip(inputs[0], x.integers("axes")))
+
+
+def _pad(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    (data,) = inputs
+    inner = out[
+        tuple(slice(b, b + n) for b, n in zip(x.integers("before"), data.shape, strict=True))
+    ]
+    value = x["value"]
+    assert isinstance(value, (int, float))
+
+    def step() -> None:
+        out.fill_(value)
+        inner.copy_(data)
+
+    return step
+
+
+def _concat(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    return partial(torch.cat, tuple(inputs), x.integer("axis"), out=out)
+
+
+def _dot(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    a = inputs[0].mT if x["transpose_a"] else inputs[0]
+    b = inputs[1].mT if x["transpose_b"] else inputs[1]
+    if a.shape[-1] == 0:
+        return out.zero_
+    if out.ndim > 3:
+        a, b = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
+        out = out.view(-1, *out.shape[-2:])
+    return partial(torch.mm if out.ndim == 2 else torch.bmm, a, b, out=out)
+
+
+def _take(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    data, indices = inputs
+    axis = x.integer("axis")
+    flat = out.view(*data.shape[:axis], indices.numel(), *data.shape[axis + 1 :])
+    if indices.is_contiguous():
+        return partial(torch.index_select, data, axis, indices.view(-1), out=flat)
+    return lambda: torch.index_select(data, axis, indices.reshape(-1), out=flat)
+
+
+def _pick(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    return partial(torch.gather, inputs[0], x.integer("axis"), inputs[1], out=out)
+
+
+def _iota(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    axis = x.integer("axis")
+    shape = [1] * len(x.shape)
+    shape[axis] = x.shape[axis]
+    return partial(out.copy_, torch.arange(x.shape[axis]).view(shape))
+
+
+def _native(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    function = x["function"]
+    assert callable(function)
+    step: Step = function(x["attributes"], list(inputs), out)
+    return step
+
+
+TORCH: dict[str, Prepare] = {
+    "neg": _call(torch.neg),
+    "abs": _call(torch.abs),
+    "sign": _copied(_sign),
+    "add": _call(torch.add),
+    "sub": _call(torch.sub),
+    "mul": _call(torch.mul),
+    "div": _divide,
+    "mod": _modulo,
+    "pow": _call(torch.pow),
+    "maximum": _swapped(torch.maximum),
+    "minimum": _swapped(torch.minimum),
+    "floor": _call(torch.floor),
+    "ceil": _call(torch.ceil),
+    "trunc": _call(torch.trunc),
+    "round": _copied(_round),
+    "rint": _copied(_rint),
+    "exp": _call(torch.exp),
+    "expm1": _call(torch.expm1),
+    "log": _call(torch.log),
+    "log2": _call(torch.log2),
+    "log10": _call(torch.log10),
+    "log1p": _call(torch.log1p),
+    "sqrt": _call(torch.sqrt),
+    "rsqrt": _copied(_reciprocal_square_root),
+    "cbrt": _copied(_cube_root),
+    "sigmoid": _call(torch.sigmoid),
+    "erf": _call(torch.erf),
+    "erfinv": _call(torch.erfinv),
+    "sin": _call(torch.sin),
+    "cos": _call(torch.cos),
+    "tan": _call(torch.tan),
+    "arcsin": _call(torch.asin),
+    "arccos": _call(torch.acos),
+    "arctan": _call(torch.atan),
+    "sinh": _call(torch.sinh),
+    "cosh": _call(torch.cosh),
+    "tanh": _call(torch.tanh),
+    "arcsinh": _call(torch.asinh),
+    "arccosh": _call(torch.acosh),
+    "arctanh": _call(torch.atanh),
+    "gamma": _copied(_gamma),
+    "gammaln": _call(torch.lgamma),
+    "hypot": _call(torch.hypot),
+    "arctan2": _call(torch.atan2),
+    "eq": _call(torch.eq),
+    "ne": _call(torch.ne),
+    "lt": _call(torch.lt),
+    "le": _call(torch.le),
+    "gt": _call(torch.gt),
+    "ge": _call(torch.ge),
+    "and": _call(torch.logical_and),
+    "or": _call(torch.logical_or),
+    "not": _call(torch.logical_not),
+    "where": _call(torch.where),
+    "cast": _cast,
+    "sum": _sum,
+    "prod": _product,
+    "max": _extremum(torch.amax),
+    "min": _extremum(torch.amin),
+    "argmax": _argument(torch.argmax),
+    "argmin": _argument(torch.argmin),
+    "reshape": _reshape,
+    "permute": _view,
+    "expand": _view,
+    "slice": _view,
+    "flip": _flip,
+    "pad": _pad,
+    "concat": _concat,
+    "dot": _dot,
+    "take": _take,
+    "pick": _pick,
+    "iota": _iota,
+    "native": _native,
+}
+
+
+def prepare(x: Expr, inputs: Sequence[Tensor], out: Tensor, state: RandomState) -> Step:
+    """A call that computes ``x`` from the tensors of its inputs into ``out``.
+
+    The tensors have the expressions' shapes, or for elementwise primitives all one other shape
+    (a tile of them). ``out`` may be the memory of an input of the same strides where ``x`` is
+    elementwise. Random numbers are drawn from ``state``.
+    """
+    if x.primitive == "random":
+        return lambda: fill_uniform(out, state.draw(), x.integer("stream"))
+    return TORCH[x.primitive](x, inputs, out)
+
+
+def scalar(x: Expr) -> Tensor:
+    """The 0-d tensor of a constant."""
+    return torch.tensor(constant_value(x), dtype=x.dtype.torch)
+
+
+def evaluate(x: Expr, inputs: Sequence[Tensor], state: RandomState) -> Tensor:
+    """``x`` in a new tensor; what the planned execution is compared with."""
+    if x.primitive == "constant":
+        return scalar(x)
+    out = torch.empty(x.shape, dtype=x.dtype.torch)
+    prepare(x, inputs, out, state)()
+    return out
+
+
+def run(outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState) -> list[Tensor]:
+    """The values of expressions, node by node and each in memory of its own.
+
+    Args:
+        outputs: what is wanted.
+        inputs: the tensors that ``input`` expressions name by their index.
+        state: where random numbers are drawn from.
+    """
+    values: dict[Expr, Tensor] = {}
+    for x in toposort(outputs):
+        if x.primitive == "input":
+            values[x] = inputs[x.integer("index")]
+        else:
+            values[x] = evaluate(x, [values[y] for y in x.inputs], state)
+    # An output that is an input, or stands twice in the list, is a copy.
+    results: list[Tensor] = []
+    for x in outputs:
+        taken = x.primitive == "input" or any(values[x] is other for other in results)
+        results.append(values[x].clone() if taken else values[x])
+    return results

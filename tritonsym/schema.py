@@ -1,0 +1,189 @@
+"""The parameters of operators: typed, with defaults, read from MXNet's strings without evaluating.
+
+An operator's keyword-only arguments are its schema. Each annotation below has one parser; a text
+that it does not accept raises, and nothing of it is ever run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Union, get_args, get_origin
+
+from .dtype import DType, as_dtype
+from .errors import MXNetError
+
+MAX_TEXT = 100_000
+Axes = tuple[int, ...] | int | None
+Bounds = tuple[int | None, ...]
+
+_INTEGER = re.compile(r"[+-]?\d{1,20}[lL]?")
+_NUMBER = re.compile(
+    r"[+-]?(\d{1,400}\.?\d{0,400}([eE][+-]?\d{1,4})?|\.\d{1,400}([eE][+-]?\d{1,4})?)"
+)
+_SPECIAL = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "nan": math.nan, "-nan": math.nan}
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+Parser = Callable[[str], Any]
+
+
+class _Reject(Exception):
+    """The text is not of the wanted type."""
+
+
+def _integer(text: str) -> int:
+    if text.lower() in ("true", "false"):
+        return int(_TRUTH[text.lower()])
+    if not _INTEGER.fullmatch(text):
+        raise _Reject
+    return int(text.rstrip("lL"))
+
+
+def _number(text: str) -> float:
+    if text.lower() in _SPECIAL:
+        return _SPECIAL[text.lower()]
+    if text.lower() in ("true", "false"):
+        return float(_TRUTH[text.lower()])
+    if not _NUMBER.fullmatch(text):
+        raise _Reject
+    return float(text)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in _TRUTH:
+        raise _Reject
+    return _TRUTH[text.lower()]
+
+
+def _tuple(item: Parser) -> Parser:
+    def parse(text: str) -> tuple[Any, ...]:
+        inner = text
+        if text[:1] in ("(", "["):
+            if text[-1:] != {"(": ")", "[": "]"}[text[0]]:
+                raise _Reject
+            inner = text[1:-1].strip()
+            inner = inner[:-1] if inner.endswith(",") else inner
+        return tuple(item(part.strip()) for part in inner.split(",")) if inner else ()
+
+    return parse
+
+
+def _optional(item: Parser) -> Parser:
+    return lambda text: None if text == "None" else item(text)
+
+
+def _dtype(text: str) -> DType:
+    try:
+        return as_dtype(text)
+    except MXNetError:
+        raise _Reject from None
+
+
+def _choice(choices: tuple[str, ...]) -> Parser:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise _Reject
+        return text
+
+    return parse
+
+
+def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
+    """How to read an attribute of this annotation, and how to call it for a person."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [member for member in get_args(annotation) if member is not types.NoneType]
+        if int in members and len(members) == 2:
+            members.remove(int)  # Axes: one integer is read as a tuple of one
+        parser, name = _parser_and_name(members[0])
+        optional = types.NoneType in get_args(annotation)
+        return (_optional(parser), f"{name} or None") if optional else (parser, name)
+    if get_origin(annotation) is Literal:
+        choices = tuple(get_args(annotation))
+        return _choice(choices), "{" + ", ".join(repr(choice) for choice in choices) + "}"
+    if get_origin(annotation) is tuple:
+        item, name = _parser_and_name(get_args(annotation)[0])
+        return _tuple(item), f"tuple of {name}"
+    simple: dict[Any, tuple[Parser, str]] = {
+        int: (_integer, "int"),
+        float: (_number, "float"),
+        bool: (_truth, "bool"),
+        str: (str, "str"),
+        DType: (_dtype, "dtype"),
+    }
+    return simple[annotation]
+
+
+@dataclasses.dataclass(frozen=True)
+class Attribute:
+    """One parameter of an operator: its name, how to read it, and its default."""
+
+    name: str
+    parse: Parser
+    type_name: str
+    required: bool
+    default: Any
+
+    def describe(self) -> str:
+        optional = "required" if self.required else f"optional, default {self.default!r}"
+        return f"{self.name} : {self.type_name}, {optional}"
+
+
+class Schema:
+    """The parameters of one operator, and the frozen record type that holds their values."""
+
+    def __init__(
+        self, operator: str, parameters: Mapping[str, inspect.Parameter], hints: Any
+    ) -> None:
+        self.operator = operator
+        self.attributes: dict[str, Attribute] = {}
+        for name, parameter in parameters.items():
+            required = parameter.default is inspect.Parameter.empty
+            parser, type_name = _parser_and_name(hints[name])
+            default = None if required else parameter.default
+            self.attributes[name] = Attribute(name, parser, type_name, required, default)
+        fields = [(name, hints[name]) for name in self.attributes]
+        self.record: Any = dataclasses.make_dataclass(f"{operator}Attributes", fields, frozen=True)
+
+    def parse(self, given: Mapping[str, str]) -> Any:
+        """The typed record of the strings that were given.
+
+        Raises:
+            MXNetError: an unknown name, a missing one, or a text that is not of its type.
+        """
+        values: dict[str, Any] = {}
+        for name, text in given.items():
+            attribute = self.attributes.get(name)
+            if attribute is None:
+                raise MXNetError(
+                    f"operator {self.operator}: cannot find argument {name!r}, "
+                    f"possible arguments: {self.describe() or 'none'}"
+                )
+            values[name] = self._value(attribute, text)
+        for attribute in self.attributes.values():
+            if attribute.name not in values:
+                if attribute.required:
+                    raise MXNetError(
+                        f"operator {self.operator}: required parameter {attribute.name} of "
+                        f"{attribute.type_name} is not given; parameters: {self.describe()}"
+                    )
+                values[attribute.name] = attribute.default
+        return self.record(**values)
+
+    def _value(self, attribute: Attribute, text: str) -> Any:
+        if len(text) <= MAX_TEXT:
+            try:
+                return attribute.parse(text.strip())
+            except _Reject:
+                pass
+        shown = text if len(text) <= 80 else f"{text[:80]}... ({len(text)} characters)"
+        raise MXNetError(
+            f"operator {self.operator}: parameter {attribute.name} needs {attribute.type_name}, "
+            f"got {shown!r}"
+        )
+
+    def describe(self) -> str:
+        return "; ".join(attribute.describe() for attribute in self.attributes.values())

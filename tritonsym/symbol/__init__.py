@@ -1,0 +1,54 @@
+"""`mx.sym`: the class of symbols, what makes them, and a function for every operator."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+from .. import frontend
+from ..op import Op, find, registered
+from .core import Symbol, apply
+from .create import (
+    Group,
+    Variable,
+    arange,
+    eye,
+    fromjson,
+    full,
+    hypot,
+    load,
+    load_json,
+    maximum,
+    minimum,
+    ones,
+    pow,
+    power,
+    var,
+    zeros,
+)
+
+
+def _operator_function(op: Op, alias: str) -> Callable[..., Symbol]:
+    def function(*args: Any, **kwargs: Any) -> Symbol:
+        name, attr = kwargs.pop("name", None), kwargs.pop("attr", None)
+        kwargs.pop("out", None)
+        return apply(alias, args, kwargs, name, attr)
+
+    function.__name__ = function.__qualname__ = alias
+    function.__doc__ = frontend.documentation(op, "Symbol")
+    function.__signature__ = frontend.signature(op, ("name", "attr"))  # type: ignore[attr-defined]
+    return function
+
+
+# Names with an underscore are what operators on symbols produce; they live in `_internal`.
+_internal = types.ModuleType(f"{__name__}._internal", "Operators that others produce.")
+random = types.ModuleType(f"{__name__}.random", "Random numbers.")
+for _alias, _op in registered().items():
+    _function = _operator_function(_op, _alias)
+    if _alias.startswith("_"):
+        setattr(_internal, _alias, _function)
+    else:
+        globals().setdefault(_alias, _function)
+for _short in ("uniform", "normal"):
+    setattr(random, _short, _operator_function(find(_short), f"_random_{_short}"))

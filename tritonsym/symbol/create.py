@@ -1,0 +1,188 @@
+"""Making symbols: variables, groups, files, constants, functions of symbols and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import frontend
+from ..attribute import current_attributes, stored_key
+from ..dtype import as_dtype
+from ..errors import caller_line
+from ..expr import Shape
+from ..graph import Entry, Node, toposort
+from ..name import current_names
+from . import json_file
+from .core import Number, Symbol, apply, apply_binary
+
+
+def Variable(
+    name: str,
+    attr: Mapping[str, str] | None = None,
+    shape: Shape | None = None,
+    lr_mult: float | None = None,
+    wd_mult: float | None = None,
+    dtype: Any = None,
+    init: Any = None,
+    stype: Any = None,
+    **kwargs: str,
+) -> Symbol:
+    """A named input of a graph.
+
+    Args:
+        name: any text; :meth:`Symbol.bind` finds the array by it.
+        attr: attributes, texts by name.
+        shape, dtype: what is known of them; 0 in a shape is not known.
+        lr_mult, wd_mult, init, stype: stored as attributes for training.
+        kwargs: more attributes, named ``__like_this__``.
+
+    Raises:
+        TypeError: the name is no text.
+        ValueError: an attribute that is not supported or no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError("Expect a string for variable `name`")
+    for key, value in (attr or {}).items():
+        if not isinstance(value, str):
+            raise ValueError(f"Set Attr only accepts string values, {key} is {value!r}")
+    attributes = current_attributes().get(attr)
+    if shape is not None:
+        attributes["__shape__"] = frontend.attribute_text("shape", tuple(shape))
+    for key, multiplier in (("__lr_mult__", lr_mult), ("__wd_mult__", wd_mult)):
+        if multiplier is not None:
+            attributes[key] = str(multiplier)
+    if dtype is not None:
+        attributes["__dtype__"] = str(as_dtype(dtype).code)
+    if init is not None:
+        attributes["__init__"] = init if isinstance(init, str) else init.dumps()
+    if stype is not None:
+        attributes["__storage_type__"] = str(stype)
+    for key, value in kwargs.items():
+        if not (key.startswith("__") and key.endswith("__")):
+            raise ValueError(
+                f"Attribute name={key} is not supported. Additional attributes must start and "
+                f"end with double underscores, e.g, __{key}__"
+            )
+        attributes[key] = str(value)
+    stored = {stored_key(key): value for key, value in attributes.items()}
+    return Symbol([Entry(Node(None, name, stored, (), caller_line()), 0)])
+
+
+var = Variable
+
+
+def Group(symbols: Sequence[Symbol]) -> Symbol:
+    """The outputs of several symbols as one symbol.
+
+    Raises:
+        TypeError: no symbols, or something else among them.
+    """
+    symbols = list(symbols) if isinstance(symbols, (list, tuple, Symbol)) else []
+    if not symbols or any(not isinstance(symbol, Symbol) for symbol in symbols):
+        raise TypeError("Expected a list of symbols as input")
+    return Symbol([entry for symbol in symbols for entry in symbol._entries])
+
+
+def load_json(json_str: str) -> Symbol:
+    """The symbol of MXNet's JSON text, of any version since 0.8.
+
+    Raises:
+        TypeError: not a text.
+        MXNetError: the text is no graph, or has an operator that is not registered.
+    """
+    if not isinstance(json_str, str):
+        raise TypeError("fname required to be string")
+    loaded = Symbol(json_file.parse(json_str, caller_line()))
+    # Numbers of nodes made from now on must not repeat names that the file has.
+    current_names().reserve(node.name for node in toposort(loaded._entries))
+    return loaded
+
+
+def load(fname: str) -> Symbol:
+    """The symbol in a file that :meth:`Symbol.save` or MXNet wrote.
+
+    Raises:
+        TypeError: the name is no text.
+        MXNetError: the file cannot be read or is no graph.
+    """
+    if not isinstance(fname, (str, Path)):
+        raise TypeError(f"fname need to be string, got {fname!r}")
+    return load_json(json_file.read(fname))
+
+
+fromjson = load_json
+
+
+# ---- functions of two values, either of which may be a number ------------------------------------
+
+
+def _function_of_two(
+    doc: str, both: str, with_scalar: str, reflected: str, of_numbers: Callable[[Any, Any], Any]
+) -> Callable[[Any, Any], Any]:
+    def function(left: Any, right: Any) -> Any:
+        if isinstance(left, Symbol):
+            return apply_binary(left, right, both, with_scalar)
+        if isinstance(right, Symbol):
+            return apply_binary(right, left, both, reflected)
+        if isinstance(left, Number) and isinstance(right, Number):
+            return of_numbers(left, right)
+        raise TypeError(f"types ({type(left)}, {type(right)}) not supported")
+
+    function.__doc__ = doc
+    return function
+
+
+pow = power = _function_of_two(
+    "``base ** exp``.", "_Power", "_PowerScalar", "_RPowerScalar", lambda a, b: a**b
+)
+maximum = _function_of_two(
+    "The larger.", "_Maximum", "_MaximumScalar", "_MaximumScalar", lambda a, b: max(a, b)
+)
+minimum = _function_of_two(
+    "The smaller.", "_Minimum", "_MinimumScalar", "_MinimumScalar", lambda a, b: min(a, b)
+)
+hypot = _function_of_two(
+    "sqrt(left**2 + right**2).", "_Hypot", "_HypotScalar", "_HypotScalar", np.hypot
+)
+
+
+# ---- constants ---------------------------------------------------------------------------------
+
+
+def zeros(shape: Shape | int, dtype: Any = None, **kwargs: Any) -> Symbol:
+    """Zeros."""
+    return apply("_zeros", (), {"shape": shape, "dtype": dtype or "float32"}, **kwargs)
+
+
+def ones(shape: Shape | int, dtype: Any = None, **kwargs: Any) -> Symbol:
+    """Ones."""
+    return apply("_ones", (), {"shape": shape, "dtype": dtype or "float32"}, **kwargs)
+
+
+def full(shape: Shape | int, val: float, dtype: Any = None, **kwargs: Any) -> Symbol:
+    """One value everywhere."""
+    given = {"shape": shape, "dtype": dtype or "float32", "value": float(val)}
+    return apply("_full", (), given, **kwargs)
+
+
+def arange(
+    start: float,
+    stop: float | None = None,
+    step: float = 1.0,
+    repeat: int = 1,
+    infer_range: bool = False,
+    name: str | None = None,
+    dtype: Any = None,
+) -> Symbol:
+    """Evenly spaced values."""
+    given = {"start": start, "stop": stop, "step": step, "repeat": repeat}
+    more = {"infer_range": infer_range, "dtype": dtype or "float32"}
+    return apply("_arange", (), {**given, **more}, name=name)
+
+
+def eye(N: int, M: int = 0, k: int = 0, dtype: Any = None, **kwargs: Any) -> Symbol:
+    """Ones on a diagonal."""
+    return apply("_eye", (), {"N": N, "M": M, "k": k, "dtype": dtype or "float32"}, **kwargs)

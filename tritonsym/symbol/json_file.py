@@ -1,0 +1,242 @@
+"""MXNet's JSON text of a graph: written to the byte, read with suspicion.
+
+Format 1.9.1 is written; texts since 0.8 are read. What a text says never becomes code or a path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..attribute import HIDDEN_KEYS, is_user_key, stored_key
+from ..errors import MXNetError
+from ..files import read_file
+from ..graph import Entry, Node, make_node, toposort
+from ..op import find
+
+VERSION = 10901
+# A text without a version was written by 0.8 or earlier.
+_OLDEST_VERSION = 800
+_NODE_KEYS = frozenset(
+    ("op", "name", "attrs", "attr", "param", "inputs", "backward_source_id", "control_deps")
+)
+_TOP_KEYS = frozenset(("nodes", "arg_nodes", "heads", "node_row_ptr", "attrs"))
+_ON_ONE_LINE = 10
+
+
+# ---- writing -----------------------------------------------------------------------------------
+
+
+def write(entries: Sequence[Entry]) -> str:
+    """The text of the graph, laid out as MXNet lays it out."""
+    nodes = toposort(entries)
+    number = {id(node): position for position, node in enumerate(nodes)}
+    rows = [0]
+    for node in nodes:
+        rows.append(rows[-1] + node.output_count)
+    blocks = ", \n".join(_node_text(node, number) for node in nodes)
+    arguments = [str(i) for i, node in enumerate(nodes) if node.op is None]
+    heads = [f"[{number[id(entry.node)]}, {entry.index}, 0]" for entry in entries]
+    fields = [
+        f'"nodes": [\n{blocks}\n  ]',
+        f'"arg_nodes": {_array(arguments, 2)}',
+        f'"node_row_ptr": {_array([str(row) for row in rows], 2)}',
+        f'"heads": {_array(heads, 2)}',
+        f'"attrs": {{"mxnet_version": ["int", {VERSION}]}}',
+    ]
+    return "{\n  " + ", \n  ".join(fields) + "\n}"
+
+
+def _node_text(node: Node, number: Mapping[int, int]) -> str:
+    auxiliary = () if node.op is None else node.op.auxiliary
+    inputs = [
+        f"[{number[id(entry.node)]}, {entry.index}, {int(name in auxiliary)}]"
+        for name, entry in zip(node.input_names, node.inputs, strict=True)
+    ]
+    fields = [
+        f'"op": {_text("null" if node.op is None else node.op.name)}',
+        f'"name": {_text(node.name)}',
+    ]
+    if node.attributes:
+        ordered = sorted(node.attributes.items(), key=lambda item: item[0].encode())
+        pairs = [f"{_text(key)}: {_text(value)}" for key, value in ordered]
+        if len(pairs) == 1:
+            fields.append(f'"attrs": {{{pairs[0]}}}')
+        else:
+            inner = ", \n        ".join(pairs)
+            fields.append(f'"attrs": {{\n        {inner}\n      }}')
+    fields.append(f'"inputs": {_array(inputs, 6)}')
+    return "    {\n      " + ", \n      ".join(fields) + "\n    }"
+
+
+def _array(items: Sequence[str], indent: int) -> str:
+    if len(items) <= _ON_ONE_LINE:
+        return f"[{', '.join(items)}]"
+    space = " " * indent
+    inner = f", \n{space}  ".join(items)
+    return f"[\n{space}  {inner}\n{space}]"
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+# ---- reading -----------------------------------------------------------------------------------
+
+
+def read(path: str | Path) -> str:
+    """A file's text.
+
+    Raises:
+        MXNetError: it cannot be read or is not UTF-8.
+    """
+    try:
+        return read_file(path).decode()
+    except UnicodeDecodeError:
+        raise MXNetError(f"{str(path)!r} is no JSON graph: it is not UTF-8 text") from None
+
+
+def parse(text: str, line: tuple[str, int]) -> list[Entry]:
+    """The outputs of the graph in a text; ``line`` is recorded as the place that made its nodes.
+
+    Raises:
+        MXNetError: anything in it that is not as it should be.
+    """
+    graph = _decode(text)
+    _require(isinstance(graph, dict), "the text is no JSON object")
+    for key in ("nodes", "arg_nodes", "heads"):
+        _require(key in graph, f'Missing field "{key}"')
+    unknown = sorted(set(graph) - _TOP_KEYS)
+    _require(not unknown, f"unknown fields {unknown}")
+    for key in ("nodes", "arg_nodes", "heads"):
+        _require(isinstance(graph[key], list), f'"{key}" is no list')
+    version = _version(graph.get("attrs", {}))
+    nodes: list[Node] = []
+    for position, record in enumerate(graph["nodes"]):
+        nodes.append(_node(record, position, nodes, version, line))
+    _require(len(graph["heads"]) > 0, '"heads" is empty: the graph has no output')
+    return [_entry(item, nodes, f"head {i}") for i, item in enumerate(graph["heads"])]
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise MXNetError(f"cannot load the symbol: {problem}")
+
+
+def _decode(text: str) -> Any:
+    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        _require(len(found) == len(pairs), "an object has a key twice")
+        return found
+
+    def no_constant(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        # MXNet writes control characters in texts as they are.
+        return json.loads(
+            text, strict=False, object_pairs_hook=no_duplicates, parse_constant=no_constant
+        )
+    except RecursionError:
+        raise MXNetError("cannot load the symbol: the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise MXNetError(f"cannot load the symbol: {str(error)[:200]}") from None
+
+
+def _version(attributes: Any) -> int:
+    _require(isinstance(attributes, dict), '"attrs" is no object')
+    given = attributes.get("mxnet_version", ["int", _OLDEST_VERSION])
+    valid = isinstance(given, list) and len(given) == 2 and _is_index(given[1])
+    _require(valid, f"mxnet_version is {str(given)[:80]}")
+    return int(given[1])
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _entry(item: Any, nodes: Sequence[Node], role: str) -> Entry:
+    shown = str(item)[:80]
+    valid = isinstance(item, list) and len(item) in (2, 3) and all(map(_is_index, item))
+    _require(valid, f"{role} is {shown}, not [node, output] or [node, output, version]")
+    _require(item[0] < len(nodes), f"{role} names node {shown} before it is defined")
+    node = nodes[item[0]]
+    _require(
+        item[1] < node.output_count,
+        f"{role} names output {item[1]} of {node.name!r}, which has {node.output_count}",
+    )
+    return Entry(node, item[1])
+
+
+def _node(
+    record: Any, position: int, nodes: Sequence[Node], version: int, line: tuple[str, int]
+) -> Node:
+    _require(isinstance(record, dict), f"node {position} is no object")
+    for key in ("op", "name", "inputs"):
+        _require(key in record, f'node {position}: Missing field "{key}"')
+    unknown = sorted(set(record) - _NODE_KEYS)
+    _require(not unknown, f"node {position} has unknown fields {unknown}")
+    op_name, name = record["op"], record["name"]
+    _require(isinstance(op_name, str), f"node {position}: its op is no text")
+    _require(isinstance(name, str) and _encodes(name), f"node {position}: its name is no text")
+    _require(isinstance(record["inputs"], list), f"node {name!r}: its inputs are no list")
+    attributes = _attributes(record, name)
+    inputs = tuple(
+        _entry(item, nodes, f"input {i} of {name!r}") for i, item in enumerate(record["inputs"])
+    )
+    if op_name == "null":
+        _require(not inputs, f"variable {name!r} has inputs")
+        return Node(None, name, _upgraded(attributes, version), (), line)
+    try:
+        op = find(op_name)
+        if version < VERSION:
+            _hand_on(attributes, op.input_names, inputs)
+        return make_node(op, name, _upgraded(attributes, version), inputs, line)
+    except MXNetError as error:
+        raise MXNetError(f"Failed loading Op {name} of type {op_name}: {error}") from None
+
+
+def _encodes(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which no file could hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _attributes(record: Mapping[str, Any], name: str) -> dict[str, str]:
+    """A node's attributes, which older texts keep in "param" and "attr"."""
+    merged: dict[str, str] = {}
+    for key in ("param", "attr", "attrs"):
+        given = record.get(key, {})
+        _require(isinstance(given, dict), f'node {name!r}: "{key}" is no object')
+        for attribute, value in given.items():
+            valid = isinstance(value, str) and _encodes(attribute) and _encodes(value)
+            _require(valid, f"node {name!r}: attribute {attribute[:80]!r} is no text")
+        merged.update(given)
+    return merged
+
+
+def _upgraded(attributes: Mapping[str, str], version: int) -> dict[str, str]:
+    """Attributes in today's spelling: hidden keys of older texts become ``__key__``."""
+    if version >= VERSION:
+        return dict(attributes)
+    plain = {key: value for key, value in attributes.items() if key not in HIDDEN_KEYS}
+    hidden = {stored_key(key): attributes[key] for key in HIDDEN_KEYS if key in attributes}
+    return {**plain, **hidden}
+
+
+def _hand_on(attributes: dict[str, str], input_names: Any, inputs: Sequence[Entry]) -> None:
+    """Older texts keep ``weight_lr_mult`` at the operator; it belongs to the weight."""
+    for key in list(attributes):
+        for hidden in HIDDEN_KEYS:
+            if is_user_key(key) or not key.endswith(f"_{hidden}"):
+                continue
+            argument = key.removesuffix(f"_{hidden}")
+            value = attributes.pop(key)
+            for entry in inputs:
+                if entry.node.op is None and entry.node.name.endswith(f"_{argument}"):
+                    entry.node.attributes[stored_key(hidden)] = value
