@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tritonsym.dtype import BOOL, FLOAT32, DType
+from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, cast
 from tritonsym.schema import Axes
@@ -45,13 +45,13 @@ def reject_bool(*inputs: Expr) -> None:
 def in_float(function: Callable[..., Expr], *inputs: Expr) -> Expr:
     """A floating-point function of any numeric inputs.
 
-    Integers are computed in float32 and converted back, as MXNet does it.
+    Integers are computed in float64 and converted back, as MXNet does it.
     """
     reject_bool(*inputs)
     dtype = inputs[0].dtype
     if dtype.is_float:
         return function(*inputs)
-    return cast(function(*(cast(x, FLOAT32) for x in inputs)), dtype)
+    return cast(function(*(cast(x, FLOAT64) for x in inputs)), dtype)
 
 
 def in_accumulator(function: Callable[[Expr], Expr], x: Expr) -> Expr:
@@ -61,4 +61,4 @@ def in_accumulator(function: Callable[[Expr], Expr], x: Expr) -> Expr:
 
 def accumulator(dtype: DType) -> DType:
     """The dtype that sums of this one are kept in."""
-    return FLOAT32 if dtype.is_reduced else dtype
+    return FLOAT32 if dtype.is_reduced or dtype is BOOL else dtype

@@ -5,21 +5,30 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tritonsym.dtype import FLOAT32, DType
+from tritonsym.dtype import BOOL, FLOAT32, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, cast, full, iota, make, narrow, random, reshape
 from tritonsym.op import DTypes, Shapes, merge_shapes, operator
+from tritonsym.schema import Count
 
 from .common import accumulator
 
 
 def _given_shape(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The shape parameter, whose zeros and () are filled by what the graph knows."""
+    if any(length < 0 for length in attributes.shape):
+        raise LoweringError(f"shape={attributes.shape} has a negative length")
     outputs[0] = merge_shapes(attributes.shape or None, outputs[0])
 
 
 def _given_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     outputs[0] = attributes.dtype or outputs[0] or FLOAT32
+
+
+def _float_dtype(dtype: DType | None) -> DType:
+    if dtype is not None and not dtype.is_float:
+        raise LoweringError(f"random numbers are floating-point, dtype={dtype} is not")
+    return dtype or FLOAT32
 
 
 def _register_fill(name: str, value: int) -> None:
@@ -55,7 +64,7 @@ def arange(
     start: float,
     stop: float | None = None,
     step: float = 1.0,
-    repeat: int = 1,
+    repeat: Count = 1,
     infer_range: bool = False,
     ctx: str = "",
     dtype: DType = FLOAT32,
@@ -64,6 +73,10 @@ def arange(
 
     With no ``stop`` the range is ``[0, start)``.
     """
+    if dtype is BOOL:
+        raise LoweringError("a range of bool has no meaning")
+    if infer_range:
+        raise LoweringError("infer_range=True is not supported; give stop")
     first, last = (0.0, start) if stop is None else (start, stop)
     if step == 0:
         raise LoweringError("step cannot be 0")
@@ -71,6 +84,7 @@ def arange(
     if count <= 0:
         raise LoweringError(f"the range from {first} to {last} by {step} is empty")
     positions = reshape(iota((count, repeat), 0), (count * repeat,))
+    # Start and step are converted first, as MXNet does it for integers.
     return cast(positions, dtype) * step + first
 
 
@@ -93,7 +107,7 @@ def random_uniform(
     """Uniform random numbers in ``[low, high)``, new ones at every run."""
     if not low <= high:
         raise LoweringError(f"low={low} must not be above high={high}")
-    dtype = dtype or FLOAT32
+    dtype = _float_dtype(dtype)
     wide = random(shape, accumulator(dtype), stream) * (high - low) + low
     return cast(wide, dtype)
 
@@ -119,9 +133,9 @@ def random_normal(
     Box and Muller's transform ("A note on the generation of random normal deviates", 1958) of
     pairs of uniform ones.
     """
-    if not scale >= 0:
-        raise LoweringError(f"scale={scale} must not be negative")
-    dtype = dtype or FLOAT32
+    if not scale > 0:
+        raise LoweringError(f"scale={scale} must be positive")
+    dtype = _float_dtype(dtype)
     count = math.prod(shape)
     pairs = random((2, (count + 1) // 2), accumulator(dtype), stream)
     radius = make("sqrt", make("log", 1.0 - narrow(pairs, 0, 0, 1)) * -2.0)

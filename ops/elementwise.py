@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
-from tritonsym.dtype import BOOL, FLOAT32, DType
+from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, INT64, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import (
     Expr,
@@ -19,6 +20,7 @@ from tritonsym.expr import (
     broadcast_shapes,
     cast,
     constant,
+    constant_value,
     full,
     make,
     maximum,
@@ -59,8 +61,8 @@ def _register_unary(name: str, function: Unary, summary: str, *aliases: str) -> 
 
 
 # The conversion factors are float32 whatever the input is, as in MXNet.
-_DEGREES = float(torch.tensor(180.0 / math.pi, dtype=torch.float32))
-_RADIANS = float(torch.tensor(math.pi / 180.0, dtype=torch.float32))
+_DEGREES = float(np.float32(180.0) / np.float32(math.pi))
+_RADIANS = float(np.float32(math.pi) / np.float32(180.0))
 
 _FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
     "reciprocal": (lambda x: 1.0 / x, "1 / x."),
@@ -88,12 +90,6 @@ _FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
     "arctanh": (_primitive("arctanh"), "The inverse hyperbolic tangent."),
     "degrees": (lambda x: x * _DEGREES, "Radians to degrees."),
     "radians": (lambda x: x * _RADIANS, "Degrees to radians."),
-    "floor": (_primitive("floor"), "The largest whole number that is not above x."),
-    "ceil": (_primitive("ceil"), "The smallest whole number that is not below x."),
-    "trunc": (_primitive("trunc"), "x without its fraction."),
-    "fix": (_primitive("trunc"), "The whole number next to x towards zero."),
-    "round": (_primitive("round"), "The nearest whole number; halves away from zero."),
-    "rint": (_primitive("rint"), "The nearest whole number; halves downwards."),
     "sigmoid": (_primitive("sigmoid"), "1 / (1 + exp(-x))."),
     "softsign": (lambda x: x / (1.0 + make("abs", x)), "x / (1 + abs(x))."),
     "erf": (_primitive("erf"), "The error function."),
@@ -102,12 +98,36 @@ _FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
 for _name, (_function, _summary) in _FLOAT_UNARY.items():
     _register_unary(_name, partial(in_float, _function), _summary)
 
+
+def _whole(name: str) -> Unary:
+    """A rounding: integers are whole already."""
+
+    def lower(x: Expr) -> Expr:
+        reject_bool(x)
+        return make(name, x) if x.dtype.is_float else x
+
+    return lower
+
+
+_register_unary("floor", _whole("floor"), "The largest whole number that is not above x.")
+_register_unary("ceil", _whole("ceil"), "The smallest whole number that is not below x.")
+_register_unary("trunc", _whole("trunc"), "x without its fraction.")
+_register_unary("fix", _whole("trunc"), "The whole number next to x towards zero.")
+_register_unary("round", _whole("round"), "The nearest whole number; halves away from zero.")
+_register_unary("rint", _whole("rint"), "The nearest whole number; halves downwards.")
+
+def make_loss(data: Expr) -> Expr:
+    """x itself; the output is a loss, from which gradients start."""
+    return data
+
+
 _register_unary("abs", _keep_dtype(_primitive("abs")), "The absolute value.")
 _register_unary("sign", _keep_dtype(_primitive("sign")), "-1, 0 or 1; 0 for zeros and NaN.")
 _register_unary("negative", _keep_dtype(lambda x: -x), "-x.")
 _register_unary("square", _keep_dtype(lambda x: x * x), "x * x.")
 _register_unary("_copy", lambda x: x, "x itself.", "identity")
 _register_unary("BlockGrad", lambda x: x, "x; no gradient passes.", "stop_gradient")
+operator("make_loss", shapes=unify_shapes, outputs=lambda attributes: ("loss",))(make_loss)
 _register_unary("zeros_like", lambda x: full(0, x.shape, x.dtype), "Zeros of x's shape.")
 _register_unary("ones_like", lambda x: full(1, x.shape, x.dtype), "Ones of x's shape.")
 _register_unary(
@@ -142,11 +162,46 @@ def _to_dtype(attributes: Any, outputs: DTypes) -> None:
     outputs[:] = [attributes.dtype]
 
 
-@operator("clip", shapes=unify_shapes)
+def _bound(value: float, dtype: DType) -> Expr:
+    """A bound in the data's dtype; for integers, one that is out of their range is its end."""
+    if dtype.is_integer and not math.isnan(value):
+        info = torch.iinfo(dtype.torch)
+        value = int(max(min(value, info.max), info.min))
+    return constant(value, dtype)
+
+
+def _clamp(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    if attributes.a_min != 0:
+        return partial(torch.clamp, inputs[0], attributes.a_min, attributes.a_max, out=out)
+    rectify_into = threshold_at_zero(attributes, inputs, out)
+
+    def step() -> Tensor:
+        rectify_into()
+        return torch.clamp_max(out, attributes.a_max, out=out)
+
+    return step
+
+
+def _clamp_is_clip(attributes: Any, inputs: Sequence[Expr]) -> bool:
+    """Where torch's clamp is the same to the bit: bounds in order, no doubt about -0."""
+    in_order = attributes.a_min <= attributes.a_max and attributes.a_max != 0
+    return in_order and inputs[0].dtype in (FLOAT32, FLOAT64)
+
+
+@operator(
+    "clip", shapes=unify_shapes, native=_clamp, uses_native=_clamp_is_clip, elementwise=True
+)
 def clip(data: Expr, *, a_min: float, a_max: float) -> Expr:
-    """Values below ``a_min`` become it, values above ``a_max`` become it; NaN stays NaN."""
+    """Values below ``a_min`` become it, values above ``a_max`` become it; NaN stays NaN.
+
+    Where ``a_min`` is 0, so does -0.
+    """
     reject_bool(data)
-    return where(data > a_max, a_max, where(data < a_min, a_min, data))
+    low, high = _bound(a_min, data.dtype), _bound(a_max, data.dtype)
+    result = data
+    if not math.isnan(a_min):
+        result = where(data <= low if a_min == 0 else data < low, low, data)
+    return result if math.isnan(a_max) else where(data > high, high, result)
 
 
 @operator("hard_sigmoid", shapes=unify_shapes)
@@ -161,7 +216,7 @@ def hard_sigmoid(data: Expr, *, alpha: float = 0.2, beta: float = 0.5) -> Expr:
 def hypot(x: Operand, y: Operand) -> Expr:
     """sqrt(x*x + y*y), without overflow on the way."""
     dtype = next(v.dtype for v in (x, y) if isinstance(v, Expr))
-    wide = dtype if dtype.is_float else FLOAT32
+    wide = dtype if dtype.is_float else FLOAT64
     left, right = (cast(v, wide) if isinstance(v, Expr) else v for v in (x, y))
     return cast(binary("hypot", left, right), dtype)
 
@@ -180,15 +235,20 @@ def _comparison(primitive: str) -> Binary:
     return compare
 
 
-def _truth(combine: Callable[[Expr, Expr], Expr]) -> Binary:
+def _is_true(value: Operand) -> Operand:
+    if not isinstance(value, Expr):
+        return bool(value)
+    if value.primitive == "constant":
+        return constant(constant_value(value), BOOL)
+    return value.differs(0)
+
+
+def _truth(primitive: str) -> Binary:
     """Both taken as true where they are not zero; 0 or 1 in the inputs' own dtype."""
 
     def lower(x: Operand, y: Operand) -> Expr:
         data = next(v for v in (x, y) if isinstance(v, Expr))
-        left, right = (
-            v.differs(0) if isinstance(v, Expr) else constant(bool(v), BOOL) for v in (x, y)
-        )
-        return cast(combine(left, right), data.dtype)
+        return cast(binary(primitive, *(_is_true(v) for v in (x, y))), data.dtype)
 
     return lower
 
@@ -210,9 +270,9 @@ _BINARY: dict[str, tuple[Binary, str]] = {
     "greater_equal": (_comparison("ge"), "1 where x >= y, else 0"),
     "lesser": (_comparison("lt"), "1 where x < y, else 0"),
     "lesser_equal": (_comparison("le"), "1 where x <= y, else 0"),
-    "logical_and": (_truth(Expr.logical_and), "1 where x and y are not zero, else 0"),
-    "logical_or": (_truth(Expr.logical_or), "1 where x or y is not zero, else 0"),
-    "logical_xor": (_truth(Expr.differs), "1 where one of x and y is not zero, else 0"),
+    "logical_and": (_truth("and"), "1 where x and y are not zero, else 0"),
+    "logical_or": (_truth("or"), "1 where x or y is not zero, else 0"),
+    "logical_xor": (_truth("ne"), "1 where one of x and y is not zero, else 0"),
 }
 # Stem: the operator for equal shapes, its other names, and the stem of the scalar operators.
 _NAMES: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -237,6 +297,7 @@ def _register_equal_shapes(stem: str, function: Binary, meaning: str) -> None:
                 f"lhs has shape {lhs.shape}, rhs has shape {rhs.shape}: symbols are not broadcast "
                 f"by operators such as + and *; use broadcast_{stem}"
             )
+        reject_bool(lhs, rhs)
         return function(lhs, rhs)
 
     lower.__doc__ = f"Elementwise {meaning}. Both inputs have one shape and one dtype."
@@ -246,15 +307,30 @@ def _register_equal_shapes(stem: str, function: Binary, meaning: str) -> None:
 
 def _register_broadcasting(stem: str, function: Binary, meaning: str) -> None:
     def lower(lhs: Expr, rhs: Expr) -> Expr:
+        reject_bool(lhs, rhs)
         return function(lhs, rhs)
 
     lower.__doc__ = f"Elementwise {meaning}. Axes of length 1 are repeated, as numpy does it."
     operator(f"broadcast_{stem}", aliases=_BROADCAST_ALIASES.get(stem, ()))(lower)
 
 
+def _scalar_dtype(data: DType, is_int: bool) -> DType:
+    """The dtype of data with a scalar: its own, but bool is counted and fractions are kept."""
+    if data.is_float or (data.is_integer and is_int):
+        return data
+    return INT64 if is_int else FLOAT64
+
+
+def _scalar_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    if inputs[0] is not None:
+        outputs[0] = _scalar_dtype(inputs[0], attributes.is_int)
+    elif outputs[0] is not None and attributes.is_int:
+        inputs[0] = outputs[0]
+
+
 def _register_scalar(stem: str, function: Binary, meaning: str, reflected: bool = False) -> None:
     def lower(data: Expr, *, scalar: float = 1.0, is_int: bool = True) -> Expr:
-        reject_bool(data)
+        data = cast(data, _scalar_dtype(data.dtype, is_int))
         number = constant(scalar, data.dtype)
         return function(number, data) if reflected else function(data, number)
 
@@ -263,7 +339,8 @@ def _register_scalar(stem: str, function: Binary, meaning: str, reflected: bool 
     *_, scalar_stem = _NAMES.get(stem, (stem,))
     mark = "r" if reflected else ""
     camel = f"_{mark.upper()}{_camel(scalar_stem)}Scalar"
-    operator(f"_{mark}{scalar_stem}_scalar", aliases=(camel,), shapes=unify_shapes)(lower)
+    name = f"_{mark}{scalar_stem}_scalar"
+    operator(name, aliases=(camel,), shapes=unify_shapes, dtypes=_scalar_dtypes)(lower)
 
 
 for _stem, (_combine, _meaning) in _BINARY.items():
@@ -277,6 +354,9 @@ for _stem, (_combine, _meaning) in _BINARY.items():
 @operator("add_n", aliases=("ElementWiseSum",), variadic="num_args", shapes=unify_shapes)
 def add_n(*args: Expr) -> Expr:
     """The sum of all inputs, added from the first to the last."""
+    if not args:
+        raise LoweringError("needs at least one input")
+    reject_bool(*args)
     total = args[0]
     for x in args[1:]:
         total = total + x

@@ -20,8 +20,9 @@ from tritonsym.expr import (
     where,
 )
 from tritonsym.op import DTypes, PartialShape, Shapes, merge_shapes, operator
+from tritonsym.schema import Count
 
-from .common import axis_of
+from .common import axis_of, reject_bool
 
 
 def clipped_indices(indices: Expr, length: int) -> Expr:
@@ -114,7 +115,7 @@ def _one_hot_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
 def one_hot(
     indices: Expr,
     *,
-    depth: int,
+    depth: Count,
     on_value: float = 1.0,
     off_value: float = 0.0,
     dtype: DType = FLOAT32,
@@ -123,6 +124,7 @@ def one_hot(
 
     An index outside ``[0, depth)`` gives a row of ``off_value``.
     """
+    reject_bool(indices)
     shape = (*indices.shape, depth)
     wanted = broadcast(reshape(cast(indices, INT64), (*indices.shape, 1)), shape)
     hit = iota(shape, len(shape) - 1).equals(wanted)

@@ -17,8 +17,8 @@ from tritonsym.expr import (
     reshape,
     slice_,
 )
-from tritonsym.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
-from tritonsym.schema import Axes, Bounds
+from tritonsym.op import DTypes, PartialShape, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.schema import Axes, Bounds, Count
 
 from .common import axes_of, axis_of
 
@@ -34,8 +34,6 @@ def reshaped(have: Shape, want: tuple[int, ...], reverse: bool = False) -> Shape
     """
     codes = want[::-1] if reverse else want
     source = have[::-1] if reverse else have
-    if reverse and -4 in codes:
-        codes = _split_codes_forward(codes)
     result: list[int] = []
     used, unknown, index = 0, -1, 0
     while index < len(codes):
@@ -86,15 +84,6 @@ def _split(length: int, first: int, second: int, want: tuple[int, ...]) -> tuple
     if first * second != length:
         raise LoweringError(f"shape={want}: {length} is not {first} times {second}")
     return first, second
-
-
-def _split_codes_forward(codes: tuple[int, ...]) -> tuple[int, ...]:
-    """Reversed codes have a split's two numbers before its -4; put them behind it again."""
-    result = list(codes)
-    for index, code in enumerate(codes):
-        if code == -4 and index >= 2:
-            result[index - 2 : index + 1] = [-4, codes[index - 2], codes[index - 1]]
-    return tuple(result)
 
 
 def _older_target(have: Shape, target: tuple[int, ...], keep_highest: bool) -> Shape:
@@ -176,7 +165,7 @@ def squeeze(data: Expr, *, axis: Axes = None) -> Expr:
     if axis is None:
         axes = tuple(i for i, n in enumerate(data.shape) if n == 1)
     else:
-        axes = axes_of(axis, len(data.shape))
+        axes = () if axis == () else axes_of(axis, len(data.shape))
     for one in axes:
         if data.shape[one] != 1:
             raise LoweringError(f"axis {one} of shape {data.shape} has not length 1")
@@ -211,8 +200,6 @@ def swap_axes(data: Expr, *, dim1: int = 0, dim2: int = 0) -> Expr:
     """Two axes exchanged."""
     order = list(range(len(data.shape)))
     one, two = axis_of(dim1, len(order), "dim1"), axis_of(dim2, len(order), "dim2")
-    if one == two:
-        raise LoweringError(f"dim1={dim1} and dim2={dim2} are the same axis")
     order[one], order[two] = order[two], order[one]
     return permute(data, order)
 
@@ -234,7 +221,8 @@ def slice_operator(data: Expr, *, begin: Bounds, end: Bounds, step: Bounds = ())
         )
     starts, stops, steps, flipped = [0] * rank, list(data.shape), [1] * rank, []
     for axis, (first, last) in enumerate(zip(begin, end, strict=True)):
-        chosen = _bounds(first, last, (step[axis] if step else None) or 1, data.shape[axis])
+        stride = step[axis] if step else None
+        chosen = _bounds(first, last, 1 if stride is None else stride, data.shape[axis])
         if len(chosen) == 0:
             raise LoweringError(f"begin={begin}, end={end} select nothing of shape {data.shape}")
         low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
@@ -290,6 +278,8 @@ def _concat_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 @operator("Concat", aliases=("concat",), variadic="num_args", shapes=_concat_shapes)
 def concat_(*data: Expr, dim: int = 1) -> Expr:
     """The inputs one after the other along axis ``dim``; their other lengths are equal."""
+    if not data:
+        raise LoweringError("needs at least one input")
     if any(len(x.shape) != len(data[0].shape) for x in data):
         raise LoweringError(f"inputs differ in rank: {[x.shape for x in data]}")
     return concat(data, axis_of(dim, len(data[0].shape), "dim"))
@@ -298,25 +288,40 @@ def concat_(*data: Expr, dim: int = 1) -> Expr:
 @operator("stack", variadic="num_args")
 def stack(*data: Expr, axis: int = 0) -> Expr:
     """The inputs, of one shape, along a new axis."""
+    if not data:
+        raise LoweringError("needs at least one input")
     at = axis_of(axis, len(data[0].shape) + 1)
     return concat([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in data], at)
 
 
 def _split_names(attributes: Any) -> tuple[str, ...]:
-    count = attributes.num_outputs
-    return ("output",) if count == 1 else tuple(f"output{i}" for i in range(count))
+    return tuple(f"output{i}" for i in range(attributes.num_outputs))
 
 
-@operator("SliceChannel", aliases=("split",), outputs=_split_names)
+def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """The parts of a partial shape; lengths other than the cut one go both ways."""
+    data: PartialShape = inputs[0]
+    if data is None or 0 not in data:
+        return
+    at, count = axis_of(attributes.axis, len(data)), attributes.num_outputs
+    if data[at] % count:
+        raise LoweringError(f"axis {at} of shape {data} cannot be cut into {count} equal parts")
+    part: PartialShape = (*data[:at], data[at] // count, *data[at + 1 :])
+    if attributes.squeeze_axis:
+        part = (*data[:at], *data[at + 1 :])
+    outputs[:] = [merge_shapes(part, output) for output in outputs]
+
+
+@operator("SliceChannel", aliases=("split",), outputs=_split_names, shapes=_split_shapes)
 def slice_channel(
-    data: Expr, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False
+    data: Expr, *, num_outputs: Count, axis: int = 1, squeeze_axis: bool = False
 ) -> tuple[Expr, ...]:
     """The input cut into ``num_outputs`` equal parts along ``axis``.
 
     ``squeeze_axis`` drops that axis where the parts have length 1.
     """
     at = axis_of(axis, len(data.shape))
-    if num_outputs < 1 or data.shape[at] % num_outputs:
+    if data.shape[at] % num_outputs:
         raise LoweringError(
             f"axis {axis} of shape {data.shape} cannot be cut into {num_outputs} equal parts"
         )
@@ -359,4 +364,4 @@ def repeat(data: Expr, *, repeats: int, axis: int | None = None) -> Expr:
 @operator("reverse", aliases=("flip",), shapes=unify_shapes)
 def reverse(data: Expr, *, axis: tuple[int, ...] | int) -> Expr:
     """The elements in reverse order along the axes."""
-    return flip(data, axes_of(axis, len(data.shape)))
+    return flip(data, () if axis == () else axes_of(axis, len(data.shape)))

@@ -14,8 +14,9 @@ from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, cast, dot, iota, make, reduce, reshape, take, where
 from tritonsym.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.reference import Step, Tensor
+from tritonsym.schema import Count
 
-from .common import accumulator, axis_of, in_float, reject_bool
+from .common import accumulator, axis_of, reject_bool
 from .elementwise import rectify, threshold_at_zero
 from .indexing import clipped_indices
 
@@ -68,7 +69,7 @@ def fully_connected(
     weight: Expr,
     bias: Expr | None = None,
     *,
-    num_hidden: int,
+    num_hidden: Count,
     no_bias: bool = False,
     flatten: bool = True,
 ) -> Expr:
@@ -122,7 +123,9 @@ def activation(
     relu: max(x, 0). sigmoid: 1 / (1 + exp(-x)). tanh. softrelu: log(1 + exp(x)).
     softsign: x / (1 + abs(x)).
     """
-    return in_float(_ACTIVATIONS[act_type], data)
+    if not data.dtype.is_float:
+        raise LoweringError(f"needs a floating-point input, got {data.dtype}")
+    return _ACTIVATIONS[act_type](data)
 
 
 # ---- softmax -----------------------------------------------------------------------------------
@@ -132,12 +135,16 @@ def _softmax_inputs(attributes: Any) -> tuple[str, ...]:
     return ("data", "length") if attributes.use_length else ("data",)
 
 
+def _length_shape(data: Shape, axis: int) -> Shape:
+    return (*data[:axis], *data[axis + 1 :]) or (1,)
+
+
 def _softmax_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The data and the output have one shape; the lengths lack the axis."""
     inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
     if len(inputs) > 1 and inputs[0] is not None:
         at = axis_of(attributes.axis, len(inputs[0]))
-        inputs[1] = merge_shapes((*inputs[0][:at], *inputs[0][at + 1 :]), inputs[1])
+        inputs[1] = merge_shapes(_length_shape(inputs[0], at), inputs[1])
 
 
 def _softmax_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
@@ -160,16 +167,18 @@ def _softmax_call(
 
 
 def _exponents(
-    data: Expr, length: Expr | None, axis: int, temperature: float | None
+    data: Expr, length: Expr | None, axis: int, temperature: float | None, dtype: DType | None
 ) -> tuple[Expr, Expr | None, int]:
     """The data less its largest value over the temperature; what is within the length; the axis."""
     if not data.dtype.is_float:
         raise LoweringError(f"softmax needs a floating-point input, got {data.dtype}")
+    if dtype is not None and not dtype.is_float:
+        raise LoweringError(f"softmax gives floating-point numbers, dtype={dtype} is not")
     at = axis_of(axis, len(data.shape))
     wide = cast(data, accumulator(data.dtype))
     valid = None
     if length is not None:
-        expected = (*data.shape[:at], *data.shape[at + 1 :])
+        expected = _length_shape(data.shape, at)
         if length.shape != expected:
             raise LoweringError(f"length is {length.shape}, data {data.shape} needs {expected}")
         limits = reshape(length, (*data.shape[:at], 1, *data.shape[at + 1 :]))
@@ -182,7 +191,7 @@ def _exponents(
 def _softmax(
     data: Expr, length: Expr | None, axis: int, temperature: float | None, dtype: DType | None
 ) -> Expr:
-    shifted, valid, at = _exponents(data, length, axis, temperature)
+    shifted, valid, at = _exponents(data, length, axis, temperature, dtype)
     powers = make("exp", shifted)
     if valid is not None:
         powers = where(valid, powers, 0)
@@ -217,6 +226,11 @@ def softmax(
     return _softmax(data, length, axis, temperature, dtype)
 
 
+def _reject_lengths(use_length: bool | None) -> None:
+    if use_length:
+        raise LoweringError("use_length is supported by softmax alone")
+
+
 @operator("softmin", shapes=_softmax_shapes, dtypes=_softmax_dtypes)
 def softmin(
     data: Expr,
@@ -227,6 +241,7 @@ def softmin(
     use_length: bool | None = False,
 ) -> Expr:
     """The softmax of -x."""
+    _reject_lengths(use_length)
     return _softmax(-data, None, axis, temperature, dtype)
 
 
@@ -246,18 +261,18 @@ def log_softmax(
     use_length: bool | None = False,
 ) -> Expr:
     """The logarithm of the softmax, computed without the softmax."""
-    shifted, _, at = _exponents(data, None, axis, temperature)
+    _reject_lengths(use_length)
+    shifted, _, at = _exponents(data, None, axis, temperature, dtype)
     result = shifted - make("log", reduce("sum", make("exp", shifted), (at,)))
     return cast(result, dtype or data.dtype)
 
 
 @operator("SoftmaxActivation", shapes=unify_shapes)
 def softmax_activation(data: Expr, *, mode: Literal["instance", "channel"] = "instance") -> Expr:
-    """The softmax of each instance (all axes but the first), or along axis 1 for each position."""
-    if mode == "channel":
-        return _softmax(data, None, 1, None, None)
-    flat = reshape(data, (data.shape[0], data.size // data.shape[0]))
-    return reshape(_softmax(flat, None, 1, None, None), data.shape)
+    """The softmax along the last axis (``instance``), or along axis 1 (``channel``)."""
+    if mode == "channel" and len(data.shape) < 3:
+        raise LoweringError(f"mode='channel' needs an input of 3 axes or more, got {data.shape}")
+    return _softmax(data, None, 1 if mode == "channel" else -1, None, None)
 
 
 # ---- embedding ---------------------------------------------------------------------------------
@@ -288,6 +303,7 @@ def embedding(
     ``weight`` has shape ``(input_dim, output_dim)``, the output ``(*data.shape, output_dim)``.
     Indices below 0 and above the last row are taken as the first and the last row.
     """
+    reject_bool(data, weight)
     if weight.shape != (input_dim, output_dim):
         raise LoweringError(f"weight is {weight.shape}, it needs {(input_dim, output_dim)}")
     return take(weight, clipped_indices(data, input_dim), 0)

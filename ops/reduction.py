@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-from tritonsym.dtype import DType
+from tritonsym.dtype import FLOAT64, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, cast, make, reduce, reshape, where
 from tritonsym.op import DTypes, PartialShape, Shapes, operator
@@ -111,6 +112,13 @@ def _norm_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
         outputs[0] = inputs[0]
 
 
+def _norm_accumulator(data: DType, result: DType) -> DType:
+    """The wider of the two, in which sums are kept; integers take square roots in float64."""
+    if FLOAT64 in (data, result) or not (data.is_float and result.is_float):
+        return FLOAT64
+    return accumulator(result)
+
+
 @operator("norm", shapes=_fill, dtypes=_norm_dtypes)
 def norm(
     data: Expr,
@@ -127,14 +135,15 @@ def norm(
     if ord not in (1, 2):
         raise LoweringError(f"ord={ord} is not supported; use 1 or 2")
     axes = axes_of(axis, len(data.shape))
-    magnitudes = make("abs", cast(data, accumulator(out_dtype or data.dtype)))
+    result_dtype = out_dtype or data.dtype
+    magnitudes = make("abs", cast(data, _norm_accumulator(data.dtype, result_dtype)))
     total = reduce("sum", magnitudes, axes)
     if ord == 2:
         largest = reduce("max", magnitudes, axes)
-        scale = where(largest.equals(0), 1, largest)
+        scale = where(largest.equals(0).logical_or(largest.equals(math.inf)), 1, largest)
         scaled = magnitudes / scale
         total = scale * make("sqrt", reduce("sum", scaled * scaled, axes))
-    return cast(finish(total, axes, keepdims), out_dtype or data.dtype)
+    return cast(finish(total, axes, keepdims), result_dtype)
 
 
 def _register_position(name: str, extreme: Literal["largest", "smallest"]) -> None:
@@ -159,3 +168,11 @@ def _register_position(name: str, extreme: Literal["largest", "smallest"]) -> No
 
 _register_position("argmax", "largest")
 _register_position("argmin", "smallest")
+
+
+@operator("argmax_channel")
+def argmax_channel(data: Expr) -> Expr:
+    """The position of the largest value along axis 1, in the input's dtype."""
+    reject_bool(data)
+    at = (axis_of(1, len(data.shape)),)
+    return cast(finish(reduce("argmax", data, at), at, False), data.dtype)

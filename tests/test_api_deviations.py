@@ -141,6 +141,13 @@ def test_a_refused_attribute_is_not_stored(a: Any) -> None:
     assert made.list_attr() == before
 
 
+def test_slices_of_outputs_are_those_of_python() -> None:
+    """MXNet counts from `start` to `stop` as they are, so that -1 and 99 are errors."""
+    group = mx.sym.Group([mx.sym.Variable(name) for name in "abcde"])
+    assert group[0:-1].list_outputs() == ["a", "b", "c", "d"]
+    assert group[3:99].list_outputs() == ["d", "e"]
+
+
 def test_boolean_masks_select() -> None:
     """MXNet reads a NumPy mask as the indices 0 and 1."""
     x = mx.nd.arange(6).reshape((3, 2))
@@ -190,7 +197,7 @@ def test_graphs_that_make_no_sense_are_refused(broken: dict[str, Any]) -> None:
 def test_json_with_a_key_twice_is_refused() -> None:
     """In MXNet the last one wins, so that two readers may see two graphs."""
     text = json.dumps(graph()).replace('"arg_nodes"', '"heads": [[0, 0, 0]], "arg_nodes"')
-    with pytest.raises(mx.base.MXNetError, match="heads"):
+    with pytest.raises(mx.base.MXNetError, match="twice"):
         mx.sym.load_json(text)
 
 
@@ -244,7 +251,7 @@ def test_names_made_after_loading_do_not_repeat_loaded_ones(a: Any, b: Any) -> N
         text = ((a + b) + a).tojson()
     with mx.name.NameManager():
         loaded = mx.sym.load_json(text)
-        made = loaded + a
+        made = loaded + mx.sym.Variable("c")
         names = made.get_internals().list_outputs()
     assert len(names) == len(set(names))
 
@@ -261,6 +268,27 @@ def test_wrong_calls_are_type_errors(call: Callable[[], Any]) -> None:
     """MXNet stumbles over these somewhere inside, with an error of some class."""
     with pytest.raises(TypeError):
         call()
+
+
+def test_errors_of_arrays_have_one_class() -> None:
+    """MXNet raises a KeyError for the dtype and an AssertionError for the shape."""
+    with pytest.raises(mx.base.MXNetError, match="int16"):
+        mx.nd.array([1], dtype="int16")
+    with pytest.raises(mx.base.MXNetError):
+        mx.nd.concatenate([mx.nd.zeros((1, 2)), mx.nd.zeros((1, 3))])
+
+
+def test_an_operator_refuses_an_unknown_dtype_like_any_bad_parameter(a: Any) -> None:
+    """MXNet raises a TypeError here, and an MXNetError for every other bad parameter."""
+    with pytest.raises(mx.base.MXNetError, match="nope"):
+        mx.sym.Cast(a, dtype="nope")
+
+
+def test_a_layer_knows_its_bias_without_its_data(a: Any) -> None:
+    """MXNet infers nothing about a layer before it knows the data."""
+    layer = mx.sym.FullyConnected(a, num_hidden=10, name="fc")
+    arguments, _, _ = layer.infer_shape_partial(fc_weight=(10, 5))
+    assert arguments[1:] == [(10, 5), (10,)]
 
 
 def test_asscalar_of_a_matrix_of_one_is_a_number() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from oracle.deviations import DEVIATIONS, deviation
-from oracle.operator_cases import ALIASES, VALUELESS, families, words
+from oracle.operator_cases import ALIASES, EXTRAS, VALUELESS, families, words
 from oracle.storage import Answer, Array, Recorded, Structure, load, names
 
 import tritonsym as mx
@@ -35,7 +35,6 @@ class Bound:
     float64: float = 0
     terms: float = 0
     signed_zeros: bool = True
-    integers: int = 0
 
 
 EXACT = Bound()
@@ -44,11 +43,15 @@ EXACT = Bound()
 FUNCTION = Bound(float16=1, float32=4, float64=4)
 # MXNet rounds every step of a composite to float16.
 COMPOSITE = Bound(float16=2, float32=4, float64=4)
+SHIFTED = Bound(float16=2, float32=4, float64=4, terms=1)
 # Orders of summation differ.
 SUM = Bound(float16=1, float32=2, float64=2, terms=2, signed_zeros=False)
 PRODUCT = Bound(float16=2, float32=8, float64=8, signed_zeros=False)
 MATRIX = Bound(float16=1, float32=2, float64=2, terms=2, signed_zeros=False)
-SOFTMAX = Bound(float16=3, float32=8, float64=8)
+# MXNet rounds the arguments of the exponentials to float16: an error of 2**-11 times their size.
+SOFTMAX = Bound(float16=10, float32=8, float64=8)
+# Differences of numbers as large as the input.
+LOG_SOFTMAX = Bound(float16=2, float32=2, float64=2, terms=2)
 
 BOUNDS: dict[str, Bound] = {
     **dict.fromkeys(
@@ -59,11 +62,13 @@ BOUNDS: dict[str, Bound] = {
         ),
         FUNCTION,
     ),
-    **dict.fromkeys(words("softsign degrees radians hard_sigmoid Activation"), COMPOSITE),
+    **dict.fromkeys(words("softsign degrees radians Activation"), COMPOSITE),
+    "hard_sigmoid": SHIFTED,
     **dict.fromkeys(words("sum mean nansum norm add_n"), SUM),
     **dict.fromkeys(words("prod nanprod"), PRODUCT),
     **dict.fromkeys(words("dot batch_dot FullyConnected"), MATRIX),
-    **dict.fromkeys(words("softmax log_softmax softmin SoftmaxActivation"), SOFTMAX),
+    **dict.fromkeys(words("softmax softmin SoftmaxActivation"), SOFTMAX),
+    "log_softmax": LOG_SOFTMAX,
 }
 
 
@@ -80,15 +85,23 @@ def magnitude(case: Recorded, output: Array) -> float:
     return sizes[0] * count
 
 
+def computed_in(case: Recorded, output: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that an operator has computed in: the output's, or a narrower one of the input."""
+    if case.inputs and case.inputs[0].dtype.kind == "f" and output.itemsize > 4:
+        return np.dtype("float64" if case.inputs[0].dtype == output else "float32")
+    return output
+
+
 def differing(case: Recorded, got: Array, expected: Array) -> Array:
     """Where two outputs of one dtype and shape differ by more than the operator's bound."""
     if expected.dtype.kind != "f":
         return np.asarray(got != expected)
     bound = BOUNDS.get(case.operator, EXACT)
+    precision = computed_in(case, expected.dtype)
     with np.errstate(all="ignore"):
-        limits = np.finfo(expected.dtype)
-        unit = np.spacing(np.abs(expected)).astype("float64")
-        allowed = getattr(bound, expected.dtype.name) * unit
+        limits = np.finfo(precision)
+        unit = np.spacing(np.abs(expected).astype(precision)).astype("float64")
+        allowed = getattr(bound, precision.name) * unit
         if bound.terms:
             allowed = allowed + bound.terms * float(limits.eps) * magnitude(case, expected)
         distance = np.abs(got.astype("float64") - expected.astype("float64"))
@@ -97,7 +110,7 @@ def differing(case: Recorded, got: Array, expected: Array) -> Array:
     if bound.signed_zeros:
         both_zero = (got == 0) & (expected == 0)
         near &= ~both_zero | (np.signbit(got) == np.signbit(expected))
-    return ~near
+    return np.asarray(~near)
 
 
 # ---- what tritonsym answers ---------------------------------------------------------------------
@@ -113,8 +126,10 @@ ACCEPTED: dict[str, tuple[type[Exception], ...]] = {
 
 def find(name: str) -> Callable[..., Any]:
     """`mx.sym.NAME`, or `mx.sym._internal.NAME`."""
-    function = getattr(mx.sym, name, None)
-    return getattr(mx.sym._internal, name) if function is None else function
+    function: Callable[..., Any] | None = getattr(mx.sym, name, None)
+    if function is None:
+        function = getattr(mx.sym._internal, name)
+    return function
 
 
 def answer(function: str, case: Recorded, context: mx.Context) -> Answer | Exception:
@@ -178,7 +193,12 @@ def recorded() -> tuple[dict[str, list[Recorded]], dict[str, list[Structure]]]:
     return cases, structures
 
 
-OPERATORS = sorted(recorded()[0])
+def available(operator: str) -> bool:
+    """Whether it is one of the operators promised, or one of the others that exists."""
+    return operator not in EXTRAS or any(hasattr(x, operator) for x in (mx.sym, mx.sym._internal))
+
+
+OPERATORS = sorted(filter(available, recorded()[0]))
 ALIAS_NAMES = [(alias, operator) for operator, found in ALIASES.items() for alias in found]
 
 
@@ -228,6 +248,13 @@ def test_names_are_those_of_mxnet(operator: str) -> None:
         assert f'"op": "{expected.operator}"' in symbol.tojson()
 
 
+def contradicts(case: Recorded, demanded: Answer) -> bool:
+    """Whether an answer is not the one that MXNet gave."""
+    if "outputs" not in (case.answer.kind, demanded.kind):
+        return False
+    return case.answer.kind != demanded.kind or bool(complaint(case, demanded, case.answer))
+
+
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_a_deviation_still_deviates(name: str) -> None:
     """Each operator of a row has a case whose demanded answer is not MXNet's."""
@@ -235,7 +262,7 @@ def test_a_deviation_still_deviates(name: str) -> None:
         assert any(
             (chosen := deviation(case)) is not None
             and chosen[0] == name
-            and (case.answer.kind == "crash" or complaint(case, chosen[1], case.answer))
+            and contradicts(case, chosen[1])
             for case in recorded()[0][operator]
         ), f"{name} no longer differs from MXNet for {operator}"
 

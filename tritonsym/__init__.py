@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import errors as base
 from . import attribute, context, executor, name, ndarray, ops, random, symbol
 from .attribute import AttrScope
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus

@@ -64,6 +64,7 @@ def as_dtype(given: Any) -> DType:
 
     Raises:
         MXNetError: a type that arrays cannot have; the message lists those that they can.
+        TypeError: no type at all.
     """
     if isinstance(given, DType):
         return given
@@ -72,10 +73,7 @@ def as_dtype(given: Any) -> DType:
     elif isinstance(given, str) and given in BY_NAME:
         found = BY_NAME[given]
     else:
-        try:
-            found = BY_NAME.get(np.dtype(given).name)
-        except TypeError:
-            found = None
+        found = BY_NAME.get(np.dtype(given).name)  # numpy raises TypeError for an unknown word
     if found is None:
         known = ", ".join(BY_NAME)
         raise MXNetError(f"dtype {given!r} is not supported; an array can be one of: {known}")

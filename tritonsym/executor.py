@@ -49,7 +49,8 @@ class Executor:
         gradients: Mapping[str, NDArray | None] | None,
         grad_req: Mapping[str, str],
     ) -> None:
-        self._symbol = symbol
+        # Composition and attributes change symbols in place; this one stays as it was bound.
+        self._symbol = symbol = symbol.__copy__()
         self._ctx = ctx
         self._grad_req = dict(grad_req)
         self._arguments = dict(arguments)
@@ -184,8 +185,8 @@ class Executor:
         """Copy values into arguments and states, by name, in the bound dtypes.
 
         Raises:
-            ValueError: a name that is not bound, unless extra ones are allowed, or a wrong shape.
-                Nothing is copied then.
+            ValueError: a name that is not bound, unless extra ones are allowed.
+            MXNetError: a wrong shape. Nothing is copied in either case.
         """
         copies = []
         for kind, given, bound in (
@@ -195,7 +196,7 @@ class Executor:
             for name, value in given.items():
                 if name in bound:
                     if bound[name].shape != value.shape:
-                        raise ValueError(
+                        raise MXNetError(
                             f"{name} has shape {bound[name].shape}, received {value.shape}"
                         )
                     copies.append((bound[name], value))
@@ -392,7 +393,7 @@ def simple_bind(
         }
         return bind(symbol, ctx, made[0], gradients, requests, made[1])
     except (TypeError, ValueError, RuntimeError) as error:
-        raise MXNetError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
+        raise RuntimeError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
 
 
 def evaluate(symbol: Symbol, ctx: Context | None, arrays: Mapping[str, NDArray]) -> list[NDArray]:

@@ -407,7 +407,10 @@ def _literal(value: float, dtype: DType) -> str:
         return float(torch.tensor(value, dtype=torch.float64).to(dtype.torch)).hex()
     if dtype is BOOL:
         return str(int(bool(value)))
-    whole = int(value) if math.isfinite(value) else -(2**63)
+    # What does not fit a register becomes its smallest value; bytes keep the lowest byte of it.
+    smallest = -(2**63) if dtype.itemsize == 8 else -(2**31)
+    whole = int(value) if math.isfinite(value) else smallest
+    whole = whole if smallest <= whole < -smallest else smallest
     bits = dtype.itemsize * 8
     wrapped = whole & ((1 << bits) - 1)
     return str(wrapped - (1 << bits) if dtype.kind == "int" and wrapped >> (bits - 1) else wrapped)
@@ -427,12 +430,12 @@ def binary(primitive: str, x: Operand, y: Operand) -> Expr:
 
 
 def maximum(x: Operand, y: Operand) -> Expr:
-    """The larger; NaN if either is; ``y`` where they are equal (which shows for zeros)."""
+    """The larger; NaN if either is; a zero is +0."""
     return binary("maximum", x, y)
 
 
 def minimum(x: Operand, y: Operand) -> Expr:
-    """The smaller; NaN if either is; ``y`` where they are equal."""
+    """The smaller; NaN if either is; a zero is +0."""
     return binary("minimum", x, y)
 
 

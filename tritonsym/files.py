@@ -13,7 +13,10 @@ from .errors import MXNetError
 def replace_file(path: str | Path, content: bytes) -> None:
     """Write a file as a whole: it is never seen half written, and a failure leaves the old one."""
     target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tritonsym-")
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tritonsym-")
+    except OSError as error:
+        raise MXNetError(f"cannot write {str(path)!r}: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

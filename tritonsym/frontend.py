@@ -18,6 +18,20 @@ from .context import Context
 from .dtype import DType, as_dtype
 from .op import Op
 
+# Fluent methods of symbols and arrays: `a.sum()` is `sum(a)`.
+FLUENT = (
+    *("abs", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax"),
+    *("argmax_channel", "argmin", "argsort", "astype", "broadcast_axes", "broadcast_like"),
+    *("broadcast_to", "cbrt", "ceil", "clip", "cos", "cosh", "degrees", "depth_to_space", "diag"),
+    *("exp", "expand_dims", "expm1", "fix", "flatten", "flip", "floor", "log", "log10", "log1p"),
+    *("log2", "log_softmax", "max", "mean", "min", "nanprod", "nansum", "norm", "one_hot"),
+    *("ones_like", "pad", "pick", "prod", "radians", "rcbrt", "reciprocal", "relu", "repeat"),
+    *("reshape", "reshape_like", "rint", "round", "rsqrt", "shape_array", "sigmoid", "sign", "sin"),
+    *("sinh", "size_array", "slice", "slice_axis", "slice_like", "softmax", "softmin", "sort"),
+    *("space_to_depth", "split", "split_v2", "sqrt", "square", "squeeze", "sum", "swapaxes"),
+    *("take", "tan", "tanh", "tile", "topk", "transpose", "trunc", "zeros_like"),
+)
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -61,7 +75,7 @@ def sort_arguments(
     """
     attributes: dict[str, str] = {}
     if op.variadic is not None:
-        variadic = [value for value in args if value is not None]
+        variadic = list(args)
         for position, value in enumerate(variadic):
             _check_input(op, f"argument {position}", value, is_input, kind)
         named = {key: value for key, value in kwargs.items() if is_input(value)}
@@ -69,8 +83,7 @@ def sort_arguments(
         for key, value in kwargs.items():
             if key not in named:
                 attributes[key] = attribute_text(key, value)
-        if variadic or op.variadic not in attributes:
-            attributes[op.variadic] = str(len(variadic))
+        attributes.setdefault(op.variadic, str(len(variadic)))
         return Arguments({}, variadic, attributes)
     declared = _declared_inputs(op)
     slots = (*declared, *op.schema.attributes)

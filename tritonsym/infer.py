@@ -67,7 +67,7 @@ def _fixed_point(
         try:
             step(node.op, node.parameters, inputs, outputs)
         except LoweringError as error:
-            raise node.fail(error, before) from None
+            raise node.fail(error, (shape or () for shape in before[: len(inputs)])) from None
         for slot, old, new in zip(all_slots, before, [*inputs, *outputs], strict=True):
             if new != old and new != values[slot]:
                 values[slot] = new

@@ -20,7 +20,7 @@ from .dtype import FLOAT32, DType
 from .errors import LoweringError, MXNetError
 from .expr import Expr, Shape, input_, make
 from .reference import Step, Tensor
-from .schema import Schema
+from .schema import Count, Schema
 
 # A shape under inference: None is not known at all, 0 is a length not known yet.
 PartialShape = Shape | None
@@ -224,7 +224,7 @@ def operator(
 
     def register(function: Lowering) -> Lowering:
         signature = inspect.signature(function).parameters
-        hints = typing.get_type_hints(function)
+        hints = typing.get_type_hints(function, include_extras=True)
         positional = tuple(
             parameter.name
             for parameter in signature.values()
@@ -237,7 +237,7 @@ def operator(
         }
         if variadic is not None:
             keywords[variadic] = inspect.Parameter(variadic, inspect.Parameter.KEYWORD_ONLY)
-            hints[variadic] = int
+            hints[variadic] = Count
         op = Op(
             name=name,
             aliases=tuple(aliases),

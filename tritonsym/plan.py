@@ -215,7 +215,7 @@ def _lifetimes(
         if x.is_elementwise:
             for y in x.inputs:
                 same = y in number and last[y] == first[x] and sizes[y] == sizes[x]
-                if same and where[y].base is y and first[y] < first[x]:
+                if same and y.shape == x.shape and where[y].base is y and first[y] < first[x]:
                     over = number[y]
         lifetimes.append(Lifetime(sizes[x], first[x], last[x], over))
     return values, lifetimes

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 
-from .expr import Expr, constant_value, toposort
+from .expr import VIEWS, Expr, constant_value, toposort
 from .random import RandomState, fill_uniform
 
 Tensor = torch.Tensor
@@ -34,9 +36,21 @@ def _copied(function: Callable[..., Tensor]) -> Prepare:
     return prepare
 
 
-def _swapped(function: Callable[..., Tensor]) -> Prepare:
-    """torch keeps the first of two equal zeros where MXNet keeps the second."""
-    return lambda x, inputs, out: partial(function, inputs[1], inputs[0], out=out)
+def _extreme(function: Callable[..., Tensor]) -> Prepare:
+    """Which of +0 and -0 torch returns depends on the position; adding 0 makes it always +0."""
+
+    def prepare(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+        arguments = (*inputs, x.integers("axes"), True) if len(inputs) == 1 else tuple(inputs)
+        if not x.dtype.is_float:
+            return partial(function, *arguments, out=out)
+
+        def step() -> object:
+            function(*arguments, out=out)
+            return out.add_(0.0)
+
+        return step
+
+    return prepare
 
 
 def _divide(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
@@ -60,15 +74,14 @@ def _modulo(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
 
 
 def _float_modulo(a: Tensor, b: Tensor) -> Tensor:
-    """Remainder with the divisor's sign; 0 for a zero divisor.
-
-    MXNet takes fmod of the magnitudes and then moves the result to the divisor's side.
-    """
-    remainder = torch.fmod(a.abs(), b.abs())
-    same_side = (a < 0) == (b < 0)
-    moved = torch.where(remainder == 0, torch.zeros_like(b), b)
-    signed = torch.where(a < 0, -remainder, remainder)
-    result = torch.where(same_side, signed, signed + moved)
+    """Remainder with the divisor's sign; 0 for a zero divisor."""
+    # torch's remainder is NaN for large quotients, C's, which numpy calls, is exact.
+    wide = (a.float(), b.float()) if a.dtype is torch.bfloat16 else (a, b)
+    with np.errstate(all="ignore"):
+        remainder = torch.from_numpy(np.asarray(np.fmod(*(v.numpy() for v in wide)))).to(a.dtype)
+    # MXNet adds 0 where it does not add the divisor, which makes -0 a +0.
+    moved = remainder + torch.where(remainder != 0, b, torch.zeros_like(b))
+    result = torch.where((a < 0) == (b < 0), remainder, moved)
     return torch.where(b == 0, torch.zeros_like(result), result)
 
 
@@ -101,18 +114,33 @@ def _rint(data: Tensor) -> Tensor:
     return torch.where(data - below <= above - data, below, above)
 
 
+def _exact(function: Callable[..., Any], data: Tensor) -> Tensor:
+    """A function of numpy, in float64 where numpy lacks the dtype or rounds it twice."""
+    wide = data.double() if data.dtype in (torch.float16, torch.bfloat16) else data
+    with np.errstate(all="ignore"):
+        return torch.from_numpy(np.asarray(function(wide.numpy()))).to(data.dtype)
+
+
 def _cube_root(data: Tensor) -> Tensor:
-    """torch has none: a power, sharpened by one Newton step in float64."""
-    wide = data.double()
-    root = torch.copysign(wide.abs().pow(1.0 / 3.0), wide)
-    sharpened = root - (root * root * root - wide) / (3.0 * root * root)
-    usable = torch.isfinite(sharpened) & (root != 0)
-    return torch.where(usable, sharpened, root).to(data.dtype)
+    return _exact(np.cbrt, data)
+
+
+def _sqrt(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    """numpy's: torch hands long rows to a library that is off by one unit in the last place."""
+    if x.dtype.is_reduced:
+        return partial(torch.sqrt, *inputs, out=out)
+    data, result = inputs[0].numpy(), out.numpy()
+
+    def step() -> object:
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(data, out=result)
+
+    return step
 
 
 def _reciprocal_square_root(data: Tensor) -> Tensor:
     """1 / sqrt(x), each rounded, so that -0 gives -inf as MXNet does."""
-    return torch.reciprocal(torch.sqrt(data))
+    return torch.reciprocal(_exact(np.sqrt, data))
 
 
 def _gamma(data: Tensor) -> Tensor:
@@ -149,12 +177,6 @@ def _product(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
         return out.copy_(torch.prod(moved, -1, dtype=out.dtype).reshape(out.shape))
 
     return step
-
-
-def _extremum(function: Callable[..., Tensor]) -> Prepare:
-    return lambda x, inputs, out: partial(
-        function, inputs[0], x.integers("axes"), keepdim=True, out=out
-    )
 
 
 def _argument(function: Callable[..., Tensor]) -> Prepare:
@@ -260,8 +282,8 @@ TORCH: dict[str, Prepare] = {
     "div": _divide,
     "mod": _modulo,
     "pow": _call(torch.pow),
-    "maximum": _swapped(torch.maximum),
-    "minimum": _swapped(torch.minimum),
+    "maximum": _extreme(torch.maximum),
+    "minimum": _extreme(torch.minimum),
     "floor": _call(torch.floor),
     "ceil": _call(torch.ceil),
     "trunc": _call(torch.trunc),
@@ -273,7 +295,7 @@ TORCH: dict[str, Prepare] = {
     "log2": _call(torch.log2),
     "log10": _call(torch.log10),
     "log1p": _call(torch.log1p),
-    "sqrt": _call(torch.sqrt),
+    "sqrt": _sqrt,
     "rsqrt": _copied(_reciprocal_square_root),
     "cbrt": _copied(_cube_root),
     "sigmoid": _call(torch.sigmoid),
@@ -308,8 +330,8 @@ TORCH: dict[str, Prepare] = {
     "cast": _cast,
     "sum": _sum,
     "prod": _product,
-    "max": _extremum(torch.amax),
-    "min": _extremum(torch.amin),
+    "max": _extreme(torch.amax),
+    "min": _extreme(torch.amin),
     "argmax": _argument(torch.argmax),
     "argmin": _argument(torch.argmin),
     "reshape": _reshape,
@@ -365,11 +387,17 @@ def run(outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState) -
     for x in toposort(outputs):
         if x.primitive == "input":
             values[x] = inputs[x.integer("index")]
+        elif x.primitive in VIEWS:
+            values[x] = view(x, values[x.inputs[0]])
         else:
             values[x] = evaluate(x, [values[y] for y in x.inputs], state)
-    # An output that is an input, or stands twice in the list, is a copy.
+    # An output that shares memory with an input or with another output is a copy.
+    taken = {tensor.untyped_storage().data_ptr() for tensor in inputs}
     results: list[Tensor] = []
     for x in outputs:
-        taken = x.primitive == "input" or any(values[x] is other for other in results)
-        results.append(values[x].clone() if taken else values[x])
+        value = values[x]
+        if value.untyped_storage().data_ptr() in taken or not value.is_contiguous():
+            value = value.clone(memory_format=torch.contiguous_format)
+        taken.add(value.untyped_storage().data_ptr())
+        results.append(value)
     return results

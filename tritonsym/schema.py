@@ -11,15 +11,17 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
-from .dtype import DType, as_dtype
+from .dtype import BY_NAME, DType
 from .errors import MXNetError
 
 MAX_TEXT = 100_000
 Axes = tuple[int, ...] | int | None
 Bounds = tuple[int | None, ...]
+Count = typing.Annotated[int, "positive"]
 
 _INTEGER = re.compile(r"[+-]?\d{1,20}[lL]?")
 _NUMBER = re.compile(
@@ -41,6 +43,13 @@ def _integer(text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise _Reject
     return int(text.rstrip("lL"))
+
+
+def _positive(text: str) -> int:
+    number = _integer(text)
+    if number < 1:
+        raise _Reject
+    return number
 
 
 def _number(text: str) -> float:
@@ -77,10 +86,9 @@ def _optional(item: Parser) -> Parser:
 
 
 def _dtype(text: str) -> DType:
-    try:
-        return as_dtype(text)
-    except MXNetError:
-        raise _Reject from None
+    if text not in BY_NAME:
+        raise _Reject
+    return BY_NAME[text]
 
 
 def _choice(choices: tuple[str, ...]) -> Parser:
@@ -94,6 +102,8 @@ def _choice(choices: tuple[str, ...]) -> Parser:
 
 def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
     """How to read an attribute of this annotation, and how to call it for a person."""
+    if annotation == Count:
+        return _positive, "positive int"
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not types.NoneType]
         if int in members and len(members) == 2:
@@ -148,21 +158,27 @@ class Schema:
         fields = [(name, hints[name]) for name in self.attributes]
         self.record: Any = dataclasses.make_dataclass(f"{operator}Attributes", fields, frozen=True)
 
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raise MXNetError for a name that is no parameter, and list those that are."""
+        for name in names:
+            if name not in self.attributes:
+                raise MXNetError(
+                    f"operator {self.operator}: cannot find argument {name[:80]!r}, "
+                    f"possible arguments: {self.describe() or 'none'}"
+                )
+
     def parse(self, given: Mapping[str, str]) -> Any:
         """The typed record of the strings that were given.
+
+        An operator without any parameters carries whatever attributes it is given.
 
         Raises:
             MXNetError: an unknown name, a missing one, or a text that is not of its type.
         """
-        values: dict[str, Any] = {}
-        for name, text in given.items():
-            attribute = self.attributes.get(name)
-            if attribute is None:
-                raise MXNetError(
-                    f"operator {self.operator}: cannot find argument {name!r}, "
-                    f"possible arguments: {self.describe() or 'none'}"
-                )
-            values[name] = self._value(attribute, text)
+        if not self.attributes:
+            return self.record()
+        self.check_names(given)
+        values = {name: self._value(self.attributes[name], text) for name, text in given.items()}
         for attribute in self.attributes.values():
             if attribute.name not in values:
                 if attribute.required:

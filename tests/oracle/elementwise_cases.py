@@ -170,7 +170,7 @@ def scalar(operator: str) -> Iterator[Case]:
     infinity = float("inf")
     for value in (-0.0, float("nan"), infinity, -infinity, 1e30, 1e-40, 0.1, 16777217, 1e20, -1.5):
         yield make(f"float32-{value}", corners("float32"), scalar=value)
-    for value in (float("nan"), -0.0, 0.1, 1e300, -2.5):
+    for value in (float("nan"), -0.0, 0.1, 1e22, -2.5):
         yield make(f"float64-{value}", corners("float64"), scalar=value)
     for value in (70000, 0.1, 1e-8, -infinity):
         yield make(f"float16-{value}", corners("float16"), scalar=value)

@@ -61,17 +61,17 @@ def reduction(operator: str) -> Iterator[Case]:
                 label = spell(axis=axis, keepdims=keepdims, exclude=True)
                 yield make(label, cube, axis=axis, keepdims=keepdims, exclude=True)
     deep = uniform((2, 1, 3, 2, 2), "float32", 5)
-    for axis in ((1, 3), (0, 2, 4), (0, 4), 2, (1, 2, 3, 4)):
-        yield make(f"5d-{spell(axis=axis)}", deep, axis=axis)
+    for axes in ((1, 3), (0, 2, 4), (0, 4), 2, (1, 2, 3, 4)):
+        yield make(f"5d-{spell(axis=axes)}", deep, axis=axes)
     yield make("float64-5d", uniform((2, 2, 2, 2, 2), "float64", 6), axis=(0, 2))
     for dtype in FLOATS:
-        for name, values in (
+        for name, numbers in (
             ("nan-first", [NAN, 1, 2]), ("nan-last", [1, 2, NAN]), ("all-nan", [NAN, NAN]),
             ("infinities", [INFINITY, 1, -INFINITY]), ("infinite", [1, INFINITY]),
             ("zeros", [-0.0, 0.0]), ("zeros-reversed", [0.0, -0.0]), ("minus-zero", [-0.0, -0.0]),
             ("nan-and-infinity", [NAN, INFINITY]), ("one", [-2.5]), ("minus-infinity", [-INFINITY]),
         ):  # fmt: skip
-            yield make(f"{dtype}-{name}", cast(values, dtype))
+            yield make(f"{dtype}-{name}", cast(numbers, dtype))
     limits = np.finfo("float32")
     denormals = f32(limits.tiny / 2, limits.tiny / 4, limits.tiny / 8)
     yield make("denormals", denormals)
@@ -138,12 +138,12 @@ def arg_extreme(operator: str) -> Iterator[Case]:
             yield make(spell(axis=axis, keepdims=keepdims), cube, axis=axis, keepdims=keepdims)
     yield make("5d", uniform((2, 1, 3, 2, 2), "float32", 5), axis=2, keepdims=True)
     for dtype in FLOATS:
-        for name, values in (
+        for name, numbers in (
             ("nan-first", [NAN, 1, 2]), ("nan-last", [1, 2, NAN]), ("two-nan", [1, NAN, 3, NAN]),
             ("infinities", [1, INFINITY, -INFINITY, INFINITY]), ("zeros", [-0.0, 0.0]),
             ("zeros-reversed", [0.0, -0.0]), ("nan-and-infinity", [INFINITY, NAN]),
         ):  # fmt: skip
-            yield make(f"{dtype}-{name}", cast(values, dtype))
+            yield make(f"{dtype}-{name}", cast(numbers, dtype))
     turned = np.arange(300)
     yield make("uint8-index-300", cast(turned == 290, "uint8"))
     yield make("uint8-index-zero", cast(turned != 290, "uint8"))

@@ -115,14 +115,18 @@ def kind_of(error: BaseException) -> str:
     return next(one.__name__ for one in type(error).__mro__ if one.__module__ == "builtins")
 
 
-def raised(call: Callable[[], Any], *mentioned: str) -> Answer:
-    """The class of the error that a call raises, and which of some words its text contains."""
+def raised(call: Callable[[], Any], *mentioned: str, base: type[Exception] | None = None) -> Answer:
+    """The class of the error that a call raises, and which of some words its text contains.
+
+    With a `base`, every class below it counts as the base.
+    """
     try:
         value = call()
         if type(value).__name__ == "NDArray":
             value.asnumpy()
     except Exception as error:
-        answer: dict[str, Any] = {"raises": kind_of(error)}
+        known = base is not None and isinstance(error, base)
+        answer: dict[str, Any] = {"raises": base.__name__ if known else kind_of(error)}
         if mentioned:
             answer["mentions"] = {word: word in str(error) for word in mentioned}
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from oracle.operator_cases import (
     DTYPES,
@@ -49,22 +50,22 @@ def reshape(operator: str) -> Iterator[Case]:
     yield make("legacy-target_shape-zero", counting(2, 3, 4), target_shape=(0, 12))
     yield make("legacy-keep_highest", counting(2, 3, 4), target_shape=(0, 0), keep_highest=True)
     yield make("bool", truth(2, 3), shape=(6,))
-    for name, target in (
+    for name, wrong in (
         ("size", (4,)), ("two-inferred", (-1, -1)), ("indivisible", (5, -1)), ("code", (-5, 1)),
         ("split-mismatch", (-4, 2, 2, -2)), ("split-two-inferred", (-4, -1, -1, -2)),
         ("split-short", (0, -4, 3)), ("merge-short", (0, 0, -3)), ("copy-outside", (2, 3, 4, 0)),
         ("word", "x"), ("fraction", (1.5, 16)),
     ):  # fmt: skip
-        yield make(f"bad-{name}", counting(2, 3, 4), shape=target)
+        yield make(f"bad-{name}", counting(2, 3, 4), shape=wrong)
     yield make("bad-no-shape", counting(2, 3))
     yield make("bad-attribute", counting(2, 3), shape=(6,), foo=1)
 
 
 def flatten(operator: str) -> Iterator[Case]:
     for dtype in (*DTYPES, "bool"):
-        for shape in ((2, 3), (2, 3, 2)):
-            values = truth(*shape) if dtype == "bool" else counting(*shape, dtype=dtype)
-            yield make(f"{dtype}-{shape_label(shape)}", values)
+        for short in ((2, 3), (2, 3, 2)):
+            values = truth(*short) if dtype == "bool" else counting(*short, dtype=dtype)
+            yield make(f"{dtype}-{shape_label(short)}", values)
     for shape in (*SHAPES, (2, 1), (1, 2), (3, 1, 1), (1, 1, 3), (2, 3, 4), (4, 3, 2, 1), (5,),
                   (2, 2, 2, 2, 2), (1, 1, 1, 1, 1), (2, 2, 2, 2, 2, 2)):  # fmt: skip
         yield make(f"shape-{shape_label(shape)}", counting(*shape))
@@ -166,22 +167,25 @@ def slice_cases(operator: str) -> Iterator[Case]:
         ((0, 0), (1, 1), ()), (1, 3, None), ((2,), (-1,), None), ((0,), (-1,), (2,)),
         ((None, 2, None), (None, 0, None), (None, -1, None)), ((-100,), (2,), None),
     ):  # fmt: skip
-        attributes = {"begin": begin, "end": end} | ({} if step is None else {"step": step})
+        attributes: dict[str, Any] = {"begin": begin, "end": end}
+        if step is not None:
+            attributes["step"] = step
         yield make(spell(**attributes), counting(4, 3, 5), **attributes)
     yield make("1d", counting(7), begin=(2,), end=(5,))
     yield make("1d-step", counting(7), begin=(6,), end=(None,), step=(-2,))
     yield make("5d", counting(2, 3, 1, 2, 2), begin=(0, 1, 0, 1), end=(2, 3, 1, 2))
     yield make("list", counting(4, 3), begin=[1, 0], end=[3, 2])
-    for name, attributes in (
-        ("empty", {"begin": (2,), "end": (2,)}), ("backwards", {"begin": (3,), "end": (1,)}),
-        ("zero-step", {"begin": (0,), "end": (2,), "step": (0,)}),
-        ("lengths", {"begin": (0, 1), "end": (2,)}),
-        ("step-length", {"begin": (0, 1), "end": (2, 2), "step": (1,)}),
-        ("too-many", {"begin": (0, 0, 0), "end": (1, 1, 1)}),
-        ("begin-outside", {"begin": (9,), "end": (12,)}),
-        ("missing-end", {"begin": (0,)}), ("missing-begin", {"end": (1,)}), ("no-attributes", {}),
-        ("word", {"begin": "x", "end": (1,)}),
-    ):  # fmt: skip
+    broken: dict[str, dict[str, Any]] = {
+        "empty": {"begin": (2,), "end": (2,)}, "backwards": {"begin": (3,), "end": (1,)},
+        "zero-step": {"begin": (0,), "end": (2,), "step": (0,)},
+        "lengths": {"begin": (0, 1), "end": (2,)},
+        "step-length": {"begin": (0, 1), "end": (2, 2), "step": (1,)},
+        "too-many": {"begin": (0, 0, 0), "end": (1, 1, 1)},
+        "begin-outside": {"begin": (9,), "end": (12,)},
+        "missing-end": {"begin": (0,)}, "missing-begin": {"end": (1,)}, "no-attributes": {},
+        "word": {"begin": "x", "end": (1,)},
+    }  # fmt: skip
+    for name, attributes in broken.items():
         yield make(f"bad-{name}", counting(4, 3), **attributes)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,24 +91,7 @@ class NDArray:
             return bool(self.asscalar())
         raise ValueError("The truth value of an NDArray with multiple elements is ambiguous.")
 
-    def __float__(self) -> float:
-        return float(self._only("float"))
-
-    def __int__(self) -> int:
-        return int(self._only("int"))
-
-    def __index__(self) -> int:
-        value = self._only("an index")
-        if not isinstance(value, (int, np.integer)):
-            raise TypeError("only integer arrays of one element can be an index")
-        return int(value)
-
-    def _only(self, what: str) -> Any:
-        if self.size != 1:
-            raise TypeError(f"only size-1 arrays can be converted to {what}")
-        return self.asscalar()
-
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     # ---- to and from other libraries ----
 
@@ -170,7 +154,8 @@ class NDArray:
         if not isinstance(other, NDArray):
             raise TypeError(f"copyto does not support type {type(other)}")
         if other is self:
-            raise ValueError("cannot copy an array onto itself")
+            warnings.warn("You are attempting to copy an array to itself", RuntimeWarning, 2)
+            return self
         if other.shape != self.shape:
             raise MXNetError(f"copyto: shape {self.shape} does not fit into {other.shape}")
         other._tensor.copy_(self._tensor)
@@ -225,8 +210,11 @@ class NDArray:
             raise ValueError(str(error)) from None
         return NDArray(self._tensor.view(target), self._context)
 
-    def expand_dims(self, axis: int) -> NDArray:
-        """The same memory with a new axis of length 1."""
+    def expand_dims(self, axis: int, inplace: bool = False) -> NDArray:
+        """A new axis of length 1: a copy, or with ``inplace`` the same memory."""
+        if not inplace:
+            expanded: NDArray = invoke("expand_dims", (self,), {"axis": axis})
+            return expanded
         return NDArray(self._tensor.unsqueeze(axis), self._context)
 
     def broadcast_to(self, shape: Shape) -> NDArray:
@@ -236,21 +224,23 @@ class NDArray:
     # ---- elements ----
 
     def __getitem__(self, key: Any) -> NDArray:
-        """Elements by numpy's rules. Whole rows are views of this memory, all else is a copy.
+        """Elements by numpy's rules: a view where they lie together, else a copy.
 
         There are no arrays without axes: one element comes with shape (1,).
+
+        Raises:
+            IndexError: an index is out of range.
+            ValueError: a key that is no number, slice or array of them.
+            MXNetError: nothing is selected.
         """
         if isinstance(key, NDArray) and key._tensor.dtype is not torch.bool:
             return invoke("take", (self, key))
         tensor = indexed(self._tensor, _without_arrays(key))
-        if tensor.ndim == 0:
-            tensor = tensor.reshape(1)
         if tensor.numel() == 0:
             raise MXNetError(f"index {key!r} selects nothing of shape {self.shape}")
-        view = isinstance(key, (int, np.integer)) or (
-            isinstance(key, slice) and key.step in (None, 1)
-        )
-        return NDArray(tensor if view else tensor.clone(), self._context)
+        if not tensor.is_contiguous():
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+        return NDArray(tensor.reshape(1) if tensor.ndim == 0 else tensor, self._context)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write a number, or an array that broadcasts, into elements by numpy's rules."""
@@ -476,3 +466,19 @@ def apply_binary(
     else:
         raise TypeError(f"type {type(right)} not supported")
     return result
+
+
+def _fluent(name: str) -> Callable[..., Any]:
+    def method(self: NDArray, *args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        kwargs.pop("inplace", None)
+        return invoke(name, (self, *args), kwargs, out)
+
+    method.__name__ = name
+    method.__doc__ = f"The same as ``mx.nd.{name}(self, ...)``."
+    return method
+
+
+for _method in frontend.FLUENT:
+    if not hasattr(NDArray, _method):
+        setattr(NDArray, _method, _fluent(_method))

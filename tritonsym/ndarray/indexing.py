@@ -19,7 +19,11 @@ def _torch_key(key: Any, device: torch.device) -> Any:
         return key if key.dtype is torch.bool else key.long()
     if isinstance(key, (list, np.ndarray)):
         return torch.as_tensor(np.asarray(key), device=device)
-    return int(key) if isinstance(key, np.integer) else key
+    if isinstance(key, np.integer):
+        return int(key)
+    if key is None or key is Ellipsis or isinstance(key, (int, slice)):
+        return key
+    raise ValueError(f"an index cannot be {type(key).__name__}: {key!r}")
 
 
 def _split_negative_steps(tensor: Tensor, key: Any) -> tuple[Tensor, Any]:

@@ -41,6 +41,20 @@ def _operator_function(op: Op, alias: str) -> Callable[..., Symbol]:
     return function
 
 
+def _random_function(op: Op, alias: str, defaults: dict[str, int]) -> Callable[..., Symbol]:
+    """MXNet's `mx.sym.random` functions store their defaults as well."""
+    plain = _operator_function(op, alias)
+
+    def function(*args: Any, **kwargs: Any) -> Symbol:
+        names = list(op.schema.attributes)
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        return plain(**{**defaults, **{k: v for k, v in given.items() if v is not None}})
+
+    function.__name__ = function.__qualname__ = alias
+    function.__doc__ = plain.__doc__
+    return function
+
+
 # Names with an underscore are what operators on symbols produce; they live in `_internal`.
 _internal = types.ModuleType(f"{__name__}._internal", "Operators that others produce.")
 random = types.ModuleType(f"{__name__}.random", "Random numbers.")
@@ -50,5 +64,5 @@ for _alias, _op in registered().items():
         setattr(_internal, _alias, _function)
     else:
         globals().setdefault(_alias, _function)
-for _short in ("uniform", "normal"):
-    setattr(random, _short, _operator_function(find(_short), f"_random_{_short}"))
+for _short, _defaults in (("uniform", {"low": 0, "high": 1}), ("normal", {"loc": 0, "scale": 1})):
+    setattr(random, _short, _random_function(find(_short), f"_random_{_short}", _defaults))

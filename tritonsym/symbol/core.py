@@ -73,6 +73,8 @@ class Symbol:
             TypeError: any other kind of key.
         """
         if isinstance(index, slice):
+            if not self._entries[index]:
+                raise TypeError(f"{index} selects none of the {len(self)} outputs")
             return Symbol(self._entries[index])
         if isinstance(index, str):
             found = [entry for entry in self._entries if entry.name == index]
@@ -216,6 +218,8 @@ class Symbol:
                     f"Symbol.Compose: keyword argument name {key} not found. Candidates: {listed}"
                 )
             replacement[key] = symbol._single(f"the replacement of {key}")
+        if name is not None:
+            self._entries[0].node.name = name
         for node in nodes:
             node.inputs = tuple(
                 replacement.get(e.node.name, e) if e.node.op is None else e for e in node.inputs
@@ -354,7 +358,6 @@ class Symbol:
         known: dict[str, DType] = {}
         for name, given in self._by_name("infer_type", args, kwargs).items():
             if given is not None:
-                np.dtype(given)  # a text that names no type at all is a TypeError, as numpy says it
                 known[name] = as_dtype(given)
         inferred = infer_dtypes(self._entries, known)
         arguments, states = variables(inferred.nodes)
@@ -406,7 +409,7 @@ class Symbol:
     def simple_bind(
         self,
         ctx: Context,
-        grad_req: Any = "null",
+        grad_req: Any = "write",
         type_dict: Mapping[str, Any] | None = None,
         **shapes: Shape,
     ) -> Executor:
@@ -496,7 +499,7 @@ def _in_place(operator: str) -> Callable[[Symbol, Any], Symbol]:
     return method
 
 
-for _operator in ("__iadd__", "__isub__", "__imul__", "__itruediv__", "__imod__"):
+for _operator in ("__iadd__", "__isub__", "__imul__", "__itruediv__"):
     setattr(Symbol, _operator, _in_place(_operator))
 
 
@@ -521,7 +524,8 @@ def apply_binary(left: Symbol, right: Any, both: str, with_scalar: str) -> Symbo
     if isinstance(right, Symbol):
         return apply(both, (left, right))
     if isinstance(right, Number):
-        return apply(with_scalar, (left,), {"scalar": right})
+        number = int(right) if isinstance(right, (bool, np.bool_)) else right
+        return apply(with_scalar, (left,), {"scalar": number})
     raise TypeError(f"type {type(right)} not supported")
 
 
@@ -542,7 +546,9 @@ def apply(
     call = frontend.sort_arguments(
         op, args, kwargs or {}, lambda value: isinstance(value, Symbol), "Symbol"
     )
-    attributes = {**current_attributes().get(attr), **call.attributes}
+    op.schema.check_names(key for key in call.attributes if not is_user_key(key))
+    scoped = {key: str(value) for key, value in current_attributes().get(attr).items()}
+    attributes = {**scoped, **call.attributes}
     line = caller_line()
     own = {key: value for key, value in attributes.items() if not is_user_key(key)}
     parameters = op.schema.parse(own)
@@ -577,19 +583,6 @@ def _missing(
     return Entry(Node(None, f"{node_name}_{key}", stored, (), line), 0)
 
 
-# Fluent methods: `a.sum()` is `sum(a)`.
-FLUENT = (
-    *("abs", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax"),
-    *("argmax_channel", "argmin", "argsort", "astype", "broadcast_axes", "broadcast_like"),
-    *("broadcast_to", "cbrt", "ceil", "clip", "cos", "cosh", "degrees", "depth_to_space", "diag"),
-    *("exp", "expand_dims", "expm1", "fix", "flatten", "flip", "floor", "log", "log10", "log1p"),
-    *("log2", "log_softmax", "max", "mean", "min", "nanprod", "nansum", "norm", "one_hot"),
-    *("ones_like", "pad", "pick", "prod", "radians", "rcbrt", "reciprocal", "relu", "repeat"),
-    *("reshape", "reshape_like", "rint", "round", "rsqrt", "shape_array", "sigmoid", "sign", "sin"),
-    *("sinh", "size_array", "slice", "slice_axis", "slice_like", "softmax", "softmin", "sort"),
-    *("space_to_depth", "split", "split_v2", "sqrt", "square", "squeeze", "sum", "swapaxes"),
-    *("take", "tan", "tanh", "tile", "topk", "transpose", "trunc", "zeros_like"),
-)
 _FLUENT_ALIASES = {"astype": "cast"}
 
 
@@ -598,6 +591,8 @@ def _fluent(name: str) -> Callable[..., Symbol]:
 
     def method(self: Symbol, *args: Any, **kwargs: Any) -> Symbol:
         node_name, attr = kwargs.pop("name", None), kwargs.pop("attr", None)
+        if name == "squeeze" and not args:
+            kwargs.setdefault("axis", None)  # MXNet's method gives it, and so it is stored
         return apply(alias, (self, *args), kwargs, node_name, attr)
 
     method.__name__ = name
@@ -605,5 +600,5 @@ def _fluent(name: str) -> Callable[..., Symbol]:
     return method
 
 
-for _method in FLUENT:
+for _method in frontend.FLUENT:
     setattr(Symbol, _method, _fluent(_method))

@@ -50,7 +50,7 @@ def Variable(
             raise ValueError(f"Set Attr only accepts string values, {key} is {value!r}")
     attributes = current_attributes().get(attr)
     if shape is not None:
-        attributes["__shape__"] = frontend.attribute_text("shape", tuple(shape))
+        attributes["__shape__"] = frontend.attribute_text("shape", shape)
     for key, multiplier in (("__lr_mult__", lr_mult), ("__wd_mult__", wd_mult)):
         if multiplier is not None:
             attributes[key] = str(multiplier)
@@ -59,7 +59,7 @@ def Variable(
     if init is not None:
         attributes["__init__"] = init if isinstance(init, str) else init.dumps()
     if stype is not None:
-        attributes["__storage_type__"] = str(stype)
+        attributes["__storage_type__"] = _storage_type(stype)
     for key, value in kwargs.items():
         if not (key.startswith("__") and key.endswith("__")):
             raise ValueError(
@@ -69,6 +69,14 @@ def Variable(
         attributes[key] = str(value)
     stored = {stored_key(key): value for key, value in attributes.items()}
     return Symbol([Entry(Node(None, name, stored, (), caller_line()), 0)])
+
+
+def _storage_type(stype: Any) -> str:
+    """MXNet's number of a storage type; only dense arrays can be bound, whatever it says."""
+    numbers = {"default": "0", "row_sparse": "1", "csr": "2"}
+    if str(stype) not in (*numbers, *numbers.values()):
+        raise ValueError(f"stype {stype!r} is not one of {[*numbers]}")
+    return numbers.get(str(stype), str(stype))
 
 
 var = Variable

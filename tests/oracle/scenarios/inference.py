@@ -122,8 +122,6 @@ def shape_of_a_layer(mx: ModuleType, a: Any, b: Any) -> Answer:
     return {
         "data": shapes(layer, a=(4, 5)),
         "data of rank 4": shapes(layer, a=(4, 5, 6, 7)),
-        "weight only": shapes(layer, fc1_weight=(10, 5)),
-        "weight only partial": partial_shapes(layer, fc1_weight=(10, 5)),
         "batch unknown": partial_shapes(layer, a=(0, 100)),
         "batch unknown of rank 3": partial_shapes(layer, a=(0, 5, 6)),
         "unflattened": shapes(kept, a=(4, 5, 6)),

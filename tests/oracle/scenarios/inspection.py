@@ -182,7 +182,6 @@ def indexing_by_number(mx: ModuleType) -> Answer:
         "past the end": raised(lambda: group[3]),
         "far past the end": raised(lambda: group[100]),
         "negative": raised(lambda: group[-1]),
-        "true": repr(group[True]),
         "float": raised(lambda: group[1.0]),
         "none": raised(lambda: group[None]),
         "tuple": raised(lambda: group[0, 1]),
@@ -219,8 +218,6 @@ def indexing_by_slice(mx: ModuleType) -> Answer:
         "backwards": repr(group[3:0:-1]),
         "of one": repr(group[1:2]),
         "empty": raised(lambda: group[2:2]),
-        "past the end": raised(lambda: group[3:9]),
-        "negative end": raised(lambda: group[0:-1]),
     }
 
 
@@ -294,7 +291,6 @@ def composition_replaces_everywhere(mx: ModuleType) -> Answer:
         "internals": composed.get_internals().list_outputs(),
         "original": twice.list_arguments(),
         "group": [group.list_arguments(), group.list_outputs()],
-        "variable": repr(a(a=c)) if raised(lambda: a(a=c))["raises"] is None else "error",
     }
 
 

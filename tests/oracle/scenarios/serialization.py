@@ -397,7 +397,6 @@ def parameters_under_old_keys(mx: ModuleType) -> Answer:
         "attrs": _load(mx, _graph(attrs={"axis": "1", "__k__": "v"})),
         "both": _load(mx, _graph(param={"axis": "1"}, attrs={"keepdims": "1"})),
         "unknown": _load(mx, _graph(attrs={"nope": "1"})),
-        "hidden in a new file": _load(mx, _graph(attrs={"lr_mult": "3"})),
         "bad value": _load(mx, _graph(attrs={"axis": "maybe"})),
     }
 

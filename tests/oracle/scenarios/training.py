@@ -291,3 +291,40 @@ def fluent_methods_of_later_operators(mx: ModuleType) -> Answer:
         "split_v2": a.split_v2(2),
     }
     return {label: [node(one), one.list_arguments()] for label, one in made.items()}
+
+
+@later("Needs operators that come after the first two tiers.")
+def other_creators(mx: ModuleType) -> Answer:
+    nd = mx.nd
+    return {
+        "linspace": nd.linspace(0, 1, 5),
+        "linspace without the end": nd.linspace(0, 1, 4, endpoint=False),
+        "eye": nd.eye(3),
+        "eye shifted": nd.eye(2, 3, 1, dtype="int32"),
+        "moveaxis": nd.moveaxis(nd.zeros((2, 3, 4)), 0, -1).shape,
+        "split_v2": plain(nd.split_v2(nd.arange(6), (2, 5))),
+        "split_v2 in sections": plain(nd.split_v2(nd.arange(6), 3)),
+        "onehot_encode": nd.onehot_encode(nd.array([1, 0]), nd.zeros((2, 3))),
+        "symbol eye": node(mx.sym.eye(3)),
+        "symbol linspace": node(mx.sym.linspace(0, 1, 5)),
+    }
+
+
+@later("Needs the executor's monitor.")
+def monitor(mx: ModuleType) -> Answer:
+    data = mx.sym.Variable("data")
+    layer = mx.sym.FullyConnected(data, num_hidden=2, name="fc")
+    graph = mx.sym.Activation(layer, act_type="relu", name="r")
+    answers = {}
+    for everything in (False, True):
+        names: list[str] = []
+
+        def note(name: bytes | str, array: object, names: list[str] = names) -> None:
+            names.append(name.decode() if isinstance(name, bytes) else name)
+
+        executor = graph.simple_bind(mx.cpu(), grad_req="null", data=(1, 2))
+        executor.set_monitor_callback(note, monitor_all=everything)
+        executor.forward()
+        executor.outputs[0].wait_to_read()
+        answers["everything" if everything else "outputs"] = names
+    return answers

@@ -1,0 +1,1 @@
+"""Measurements: one module per question, each run as ``python -m benchmarks.NAME``."""
