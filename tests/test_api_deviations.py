@@ -270,6 +270,19 @@ def test_wrong_calls_are_type_errors(call: Callable[[], Any]) -> None:
         call()
 
 
+def test_an_unknown_keyword_is_always_refused(a: Any) -> None:
+    """MXNet stores it as an attribute where an operator has no parameters of its own."""
+    with pytest.raises(mx.base.MXNetError, match="axes"):
+        mx.sym.exp(a, axes=1)
+
+
+def test_truth_values_are_numbers(a: Any) -> None:
+    """MXNet cannot read the scalar that it spells `True`."""
+    made = a + True
+    assert made.list_attr() == {"scalar": "1"}
+    assert made.eval(a=mx.nd.array([2]))[0].asnumpy().tolist() == [3]
+
+
 def test_errors_of_arrays_have_one_class() -> None:
     """MXNet raises a KeyError for the dtype and an AssertionError for the shape."""
     with pytest.raises(mx.base.MXNetError, match="int16"):

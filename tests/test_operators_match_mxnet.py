@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import tritonsym as mx
 from oracle.deviations import DEVIATIONS, deviation
 from oracle.operator_cases import ALIASES, EXTRAS, VALUELESS, families, words
 from oracle.storage import Answer, Array, Recorded, Structure, load, names
-
-import tritonsym as mx
 
 ALIAS_CASES = 12
 SHOWN_FAILURES = 12

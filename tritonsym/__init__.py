@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import errors as base
 from . import attribute, context, executor, name, ndarray, ops, random, symbol
+from . import errors as base
 from .attribute import AttrScope
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
 from .errors import MXNetError, NotImplementedForSymbol

@@ -7,7 +7,9 @@ from functools import partial
 
 import torch
 
+from .dtype import DType
 from .expr import Expr, toposort
+from .layout import contiguous
 from .plan import Plan, Tiling
 from .random import RandomState
 from .reference import Step, Tensor, prepare, scalar
@@ -26,6 +28,8 @@ class Program:
         self._plan = plan
         self._inputs = inputs
         self._state = state
+        self._typed: dict[DType, Tensor] = {}
+        # Whole elements of every dtype fit into the arena's length.
         self._arena = torch.empty(plan.arena_size, dtype=torch.uint8)
         self.outputs = [torch.zeros(x.shape, dtype=x.dtype.torch) for x in plan.outputs]
         self._tensors: dict[Expr, Tensor] = {}
@@ -59,8 +63,11 @@ class Program:
         return self._from_arena(x, x.shape)
 
     def _from_arena(self, x: Expr, shape: tuple[int, ...]) -> Tensor:
-        place = self._plan.places[x]
-        return self._arena[place.offset : place.offset + place.size].view(x.dtype.torch).view(shape)
+        if x.dtype not in self._typed:
+            self._typed[x.dtype] = self._arena.view(x.dtype.torch)
+        typed = self._typed[x.dtype]
+        offset = self._plan.places[x].offset // x.dtype.itemsize
+        return typed.as_strided(shape, contiguous(shape), offset)
 
     def _prepare(self) -> list[Step]:
         steps: list[Step] = []

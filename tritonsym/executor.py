@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from . import collector
 from .context import Context, current_context, torch_device
 from .cpu import Program
 from .dtype import FLOAT32, DType, as_dtype
@@ -50,13 +51,18 @@ class Executor:
         grad_req: Mapping[str, str],
     ) -> None:
         # Composition and attributes change symbols in place; this one stays as it was bound.
-        self._symbol = symbol = symbol.__copy__()
+        self._symbol = symbol.__copy__()
         self._ctx = ctx
         self._grad_req = dict(grad_req)
         self._arguments = dict(arguments)
         self._states = dict(states)
         self._gradients = gradients
-        bound = {**self._arguments, **self._states}
+        self._bound = {**self._arguments, **self._states}
+        with collector.paused():
+            self._compile()
+
+    def _compile(self) -> None:
+        symbol, ctx, bound = self._symbol, self._ctx, self._bound
         shapes = _checked_shapes(symbol, bound)
         dtypes = _checked_dtypes(symbol, bound)
         graph = trace(symbol._entries, shapes, dtypes, native=True)
@@ -116,7 +122,7 @@ class Executor:
         Raises:
             MXNetError: always; where no gradients were asked for there is nothing to do.
         """
-        if self._gradients is None or not any(self._gradients.values()):
+        if all(array is None for array in (self._gradients or {}).values()):
             return
         raise MXNetError("gradients are not supported yet; bind with grad_req='null'")
 

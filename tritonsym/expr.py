@@ -6,6 +6,7 @@ interpreter: `RULES` here (shape and dtype), `reference.TORCH` (its calls on the
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import weakref
@@ -401,10 +402,17 @@ def constant_value(x: Expr) -> float | int | bool:
     return float.fromhex(text) if x.dtype.is_float else int(text)
 
 
+@functools.lru_cache(maxsize=4096)
+def _rounded(text: str, dtype: DType) -> str:
+    """A float's text, rounded to ``dtype``; keyed by text, since 0.0 and -0.0 are equal."""
+    exact = torch.tensor(float.fromhex(text), dtype=torch.float64)
+    return float(exact.to(dtype.torch)).hex()
+
+
 def _literal(value: float, dtype: DType) -> str:
     """The value as text, so that 0.0 and -0.0 or True and 1 are not the same key."""
     if dtype.is_float:
-        return float(torch.tensor(value, dtype=torch.float64).to(dtype.torch)).hex()
+        return _rounded(float(value).hex(), dtype)
     if dtype is BOOL:
         return str(int(bool(value)))
     # What does not fit a register becomes its smallest value; bytes keep the lowest byte of it.
@@ -560,15 +568,20 @@ def pick(data: Expr, indices: Expr, axis: int) -> Expr:
 def toposort(outputs: Iterable[Expr]) -> list[Expr]:
     """Every expression that the outputs need, inputs first, in a depth-first order."""
     order: list[Expr] = []
-    seen: set[Expr] = set()
+    opened: set[Expr] = set()
+    done: set[Expr] = set()
     for output in outputs:
-        stack = [(output, False)]
+        stack = [output]
         while stack:
-            x, ready = stack.pop()
-            if ready:
+            x = stack[-1]
+            if x not in opened:
+                opened.add(x)
+                for y in reversed(x.inputs):
+                    if y not in opened:
+                        stack.append(y)
+                continue
+            stack.pop()
+            if x not in done:
+                done.add(x)
                 order.append(x)
-            elif x not in seen:
-                seen.add(x)
-                stack.append((x, True))
-                stack.extend((y, False) for y in reversed(x.inputs) if y not in seen)
     return order

@@ -55,11 +55,6 @@ def attribute_text(name: str, value: Any) -> str:
     raise TypeError(f"parameter {name!r} cannot be {type(value).__name__}: {value!r}")
 
 
-def _declared_inputs(op: Op) -> tuple[str, ...]:
-    parameters = inspect.signature(op.function).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
 def sort_arguments(
     op: Op,
     args: Sequence[Any],
@@ -85,7 +80,7 @@ def sort_arguments(
                 attributes[key] = attribute_text(key, value)
         attributes.setdefault(op.variadic, str(len(variadic)))
         return Arguments({}, variadic, attributes)
-    declared = _declared_inputs(op)
+    declared = op.declared_inputs
     slots = (*declared, *op.schema.attributes)
     if len(args) > len(slots):
         raise TypeError(f"{op.name} takes {len(slots)} arguments ({', '.join(slots)})")
@@ -117,7 +112,7 @@ def _check_input(op: Op, name: str, value: Any, is_input: Callable[[Any], bool],
 def signature(op: Op, extra: Sequence[str]) -> inspect.Signature:
     """The Python signature of an operator's function; ``extra`` are keyword arguments."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, kind, default=None) for name in _declared_inputs(op)]
+    parameters = [inspect.Parameter(name, kind, default=None) for name in op.declared_inputs]
     if op.variadic is not None:
         parameters = [inspect.Parameter("data", inspect.Parameter.VAR_POSITIONAL)]
         kind = inspect.Parameter.KEYWORD_ONLY
@@ -140,7 +135,7 @@ def documentation(op: Op, kind: str) -> str:
     lines = [op.summary, "", "Inputs"]
     if op.variadic is not None:
         lines.append(f"    *data : any number of {kind}s of one dtype")
-    names = _declared_inputs(op)
+    names = op.declared_inputs
     lines += [f"    {name} : {kind}" for name in names]
     if not names and op.variadic is None:
         lines.append("    none")

@@ -71,21 +71,23 @@ class Entry:
 def toposort(entries: Iterable[Entry]) -> list[Node]:
     """Every node that the entries need, inputs first: a depth-first post-order."""
     order: list[Node] = []
-    seen: set[int] = set()
+    opened: set[int] = set()
+    done: set[int] = set()
     for entry in entries:
-        stack = [(entry.node, False)]
+        stack = [entry.node]
         while stack:
-            node, ready = stack.pop()
-            if ready:
+            node = stack[-1]
+            key = id(node)
+            if key not in opened:
+                opened.add(key)
+                for source in reversed(node.inputs):
+                    if id(source.node) not in opened:
+                        stack.append(source.node)
+                continue
+            stack.pop()
+            if key not in done:
+                done.add(key)
                 order.append(node)
-            elif id(node) not in seen:
-                seen.add(id(node))
-                stack.append((node, True))
-                stack.extend(
-                    (source.node, False)
-                    for source in reversed(node.inputs)
-                    if id(source.node) not in seen
-                )
     return order
 
 
@@ -106,6 +108,16 @@ def variables(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
     )
 
 
+def parse_parameters(op: Op, attributes: Mapping[str, str]) -> Any:
+    """The record of the operator's own attributes, without the user's.
+
+    Raises:
+        MXNetError: one that is unknown, missing or not of its type.
+    """
+    own = {key: value for key, value in attributes.items() if not is_user_key(key)}
+    return op.schema.parse(own)
+
+
 def make_node(
     op: Op,
     name: str,
@@ -118,8 +130,7 @@ def make_node(
     Raises:
         MXNetError: a parameter or the number of inputs does not fit the operator.
     """
-    own = {key: value for key, value in attributes.items() if not is_user_key(key)}
-    parameters = op.schema.parse(own)
+    parameters = parse_parameters(op, attributes)
     names = op.input_names(parameters)
     stored = {stored_key(key): value for key, value in attributes.items()}
     node = Node(op, name, stored, inputs, line, parameters)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from . import collector
 from .dtype import BY_CODE, DType
 from .errors import LoweringError, MXNetError
 from .graph import Entry, Node, toposort
@@ -30,55 +31,86 @@ class Inferred(Generic[Value]):
         return self.of(entry.node, entry.index)
 
 
+Step = Callable[[Op, Any, list[Value | None], list[Value | None]], None]
+
+
+@collector.paused()
 def _fixed_point(
     entries: Sequence[Entry],
     known: Mapping[str, Value],
     stored: Callable[[Node], Value | None],
-    step: Callable[[Op, Any, list[Value | None], list[Value | None]], None],
+    step: Step[Value],
 ) -> Inferred[Value]:
+    """Apply ``step`` to the nodes until it says nothing new about any of their values."""
     nodes = toposort(entries)
     first: dict[int, int] = {}
     values: list[Value | None] = []
+    slots: list[list[int]] = []  # of each node: its inputs, then its outputs
     for node in nodes:
-        first[id(node)] = len(values)
-        values.extend([None] * node.output_count)
+        start = first[id(node)] = len(values)
         if node.op is None:
-            values[-1] = known.get(node.name, stored(node))
-    slots = [[first[id(e.node)] + e.index for e in node.inputs] for node in nodes]
-    touching: list[list[int]] = [[] for _ in values]
-    for position, node in enumerate(nodes):
-        if node.op is not None:
-            own = range(first[id(node)], first[id(node)] + node.output_count)
-            for slot in {*slots[position], *own}:
-                touching[slot].append(position)
+            values.append(known.get(node.name, stored(node)))
+            slots.append([])
+        else:
+            values.extend([None] * node.output_count)
+            inputs = [first[id(entry.node)] + entry.index for entry in node.inputs]
+            slots.append([*inputs, *range(start, len(values))])
 
-    waiting = deque(position for position, node in enumerate(nodes) if node.op is not None)
+    # Most graphs are settled by one walk from the inputs to the outputs.
+    operators = [position for position, node in enumerate(nodes) if node.op is not None]
+    returned: dict[int, None] = {}
+    for position in operators:
+        count = len(nodes[position].inputs)
+        for slot in _apply(nodes[position], slots[position], values, step):
+            if slot in slots[position][:count]:
+                returned[slot] = None
+    if returned:
+        _settle(nodes, slots, values, step, returned)
+    return Inferred(nodes, first, values)
+
+
+def _settle(
+    nodes: Sequence[Node],
+    slots: Sequence[Sequence[int]],
+    values: list[Value | None],
+    step: Step[Value],
+    changed: Iterable[int],
+) -> None:
+    """Visit the nodes around every changed value until nothing changes any more."""
+    touching: list[list[int]] = [[] for _ in values]
+    for position, own in enumerate(slots):
+        for slot in dict.fromkeys(own):
+            touching[slot].append(position)
+    waiting = deque(dict.fromkeys(position for slot in changed for position in touching[slot]))
     queued = set(waiting)
     while waiting:
         position = waiting.popleft()
         queued.discard(position)
-        node = nodes[position]
-        assert node.op is not None
-        start = first[id(node)]
-        all_slots = [*slots[position], *range(start, start + node.output_count)]
-        inputs = [values[slot] for slot in slots[position]]
-        outputs = values[start : start + node.output_count]
-        before = [*inputs, *outputs]
-        try:
-            step(node.op, node.parameters, inputs, outputs)
-        except LoweringError as error:
-            raise node.fail(error, (shape or () for shape in before[: len(inputs)])) from None
-        for slot, old, new in zip(all_slots, before, [*inputs, *outputs], strict=True):
-            if new != old and new != values[slot]:
-                values[slot] = new
-                for neighbour in touching[slot]:
-                    if neighbour not in queued and neighbour != position:
-                        queued.add(neighbour)
-                        waiting.append(neighbour)
-                if slot in slots[position] and position not in queued:
-                    queued.add(position)  # its own other inputs may follow from this one
-                    waiting.append(position)
-    return Inferred(nodes, first, values)
+        for slot in _apply(nodes[position], slots[position], values, step):
+            for neighbour in touching[slot]:
+                if neighbour not in queued:
+                    queued.add(neighbour)
+                    waiting.append(neighbour)
+
+
+def _apply(
+    node: Node, slots: Sequence[int], values: list[Value | None], step: Step[Value]
+) -> list[int]:
+    """What one node says about its values; the slots whose values are new."""
+    assert node.op is not None
+    count = len(node.inputs)
+    before = [values[slot] for slot in slots]
+    inputs, outputs = before[:count], before[count:]
+    try:
+        step(node.op, node.parameters, inputs, outputs)
+    except LoweringError as error:
+        raise node.fail(error, (value or () for value in before[:count])) from None
+    changed = []
+    for slot, old, new in zip(slots, before, (*inputs, *outputs), strict=True):
+        if new != old:
+            values[slot] = new
+            changed.append(slot)
+    return changed
 
 
 def normalised(shape: Sequence[int]) -> PartialShape:

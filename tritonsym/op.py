@@ -74,6 +74,7 @@ class Op:
     Attributes:
         name: as MXNet registers it; ``aliases`` are its other names.
         lower: attributes and inputs to the expression, or expressions, that it means.
+        declared_inputs: the names of all inputs that it can have; none where it is variadic.
         input_names: the names of its inputs for given attributes.
         output_names: the suffixes of its outputs' names for given attributes.
         auxiliary: the inputs that are states which the operator writes.
@@ -90,6 +91,7 @@ class Op:
     aliases: tuple[str, ...]
     schema: Schema
     function: Lowering
+    declared_inputs: tuple[str, ...]
     input_names: Callable[[Any], tuple[str, ...]]
     output_names: Callable[[Any], tuple[str, ...]]
     auxiliary: tuple[str, ...]
@@ -243,6 +245,7 @@ def operator(
             aliases=tuple(aliases),
             schema=Schema(name, keywords, hints),
             function=function,
+            declared_inputs=() if variadic else positional,
             input_names=inputs or _fixed_or_counted(positional, variadic),
             output_names=outputs or (lambda attributes: ("output",)),
             auxiliary=auxiliary,

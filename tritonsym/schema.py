@@ -7,6 +7,7 @@ that it does not accept raises, and nothing of it is ever run.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import re
@@ -157,6 +158,8 @@ class Schema:
             self.attributes[name] = Attribute(name, parser, type_name, required, default)
         fields = [(name, hints[name]) for name in self.attributes]
         self.record: Any = dataclasses.make_dataclass(f"{operator}Attributes", fields, frozen=True)
+        # Layers repeat their parameters; records are immutable and can be shared.
+        self._parsed = functools.lru_cache(maxsize=1024)(self._parse)
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raise MXNetError for a name that is no parameter, and list those that are."""
@@ -175,8 +178,12 @@ class Schema:
         Raises:
             MXNetError: an unknown name, a missing one, or a text that is not of its type.
         """
+        return self._parsed(tuple(given.items()))
+
+    def _parse(self, items: tuple[tuple[str, str], ...]) -> Any:
         if not self.attributes:
             return self.record()
+        given = dict(items)
         self.check_names(given)
         values = {name: self._value(self.attributes[name], text) for name, text in given.items()}
         for attribute in self.attributes.values():

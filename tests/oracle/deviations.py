@@ -226,14 +226,32 @@ def float16_reduction(case: Recorded) -> Answer:
         return outputs(np.atleast_1d(result).astype("float16"))
 
 
+def in_c(values: Array, dtype: str) -> Array:
+    """float64 to integers as C converts them; what does not fit becomes the lowest number."""
+    limits = np.iinfo(dtype if dtype == "int64" else "int32")
+    fits = (values > float(limits.min)) & (values < float(limits.max) + (dtype != "int64"))
+    exact = [
+        int(x) if ok else int(limits.min) for x, ok in zip(values.flat, fits.flat, strict=True)
+    ]
+    return wrapped(exact, dtype).reshape(values.shape)
+
+
 def integer_norm(case: Recorded) -> Answer:
-    """The truncated norm, converted as C does: what does not fit is the lowest number."""
     data, dtype = case.inputs[0].astype("float64"), dtype_of(case)
     axis, keepdims = case.attributes.get("axis"), case.attributes.get("keepdims", False)
     size = np.sqrt((data * data).sum(axis if axis != () else None, keepdims=keepdims))
-    limits = np.iinfo(dtype if dtype == "int64" else "int32")
-    exact = [int(x) if x <= limits.max else int(limits.min) for x in np.atleast_1d(size).ravel()]
-    return outputs(wrapped(exact, dtype).reshape(np.atleast_1d(size).shape))
+    return outputs(in_c(np.atleast_1d(size), dtype))
+
+
+def integer_hypot(case: Recorded) -> Answer:
+    left, right = (side.astype("float64") for side in operands(case))
+    return outputs(in_c(np.hypot(left, right), dtype_of(case)))
+
+
+def clip(case: Recorded, data: Array) -> Array:
+    low, high = case.attributes["a_min"], case.attributes["a_max"]
+    raised = np.where((data <= low) if low == 0 else (data < low), low, data)
+    return np.where(data > high, high, raised)
 
 
 def norm_in_another_dtype(case: Recorded) -> Answer:
@@ -327,6 +345,12 @@ DEVIATIONS: dict[str, Deviation] = {
         "goes through float32.",
         exactly(quotient),
     ),
+    "bool-reflected-division": Deviation(
+        ["_rdiv_scalar"],
+        labelled("bool-2"),
+        "A number divided by False is 0; MXNet casts an infinity.",
+        moved(lambda case, x: np.where(x, 2, 0).astype("int64")),
+    ),
     "integer-power": Deviation(
         POWERS,
         all_integer,
@@ -350,6 +374,18 @@ DEVIATIONS: dict[str, Deviation] = {
         all_integer,
         "Absolute values of integers are exact; MXNet goes through float64.",
         exactly(abs),
+    ),
+    "integer-hypot": Deviation(
+        words("_hypot _hypot_scalar broadcast_hypot"),
+        all_integer,
+        "The hypotenuse of integers is computed in float64; MXNet uses float32.",
+        integer_hypot,
+    ),
+    "integer-radians": Deviation(
+        ["radians"],
+        all_integer,
+        "Integers are converted in float64, with MXNet's float32 factor; MXNet uses float32.",
+        moved(lambda case, x: in_c(x * float(np.float32(math.pi / 180)), dtype_of(case))),
     ),
     "integer-rounding": Deviation(
         ROUNDINGS,
@@ -451,17 +487,36 @@ DEVIATIONS: dict[str, Deviation] = {
         "The norm of several infinities is infinite; MXNet divides one by the other.",
         lambda case: outputs(np.full(1, np.inf, dtype_of(case))),
     ),
+    "zeros-of-extremes": Deviation(
+        words(
+            "_maximum _minimum broadcast_maximum broadcast_minimum _maximum_scalar "
+            "_minimum_scalar max min"
+        ),
+        lambda case: answered(case) and case.answer.outputs[0].dtype.kind == "f",
+        "A zero among the extremes is +0; in MXNet its sign depends on the order of the operands.",
+        lambda case: outputs(case.answer.outputs[0] + case.answer.outputs[0].dtype.type(0)),
+    ),
+    "clip-at-zero": Deviation(
+        ["clip"],
+        lambda case: (
+            answered(case)
+            and case.attributes["a_min"] == 0
+            and dtype_of(case) in ("float16", "float32")
+        ),
+        "A lower bound of 0 gives its sign to the zeros.",
+        in_float64(clip),
+    ),
+    "clip-integer-bounds": Deviation(
+        ["clip"],
+        labelled("uint8-2..-1"),
+        "Bounds that an integer dtype cannot hold are its ends; MXNet lets them wrap around.",
+        moved(lambda case, x: np.where(x > 0, 0, 2).astype("uint8")),
+    ),
     "float64-bounds": Deviation(
         ["clip"],
         lambda case: answered(case) and dtype_of(case) == "float64",
         "Bounds are not rounded to float32.",
-        in_float64(
-            lambda case, x: np.where(
-                x > case.attributes["a_max"],
-                case.attributes["a_max"],
-                np.where(x < case.attributes["a_min"], case.attributes["a_min"], x),
-            )
-        ),
+        in_float64(clip),
     ),
     "float64-parameters": Deviation(
         ["hard_sigmoid"],
@@ -561,6 +616,12 @@ DEVIATIONS: dict[str, Deviation] = {
         ["transpose"],
         labelled("bad-repeated"),
         "axes must be a permutation; MXNet takes repeated ones and gives a diagonal.",
+        refuse,
+    ),
+    "reverse-repeated-axes": Deviation(
+        ["reverse"],
+        labelled("2x3-axis=(0,0)"),
+        "An axis is named once; MXNet reverses it again.",
         refuse,
     ),
     "where-condition-shape": Deviation(

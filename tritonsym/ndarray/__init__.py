@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .. import frontend
+from .. import frontend, ops
 from ..op import Op, find, registered
 from .core import NDArray, invoke
 from .create import FUNCTIONS_OF_TWO as _FUNCTIONS_OF_TWO

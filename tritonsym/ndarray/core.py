@@ -407,7 +407,9 @@ def _computed(
         for index, array in enumerate(arrays)
     ]
     try:
-        outputs = op.lower(parameters, inputs, native=True)
+        # Where a symbol would leave the shape to inference, an array has one element.
+        shape = (1,) if getattr(parameters, "shape", None) == () else None
+        outputs = op.lower(parameters, inputs, shape=shape, native=True)
         return run(outputs, [array._tensor for array in arrays], state)
     except LoweringError as error:
         names = op.input_names(parameters)

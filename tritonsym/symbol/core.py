@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .. import frontend
+from .. import collector, frontend
 from ..attribute import current_attributes, is_user_key, shown_attributes, stored_key
 from ..context import Context
 from ..dtype import DType, as_dtype
 from ..errors import MXNetError, NotImplementedForSymbol, caller_line
 from ..files import replace_file
-from ..graph import Entry, Node, make_node, toposort, variables
+from ..graph import Entry, Node, parse_parameters, toposort, variables
 from ..infer import Inferred, infer_dtypes, infer_shapes, normalised
 from ..name import current_names
 from ..op import PartialShape, find, is_complete
@@ -182,8 +182,7 @@ class Symbol:
         node = self._entries[0].node
         merged = {**node.attributes, **{stored_key(k): v for k, v in attributes.items()}}
         if node.op is not None:
-            own = {key: value for key, value in merged.items() if not is_user_key(key)}
-            node.parameters = node.op.schema.parse(own)
+            node.parameters = parse_parameters(node.op, merged)
         node.attributes = merged
 
     # ---- composition, copies ----
@@ -241,6 +240,7 @@ class Symbol:
             )
         return self._entries[0]
 
+    @collector.paused()
     def __copy__(self) -> Symbol:
         copies: dict[int, Node] = {}
         for node in toposort(self._entries):
@@ -541,7 +541,10 @@ def apply(
     Raises:
         MXNetError: the operator, a parameter or the inputs are not right.
         AssertionError: an input that is no symbol.
+        TypeError: a name that is no string.
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"the name of a symbol must be a string, got {name!r}")
     op = find(alias)
     call = frontend.sort_arguments(
         op, args, kwargs or {}, lambda value: isinstance(value, Symbol), "Symbol"
@@ -550,8 +553,7 @@ def apply(
     scoped = {key: str(value) for key, value in current_attributes().get(attr).items()}
     attributes = {**scoped, **call.attributes}
     line = caller_line()
-    own = {key: value for key, value in attributes.items() if not is_user_key(key)}
-    parameters = op.schema.parse(own)
+    parameters = parse_parameters(op, attributes)
     names = op.input_names(parameters)
     for key in call.inputs:
         if key not in names:
@@ -565,7 +567,8 @@ def apply(
         single[key] if key in single else _missing(node_name, key, attributes, line)
         for key in names
     )
-    node = make_node(op, node_name, attributes, inputs, line)
+    stored = {stored_key(key): value for key, value in attributes.items()}
+    node = Node(op, node_name, stored, inputs, line, parameters)
     return Symbol([Entry(node, i) for i in range(node.output_count)])
 
 

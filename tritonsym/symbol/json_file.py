@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import collector
 from ..attribute import HIDDEN_KEYS, is_user_key, stored_key
 from ..errors import MXNetError
 from ..files import read_file
@@ -98,6 +99,7 @@ def read(path: str | Path) -> str:
         raise MXNetError(f"{str(path)!r} is no JSON graph: it is not UTF-8 text") from None
 
 
+@collector.paused()
 def parse(text: str, line: tuple[str, int]) -> list[Entry]:
     """The outputs of the graph in a text; ``line`` is recorded as the place that made its nodes.
 

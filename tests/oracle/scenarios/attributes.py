@@ -298,7 +298,6 @@ def free_attributes_of_operators_without_parameters(mx: ModuleType) -> Answer:
         "exp": node(mx.sym.exp(a, attr={"foo": "1"})),
         "number": node(mx.sym.exp(a, attr={"__x__": 1})),
         "elemwise_add": node(mx.sym.elemwise_add(a, a, attr={"foo": "1"})),
-        "keyword": raised(lambda: mx.sym.exp(a, foo="1")),
     }
 
 

@@ -172,6 +172,7 @@ def names_of_outputs(mx: ModuleType) -> Answer:
         "LinearRegressionOutput": mx.sym.LinearRegressionOutput(a, name="lin"),
         "LogisticRegressionOutput": mx.sym.LogisticRegressionOutput(a),
         "MAERegressionOutput": mx.sym.MAERegressionOutput(a),
+        "MakeLoss": mx.sym.MakeLoss(a, name="m"),
     }
     return {
         label: [node(one), one.list_arguments(), plain(one.infer_shape(a=(4, 3)))]

@@ -1,0 +1,471 @@
+"""Random graphs of every registered operator, with arrays to bind them to.
+
+Each operator of a graph comes from one integer, its gene: it seeds what is chosen for it. A graph is
+a list of genes, so that a failing one is shrunk by leaving operators out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from growing import DTYPES, LENGTHS, Example, Grower, Value
+from hypothesis import strategies
+
+from tritonsym.context import cpu
+from tritonsym.expr import Shape
+from tritonsym.name import NameManager
+from tritonsym.op import Op, registered, unify_shapes
+
+# The inputs and parameters of an operator, for a graph in growth.
+Call = tuple[Sequence[Value], dict[str, Any]]
+Recipe = Callable[[Grower], Call]
+
+# ---- how each operator is applied --------------------------------------------------------------
+
+
+def unary(grow: Grower) -> Call:
+    return [grow.value()], {}
+
+
+def of_equal_shapes(grow: Grower) -> Call:
+    first = grow.value()
+    return [first, grow.like(first)], {}
+
+
+def broadcasting(grow: Grower) -> Call:
+    first = grow.value()
+
+    def fits(value: Value) -> bool:
+        pairs = zip(reversed(value.shape), reversed(first.shape), strict=False)
+        return value.dtype is first.dtype and all(a == b or 1 in (a, b) for a, b in pairs)
+
+    def shape() -> Shape:
+        return grow.thinned(first.shape[grow.choose.randrange(len(first.shape)) :])
+
+    pair = [first, grow.value(fits, shape, first.dtype)]
+    grow.choose.shuffle(pair)
+    return pair, {}
+
+
+def with_scalar(grow: Grower) -> Call:
+    scalar = grow.choose.choice((0.0, -0.0, 1.0, -1.0, 2, 0.5, -3, 2.5, 1e30, float("inf")))
+    return [grow.value()], {"scalar": scalar}
+
+
+def reduction(grow: Grower) -> Call:
+    value = grow.value()
+    attributes: dict[str, Any] = {"keepdims": grow.choose.random() < 0.3}
+    if grow.choose.random() < 0.7:
+        count = grow.choose.randint(1, len(value.shape))
+        attributes["axis"] = tuple(grow.choose.sample(range(len(value.shape)), count))
+        attributes["exclude"] = grow.choose.random() < 0.2 and count < len(value.shape)
+    return [value], attributes
+
+
+def norm(grow: Grower) -> Call:
+    value = grow.floating()
+    attributes: dict[str, Any] = {"ord": grow.choose.choice((1, 2))}
+    if grow.choose.random() < 0.7:
+        attributes["axis"] = grow.axis(value.shape)
+    return [value], {**attributes, "keepdims": grow.choose.random() < 0.3}
+
+
+def position(grow: Grower) -> Call:
+    value = grow.value()
+    attributes = {"axis": grow.axis(value.shape)} if grow.choose.random() < 0.8 else {}
+    return [value], {**attributes, "keepdims": grow.choose.random() < 0.3}
+
+
+def argmax_channel(grow: Grower) -> Call:
+    return [grow.of_rank(2, 3)], {}
+
+
+def cast(grow: Grower) -> Call:
+    return [grow.value()], {"dtype": grow.choose.choice((*DTYPES, "bool"))}
+
+
+def clip(grow: Grower) -> Call:
+    low = grow.choose.choice((-1.0, 0.0, -0.5))
+    return [grow.value()], {"a_min": low, "a_max": low + grow.choose.choice((0.0, 1.0, 2.5))}
+
+
+def hard_sigmoid(grow: Grower) -> Call:
+    return [grow.value()], {"alpha": 0.25}
+
+
+def activation(grow: Grower) -> Call:
+    kinds = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
+    return [grow.value()], {"act_type": grow.choose.choice(kinds)}
+
+
+def add_n(grow: Grower) -> Call:
+    first = grow.value()
+    return [first, *(grow.like(first) for _ in range(grow.choose.randrange(4)))], {}
+
+
+def where(grow: Grower) -> Call:
+    first = grow.value()
+    second = grow.like(first)
+    shape = first.shape if grow.choose.random() < 0.7 else first.shape[:1]
+    condition = grow.value(lambda value: value.shape == shape, lambda: shape)
+    return [condition, first, second], {}
+
+
+def broadcast_axis(grow: Grower) -> Call:
+    value = grow.value(lambda value: 1 in value.shape, lambda: (1, *grow.shape[1:]))
+    axis = grow.choose.choice([i for i, length in enumerate(value.shape) if length == 1])
+    return [value], {"axis": axis, "size": grow.choose.choice((1, 2, 3))}
+
+
+def broadcast_to(grow: Grower) -> Call:
+    value = grow.value(lambda value: 1 in value.shape, lambda: (*grow.shape[:-1], 1))
+    lengths = tuple(grow.choose.choice((0, 2, 3)) if n == 1 else n for n in value.shape)
+    return [value], {"shape": lengths}
+
+
+def broadcast_like(grow: Grower) -> Call:
+    second = grow.value()
+    first = grow.value(lambda value: value.shape == (1,) * len(second.shape),
+                       lambda: grow.thinned(second.shape))  # fmt: skip
+    return [first, second], {}
+
+
+def take(grow: Grower) -> Call:
+    value, indices = grow.value(), grow.value()
+    mode = grow.choose.choice(("clip", "wrap"))
+    return [value, indices], {"axis": grow.axis(value.shape), "mode": mode}
+
+
+def pick(grow: Grower) -> Call:
+    value = grow.value(lambda value: len(value.shape) > 1, lambda: (3, 4))
+    axis, keepdims = grow.axis(value.shape), grow.choose.random() < 0.5
+    at = axis % len(value.shape)
+    shape = (*value.shape[:at], *((1,) if keepdims else ()), *value.shape[at + 1 :])
+    indices = grow.value(lambda value: value.shape == shape, lambda: shape)
+    mode = grow.choose.choice(("clip", "wrap"))
+    return [value, indices], {"axis": axis, "keepdims": keepdims, "mode": mode}
+
+
+def one_hot(grow: Grower) -> Call:
+    attributes: dict[str, Any] = {"depth": grow.choose.choice((1, 2, 5))}
+    if grow.choose.random() < 0.5:
+        attributes["dtype"] = grow.choose.choice(DTYPES)
+        attributes["on_value"], attributes["off_value"] = 3.0, -1.0
+    return [grow.value()], attributes
+
+
+def batch_take(grow: Grower) -> Call:
+    value = grow.of_rank(2)
+    rows = value.shape[:1]
+    return [value, grow.value(lambda value: value.shape == rows, lambda: rows)], {}
+
+
+def dot(grow: Grower) -> Call:
+    first = grow.of_rank(1, 2, 3)
+    left, right = grow.choose.random() < 0.4, grow.choose.random() < 0.4
+    if len(first.shape) == 1:
+        left = right = False
+    length = first.shape[0] if left else first.shape[-1]
+
+    def fits(value: Value) -> bool:
+        return (
+            value.dtype is first.dtype
+            and len(value.shape) in (1, 2)
+            and (value.shape[-1] if right and len(value.shape) > 1 else value.shape[0]) == length
+        )
+
+    def shape() -> Shape:
+        other = grow.choose.choice(LENGTHS[:5])
+        return (other, length) if right else (length, other)
+
+    second = grow.value(fits, shape, first.dtype)
+    return [first, second], {"transpose_a": left, "transpose_b": right}
+
+
+def batch_dot(grow: Grower) -> Call:
+    first = grow.of_rank(3, 4)
+    left, right = grow.choose.random() < 0.4, grow.choose.random() < 0.4
+    batch, length = first.shape[:-2], first.shape[-2 if left else -1]
+
+    def fits(value: Value) -> bool:
+        return (
+            value.dtype is first.dtype
+            and len(value.shape) == len(first.shape)
+            and value.shape[:-2] == batch
+            and value.shape[-1 if right else -2] == length
+        )
+
+    def shape() -> Shape:
+        other = grow.choose.choice(LENGTHS[:5])
+        return (*batch, other, length) if right else (*batch, length, other)
+
+    second = grow.value(fits, shape, first.dtype)
+    return [first, second], {"transpose_a": left, "transpose_b": right}
+
+
+def reshape(grow: Grower) -> Call:
+    value = grow.value()
+    size = int(np.prod(value.shape))
+    lengths: list[int] = []
+    while size > 1 and len(lengths) < 3:
+        divisors = [n for n in range(1, size + 1) if size % n == 0]
+        lengths.append(grow.choose.choice(divisors))
+        size //= lengths[-1]
+    codes = grow.choose.choice(((-1,), (0, -1), (-1, 0), (-3, -2), (*lengths, -1), (*lengths, -1)))
+    return [value], {"shape": codes}
+
+
+def reshape_like(grow: Grower) -> Call:
+    first = grow.value()
+    size = int(np.prod(first.shape))
+    return [first, grow.value(lambda v: int(np.prod(v.shape)) == size, lambda: (size,))], {}
+
+
+def expand_dims(grow: Grower) -> Call:
+    value = grow.value(lambda value: len(value.shape) < 5)
+    return [value], {"axis": grow.choose.randrange(-len(value.shape) - 1, len(value.shape) + 1)}
+
+
+def squeeze(grow: Grower) -> Call:
+    return [grow.value(lambda value: 1 in value.shape, lambda: (1, *grow.shape))], {}
+
+
+def transpose(grow: Grower) -> Call:
+    value = grow.value(lambda value: len(value.shape) > 1, lambda: grow.shape)
+    axes = list(range(len(value.shape)))
+    grow.choose.shuffle(axes)
+    return [value], {"axes": tuple(axes)} if grow.choose.random() < 0.6 else {}
+
+
+def swap_axes(grow: Grower) -> Call:
+    value = grow.value(lambda value: len(value.shape) > 1, lambda: (2, 3))
+    one, two = grow.choose.sample(range(len(value.shape)), 2)
+    return [value], {"dim1": one, "dim2": two}
+
+
+def slices(grow: Grower) -> Call:
+    value = grow.value()
+    begin, end, step = [], [], []
+    for length in value.shape[: grow.choose.randint(1, len(value.shape))]:
+        first = grow.choose.randrange(length)
+        last = grow.choose.randint(first + 1, length)
+        stride = grow.choose.choice((1, 1, 2, 3))
+        if grow.choose.random() < 0.2:
+            # Backwards, which no view can say.
+            first, last, stride = last - 1, (first - 1 if first else None), -stride
+        begin.append(first)
+        end.append(last)
+        step.append(stride)
+    return [value], {"begin": tuple(begin), "end": tuple(end), "step": tuple(step)}
+
+
+def slice_axis(grow: Grower) -> Call:
+    value = grow.value()
+    axis = grow.axis(value.shape)
+    begin = grow.choose.randrange(value.shape[axis])
+    end = grow.choose.choice((None, grow.choose.randint(begin + 1, value.shape[axis])))
+    return [value], {"axis": axis, "begin": begin, "end": end}
+
+
+def slice_like(grow: Grower) -> Call:
+    first = grow.value()
+
+    def fits(value: Value) -> bool:
+        return len(value.shape) == len(first.shape) and all(
+            a <= b for a, b in zip(value.shape, first.shape, strict=True)
+        )
+
+    return [first, grow.value(fits, lambda: grow.thinned(first.shape))], {}
+
+
+def join(parameter: str) -> Recipe:
+    def recipe(grow: Grower) -> Call:
+        first = grow.value()
+        others = [grow.like(first) for _ in range(grow.choose.randrange(3))]
+        return [first, *others], {parameter: grow.axis(first.shape)}
+
+    return recipe
+
+
+def slice_channel(grow: Grower) -> Call:
+    value = grow.value(lambda value: max(value.shape) > 1)
+    axis = grow.axis(value.shape)
+    length = value.shape[axis]
+    count = grow.choose.choice([n for n in range(1, length + 1) if length % n == 0])
+    squeezed = count == length and len(value.shape) > 1 and grow.choose.random() < 0.5
+    return [value], {"num_outputs": count, "axis": axis, "squeeze_axis": squeezed}
+
+
+def tile(grow: Grower) -> Call:
+    value = grow.value()
+    repeats = tuple(grow.choose.choice((1, 2)) for _ in range(grow.choose.randint(1, 3)))
+    return [value], {"reps": repeats}
+
+
+def repeat(grow: Grower) -> Call:
+    value = grow.value()
+    attributes = {"axis": grow.axis(value.shape)} if grow.choose.random() < 0.7 else {}
+    return [value], {**attributes, "repeats": grow.choose.choice((1, 2, 3))}
+
+
+def reverse(grow: Grower) -> Call:
+    value = grow.value()
+    return [value], {"axis": grow.axis(value.shape)}
+
+
+def dense(grow: Grower) -> Call:
+    value = grow.value(lambda value: len(value.shape) > 1, lambda: (3, 4))
+    flat = grow.choose.random() < 0.7
+    features = int(np.prod(value.shape[1:])) if flat else value.shape[-1]
+    units = grow.choose.choice((1, 2, 4))
+
+    def of_shape(shape: Shape) -> Value:
+        return grow.value(
+            lambda v: v.shape == shape and v.dtype is value.dtype, lambda: shape, value.dtype
+        )
+
+    inputs = [value, of_shape((units, features))]
+    without = grow.choose.random() < 0.4
+    if not without:
+        inputs.append(of_shape((units,)))
+    return inputs, {"num_hidden": units, "no_bias": without, "flatten": flat}
+
+
+def softmax(grow: Grower) -> Call:
+    value = grow.floating()
+    attributes: dict[str, Any] = {"axis": grow.axis(value.shape)}
+    if grow.choose.random() < 0.3:
+        attributes["temperature"] = 2.0
+    return [value], attributes
+
+
+def softmax_activation(grow: Grower) -> Call:
+    value = grow.floating()
+    mode = "channel" if len(value.shape) > 1 and grow.choose.random() < 0.5 else "instance"
+    return [value], {"mode": mode}
+
+
+def embedding(grow: Grower) -> Call:
+    weight = grow.of_rank(2)
+    sizes = dict(zip(("input_dim", "output_dim"), weight.shape, strict=True))
+    return [grow.value(), weight], {**sizes, "dtype": weight.dtype.name}
+
+
+def constant(grow: Grower) -> Call:
+    return [], {"shape": grow.some_shape(), "dtype": grow.some_dtype().name}
+
+
+def filled(grow: Grower) -> Call:
+    return [], {**constant(grow)[1], "value": grow.choose.choice((2.0, -1.5, -0.0))}
+
+
+def eye(grow: Grower) -> Call:
+    sizes = {"N": grow.choose.randint(1, 5), "M": grow.choose.randrange(4)}
+    return [], {**sizes, "k": grow.choose.randint(-2, 2), "dtype": grow.some_dtype().name}
+
+
+def arange(grow: Grower) -> Call:
+    stop = grow.choose.choice((1, 5, 24))
+    return [], {"start": 0, "stop": stop, "dtype": grow.some_dtype().name}
+
+
+def uniform(grow: Grower) -> Call:
+    return [], {"shape": grow.some_shape(), "dtype": grow.choose.choice(("float32", "float64"))}
+
+
+NAMED: dict[str, Recipe] = {
+    **dict.fromkeys(("_zeros", "_ones"), constant),
+    "_full": filled,
+    "_eye": eye,
+    "_arange": arange,
+    **dict.fromkeys(("_random_uniform", "_random_normal"), uniform),
+    "Cast": cast,
+    "clip": clip,
+    "hard_sigmoid": hard_sigmoid,
+    "Activation": activation,
+    "add_n": add_n,
+    "where": where,
+    "broadcast_axis": broadcast_axis,
+    "broadcast_to": broadcast_to,
+    "broadcast_like": broadcast_like,
+    "take": take,
+    "pick": pick,
+    "one_hot": one_hot,
+    "batch_take": batch_take,
+    "dot": dot,
+    "batch_dot": batch_dot,
+    "Reshape": reshape,
+    "reshape_like": reshape_like,
+    "expand_dims": expand_dims,
+    "squeeze": squeeze,
+    "transpose": transpose,
+    "SwapAxis": swap_axes,
+    "slice": slices,
+    "slice_axis": slice_axis,
+    "slice_like": slice_like,
+    "Concat": join("dim"),
+    "stack": join("axis"),
+    "SliceChannel": slice_channel,
+    "tile": tile,
+    "repeat": repeat,
+    "reverse": reverse,
+    "FullyConnected": dense,
+    **dict.fromkeys(("softmax", "softmin", "log_softmax"), softmax),
+    "SoftmaxActivation": softmax_activation,
+    "Embedding": embedding,
+    "norm": norm,
+    **dict.fromkeys(("argmax", "argmin"), position),
+    "argmax_channel": argmax_channel,
+}
+
+
+def recipe_of(op: Op) -> Recipe | None:
+    """How an operator is applied, by its name or by what its definition says."""
+    if op.name in NAMED:
+        return NAMED[op.name]
+    names = tuple(op.schema.attributes)
+    if "scalar" in names:
+        return with_scalar
+    if {"axis", "keepdims", "exclude"} <= set(names):
+        return reduction
+    if names or op.variadic is not None:
+        return None
+    inputs = op.input_names(op.schema.parse({}))
+    if len(inputs) == 1:
+        return unary
+    if len(inputs) == 2:
+        return of_equal_shapes if op.fill_shapes is unify_shapes else broadcasting
+    return None
+
+
+OPERATORS = sorted({op.name for op in registered().values()})
+RECIPES = {
+    name: recipe for name in OPERATORS if (recipe := recipe_of(registered()[name])) is not None
+}
+_COMMON = (unary, with_scalar, of_equal_shapes, broadcasting, reduction)
+# A family is chosen first, so that the many elementwise operators do not crowd out the others.
+FAMILIES: tuple[list[str], ...] = (
+    *([name for name, recipe in RECIPES.items() if recipe is common] for common in _COMMON),
+    [name for name, recipe in RECIPES.items() if recipe not in _COMMON],
+    ["transpose", "Reshape", "slice", "SliceChannel", "broadcast_to", "Concat", "where", "Cast"],
+)
+
+
+def grown(genes: Sequence[int]) -> Example:
+    """The graph of these genes; the same for the same genes, whatever was made before."""
+    with NameManager(), cpu():
+        grower = Grower(genes[0])
+        for gene in genes[1:-1]:
+            grower.choose = random.Random(gene)
+            name = grower.choose.choice(grower.choose.choice(FAMILIES))
+            grower.add(name, *RECIPES[name](grower))
+        return grower.finish(genes[-1])
+
+
+def examples(most: int = 40) -> strategies.SearchStrategy[Example]:
+    """Graphs of 2 to ``most`` operators."""
+    genes = strategies.integers(0, 2**32 - 1)
+    return strategies.lists(genes, min_size=4, max_size=most + 2).map(grown)

@@ -1,0 +1,94 @@
+"""The tour that ``python -m tritonsym`` gives: the tutorial's graph, from symbols to results."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import __version__, ndarray, symbol
+from .context import cpu, num_gpus
+
+if TYPE_CHECKING:
+    from .executor import Executor
+
+_RUNS = 20
+
+
+def main() -> None:
+    """Print the tour."""
+    print(f"tritonsym {__version__}: MXNet's Symbol API, compiled for today's hardware.")
+    print("What stands after >>> is what you would type after: import tritonsym as mx")
+
+    _chapter("1. Say what is to be computed")
+    a, b, c, d = (symbol.Variable(name) for name in "ABCD")
+    e = (a * b) + (c * d)
+    _typed('a, b, c, d = (mx.sym.Variable(name) for name in "ABCD")')
+    _typed("e = (a * b) + (c * d)")
+    _shown("e", e)
+    _note("Nothing is computed yet. e is a graph; it knows what it needs and what it gives:")
+    _shown("e.list_arguments()", e.list_arguments())
+    _shown("e.list_outputs()", e.list_outputs())
+    _shown("e.get_internals().list_outputs()", e.get_internals().list_outputs())
+
+    _chapter("2. Bind it to data: four integers")
+    integers = {name: ndarray.array([i], dtype="int32") for i, name in enumerate("ABCD", start=1)}
+    executor = e.bind(cpu(), integers)
+    _typed('data = {name: mx.nd.array([i], dtype="int32") for i, name in enumerate("ABCD", 1)}')
+    _typed("executor = e.bind(mx.cpu(), data)")
+    _shown("executor.forward()[0].asnumpy()", executor.forward()[0].asnumpy())
+    _note(f"1*2 + 3*4, in {_milliseconds(executor)}.")
+
+    _chapter("3. Bind the same graph to four matrices of random numbers")
+    matrices = {name: ndarray.uniform(low=0, high=1, shape=(1000, 1000)) for name in "ABCD"}
+    executor = e.bind(cpu(), matrices)
+    result = executor.forward()[0].asnumpy()
+    _typed('data = {name: mx.nd.uniform(low=0, high=1, shape=(1000, 1000)) for name in "ABCD"}')
+    _typed("executor = e.bind(mx.cpu(), data)")
+    _shown("executor.forward()", executor.outputs)
+    _shown("executor.outputs[0].asnumpy()", result)
+    by_hand = [matrices[name].asnumpy().astype(np.float64) for name in "ABCD"]
+    error = np.abs(result - (by_hand[0] * by_hand[1] + by_hand[2] * by_hand[3])).max()
+    _note(
+        f"A million results in {_milliseconds(executor)}, none further from exact than {error:.0e}."
+    )
+
+    _chapter("4. Look at the plan")
+    _note("bind compiled the graph once, for these shapes; forward() only replays the plan.")
+    _typed("print(executor.plan)")
+    print("\n".join(f"    {line}" for line in str(executor.plan).splitlines()))
+    _note("One pass over memory for all three operators: A*B and C*D are never stored whole.")
+
+    _chapter("5. Where it ran")
+    _note("On the CPU: this version has no GPU kernels yet, so mx.cpu() is the context to bind to.")
+    if num_gpus():
+        _note(f"(This machine has {num_gpus()} GPU(s). They had the time off.)")
+
+
+def _milliseconds(executor: Executor) -> str:
+    """The median time of a run."""
+    samples = []
+    for _ in range(_RUNS):
+        begin = time.perf_counter()
+        executor.forward()
+        samples.append(time.perf_counter() - begin)
+    return f"{statistics.median(samples) * 1e3:.3g} ms"
+
+
+def _chapter(title: str) -> None:
+    print(f"\n{title}\n{'-' * len(title)}")
+
+
+def _note(text: str) -> None:
+    print(text)
+
+
+def _typed(line: str) -> None:
+    print(f"    >>> {line}")
+
+
+def _shown(line: str, value: object) -> None:
+    _typed(line)
+    print("\n".join(f"    {row}" for row in repr(value).splitlines()))
