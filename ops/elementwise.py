@@ -116,6 +116,7 @@ _register_unary("fix", _whole("trunc"), "The whole number next to x towards zero
 _register_unary("round", _whole("round"), "The nearest whole number; halves away from zero.")
 _register_unary("rint", _whole("rint"), "The nearest whole number; halves downwards.")
 
+
 def make_loss(data: Expr) -> Expr:
     """x itself; the output is a loss, from which gradients start."""
     return data
@@ -188,9 +189,7 @@ def _clamp_is_clip(attributes: Any, inputs: Sequence[Expr]) -> bool:
     return in_order and inputs[0].dtype in (FLOAT32, FLOAT64)
 
 
-@operator(
-    "clip", shapes=unify_shapes, native=_clamp, uses_native=_clamp_is_clip, elementwise=True
-)
+@operator("clip", shapes=unify_shapes, native=_clamp, uses_native=_clamp_is_clip, elementwise=True)
 def clip(data: Expr, *, a_min: float, a_max: float) -> Expr:
     """Values below ``a_min`` become it, values above ``a_max`` become it; NaN stays NaN.
 

@@ -18,7 +18,7 @@ from tritonsym.expr import (
     slice_,
 )
 from tritonsym.op import DTypes, PartialShape, Shapes, merge_shapes, operator, unify_shapes
-from tritonsym.schema import Axes, Bounds, Count
+from tritonsym.schema import Arity, Axes, Bounds
 
 from .common import axes_of, axis_of
 
@@ -55,8 +55,7 @@ def reshaped(have: Shape, want: tuple[int, ...], reverse: bool = False) -> Shape
                 result.append(source[used] * source[used + 1])
                 used += 2
             elif code == -4:
-                first, second = _split(source[used], *codes[index + 1 : index + 3], want)
-                result.extend((first, second))
+                result.extend(_split(source[used], codes[index + 1], codes[index + 2], want))
                 used += 1
                 index += 2
             elif code > 0:
@@ -64,7 +63,7 @@ def reshaped(have: Shape, want: tuple[int, ...], reverse: bool = False) -> Shape
                 used += 1
             else:
                 raise LoweringError(f"shape={want}: {code} is no length and no code (0 to -4)")
-        except (IndexError, TypeError):
+        except IndexError:
             raise LoweringError(f"shape={want} does not fit an array of shape {have}") from None
         index += 1
     if unknown >= 0:
@@ -314,7 +313,7 @@ def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 
 @operator("SliceChannel", aliases=("split",), outputs=_split_names, shapes=_split_shapes)
 def slice_channel(
-    data: Expr, *, num_outputs: Count, axis: int = 1, squeeze_axis: bool = False
+    data: Expr, *, num_outputs: Arity, axis: int = 1, squeeze_axis: bool = False
 ) -> tuple[Expr, ...]:
     """The input cut into ``num_outputs`` equal parts along ``axis``.
 

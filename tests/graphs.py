@@ -1,7 +1,7 @@
 """Random graphs of every registered operator, with arrays to bind them to.
 
-Each operator of a graph comes from one integer, its gene: it seeds what is chosen for it. A graph is
-a list of genes, so that a failing one is shrunk by leaving operators out.
+Each operator of a graph comes from one integer, its gene: it seeds what is chosen for it. A graph
+is a list of genes, so that a failing one is shrunk by leaving operators out.
 """
 
 from __future__ import annotations

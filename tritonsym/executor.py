@@ -17,17 +17,18 @@ from .errors import MXNetError
 from .expr import Shape
 from .graph import Node, variables
 from .infer import Inferred, infer_dtypes, infer_shapes, normalised
-from .ndarray import NDArray
+from .ndarray.core import NDArray
 from .op import is_complete
 from .plan import Plan, make_plan
 from .random import default_state
 from .trace import trace
 
 if TYPE_CHECKING:
-    from .symbol import Symbol
+    from .symbol.core import Symbol
 
 GRADIENT_REQUESTS = ("null", "write", "add")
 Arrays = Sequence[NDArray] | Mapping[str, NDArray]
+Gradients = Sequence[NDArray] | Mapping[str, NDArray | None]
 
 
 class Executor:
@@ -293,7 +294,7 @@ def bind(
     symbol: Symbol,
     ctx: Context,
     args: Arrays,
-    args_grad: Arrays | None = None,
+    args_grad: Gradients | None = None,
     grad_req: str | Sequence[str] | Mapping[str, str] = "write",
     aux_states: Arrays | None = None,
     group2ctx: Mapping[str, Context] | None = None,
@@ -363,8 +364,9 @@ def simple_bind(
         if not isinstance(ctx, Context):
             raise TypeError(f"Context type error: got {ctx!r}")
         torch_device(ctx)
+        inputs = set(symbol.list_inputs())
         for name, shape in shapes.items():
-            if name not in symbol.list_inputs():
+            if name not in inputs:
                 raise ValueError(f"{name} is no variable of the symbol; they are {names}")
             if not isinstance(shape, tuple):
                 raise TypeError(f"the shape of {name} must be a tuple, got {shape!r}")
@@ -372,7 +374,7 @@ def simple_bind(
             symbol._entries, {name: normalised(shape) for name, shape in shapes.items()}
         )
         types = {name: as_dtype(dtype) for name, dtype in (type_dict or {}).items()}
-        unknown = sorted(set(types).difference(symbol.list_inputs()))
+        unknown = sorted(set(types).difference(inputs))
         if unknown:
             raise ValueError(f"type_dict: {unknown} are no variables of the symbol")
         dtypes = infer_dtypes(symbol._entries, types)
@@ -391,7 +393,7 @@ def simple_bind(
             for nodes in (arguments, states)
         ]
         requests = _requests(grad_req, names)
-        gradients = {
+        gradients: dict[str, NDArray | None] = {
             name: None
             if requests[name] == "null"
             else _zeros(array.shape, as_dtype(array._tensor.dtype), ctx)
@@ -455,7 +457,7 @@ def _requests(
 
 
 def _gradients(
-    given: Arrays | None, names: Sequence[str], arguments: Mapping[str, NDArray]
+    given: Gradients | None, names: Sequence[str], arguments: Mapping[str, NDArray]
 ) -> dict[str, NDArray | None] | None:
     if given is None:
         return None

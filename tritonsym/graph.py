@@ -32,9 +32,7 @@ class Node:
     @property
     def output_names(self) -> list[str]:
         """The full names of its outputs."""
-        if self.op is None:
-            return [self.name]
-        return [f"{self.name}_{suffix}" for suffix in self.op.output_names(self.parameters)]
+        return [Entry(self, index).name for index in range(self.output_count)]
 
     @property
     def output_count(self) -> int:
@@ -65,7 +63,10 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return self.node.output_names[self.index]
+        node = self.node
+        if node.op is None:
+            return node.name
+        return f"{node.name}_{node.op.output_names(node.parameters)[self.index]}"
 
 
 def toposort(entries: Iterable[Entry]) -> list[Node]:

@@ -20,7 +20,7 @@ from .dtype import FLOAT32, DType
 from .errors import LoweringError, MXNetError
 from .expr import Expr, Shape, input_, make
 from .reference import Step, Tensor
-from .schema import Count, Schema
+from .schema import Arity, Schema
 
 # A shape under inference: None is not known at all, 0 is a length not known yet.
 PartialShape = Shape | None
@@ -140,6 +140,7 @@ class Op:
                     function=self.native,
                     name=self.name,
                     attributes=attributes,
+                    key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
                     elementwise=self.elementwise,
                     shape=output.shape,
                     dtype=output.dtype,
@@ -239,7 +240,7 @@ def operator(
         }
         if variadic is not None:
             keywords[variadic] = inspect.Parameter(variadic, inspect.Parameter.KEYWORD_ONLY)
-            hints[variadic] = Count
+            hints[variadic] = Arity
         op = Op(
             name=name,
             aliases=tuple(aliases),
@@ -247,7 +248,7 @@ def operator(
             function=function,
             declared_inputs=() if variadic else positional,
             input_names=inputs or _fixed_or_counted(positional, variadic),
-            output_names=outputs or (lambda attributes: ("output",)),
+            output_names=functools.lru_cache(maxsize=256)(outputs) if outputs else _one_output,
             auxiliary=auxiliary,
             variadic=variadic,
             fill_shapes=shapes,
@@ -264,6 +265,10 @@ def operator(
         return function
 
     return register
+
+
+def _one_output(attributes: Any) -> tuple[str, ...]:
+    return ("output",)
 
 
 def _fixed_or_counted(

@@ -213,9 +213,11 @@ def _lifetimes(
     for x in values:
         over = None
         if x.is_elementwise:
+            # Memory that x also reads through a view is read in another order than it is written.
+            viewed = {where[y].base for y in x.inputs if where[y].base is not y}
             for y in x.inputs:
-                same = y in number and last[y] == first[x] and sizes[y] == sizes[x]
-                if same and y.shape == x.shape and where[y].base is y and first[y] < first[x]:
+                ends = y in number and last[y] == first[x] and first[y] < first[x]
+                if ends and y not in viewed and sizes[y] == sizes[x] and y.shape == x.shape:
                     over = number[y]
         lifetimes.append(Lifetime(sizes[x], first[x], last[x], over))
     return values, lifetimes

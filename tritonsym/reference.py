@@ -143,16 +143,6 @@ def _reciprocal_square_root(data: Tensor) -> Tensor:
     return torch.reciprocal(_exact(np.sqrt, data))
 
 
-def _gamma(data: Tensor) -> Tensor:
-    """The gamma function, from log-gamma and the sign that reflection gives."""
-    wide = data.double()
-    magnitude = torch.exp(torch.lgamma(wide))
-    odd = torch.remainder(torch.floor(wide), 2.0) == 1.0
-    value = torch.where((wide < 0) & odd, -magnitude, magnitude)
-    pole = (wide < 0) & (wide == torch.floor(wide))
-    return torch.where(pole, torch.full_like(wide, math.nan), value).to(data.dtype)
-
-
 def _cast(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     (data,) = inputs
     if not (data.dtype.is_floating_point and x.dtype.is_integer and x.dtype.itemsize == 1):
@@ -213,21 +203,6 @@ def _reshape(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
 
 def _flip(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return lambda: out.copy_(torch.flip(inputs[0], x.integers("axes")))
-
-
-def _pad(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
-    (data,) = inputs
-    inner = out[
-        tuple(slice(b, b + n) for b, n in zip(x.integers("before"), data.shape, strict=True))
-    ]
-    value = x["value"]
-    assert isinstance(value, (int, float))
-
-    def step() -> None:
-        out.fill_(value)
-        inner.copy_(data)
-
-    return step
 
 
 def _concat(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
@@ -300,7 +275,6 @@ TORCH: dict[str, Prepare] = {
     "cbrt": _copied(_cube_root),
     "sigmoid": _call(torch.sigmoid),
     "erf": _call(torch.erf),
-    "erfinv": _call(torch.erfinv),
     "sin": _call(torch.sin),
     "cos": _call(torch.cos),
     "tan": _call(torch.tan),
@@ -313,10 +287,8 @@ TORCH: dict[str, Prepare] = {
     "arcsinh": _call(torch.asinh),
     "arccosh": _call(torch.acosh),
     "arctanh": _call(torch.atanh),
-    "gamma": _copied(_gamma),
     "gammaln": _call(torch.lgamma),
     "hypot": _call(torch.hypot),
-    "arctan2": _call(torch.atan2),
     "eq": _call(torch.eq),
     "ne": _call(torch.ne),
     "lt": _call(torch.lt),
@@ -339,7 +311,6 @@ TORCH: dict[str, Prepare] = {
     "expand": _view,
     "slice": _view,
     "flip": _flip,
-    "pad": _pad,
     "concat": _concat,
     "dot": _dot,
     "take": _take,

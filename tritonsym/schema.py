@@ -23,6 +23,9 @@ MAX_TEXT = 100_000
 Axes = tuple[int, ...] | int | None
 Bounds = tuple[int | None, ...]
 Count = typing.Annotated[int, "positive"]
+# How many inputs or outputs a node has; the limit keeps a text from exhausting the memory.
+Arity = typing.Annotated[int, "arity"]
+MAX_ARITY = 2**20
 
 _INTEGER = re.compile(r"[+-]?\d{1,20}[lL]?")
 _NUMBER = re.compile(
@@ -49,6 +52,13 @@ def _integer(text: str) -> int:
 def _positive(text: str) -> int:
     number = _integer(text)
     if number < 1:
+        raise _Reject
+    return number
+
+
+def _arity(text: str) -> int:
+    number = _positive(text)
+    if number > MAX_ARITY:
         raise _Reject
     return number
 
@@ -105,6 +115,8 @@ def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
     """How to read an attribute of this annotation, and how to call it for a person."""
     if annotation == Count:
         return _positive, "positive int"
+    if annotation == Arity:
+        return _arity, f"positive int up to {MAX_ARITY}"
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not types.NoneType]
         if int in members and len(members) == 2:

@@ -44,7 +44,7 @@ def trace(
         MXNetError: an operator that cannot take its inputs; it names node, line and inputs.
     """
     values: dict[tuple[int, int], Expr] = {}
-    origins: dict[Expr, tuple[str, ...]] = {}
+    origins: dict[Expr, list[str]] = {}
     variables = streams = 0
     for node in shapes.nodes:
         if node.op is None:
@@ -65,5 +65,6 @@ def trace(
         for index, output in enumerate(outputs):
             values[id(node), index] = output
             if output.primitive != "input":
-                origins[output] = (*origins.get(output, ()), node.name)
-    return Graph(tuple(values[id(e.node), e.index] for e in entries), origins)
+                origins.setdefault(output, []).append(node.name)
+    found = tuple(values[id(e.node), e.index] for e in entries)
+    return Graph(found, {x: tuple(names) for x, names in origins.items()})

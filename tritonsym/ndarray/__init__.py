@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import frontend, ops
+from ..errors import MXNetError
 from ..op import Op, find, registered
 from .core import NDArray, invoke
 from .create import FUNCTIONS_OF_TWO as _FUNCTIONS_OF_TWO
@@ -28,6 +29,26 @@ from .create import (
     waitall,
     zeros,
 )
+
+__all__ = [
+    "NDArray",
+    "arange",
+    "array",
+    "concatenate",
+    "empty",
+    "eye",
+    "from_dlpack",
+    "from_numpy",
+    "from_torch",
+    "full",
+    "load",
+    "load_frombuffer",
+    "moveaxis",
+    "ones",
+    "save",
+    "waitall",
+    "zeros",
+]
 
 
 def _operator_function(op: Op, alias: str) -> Callable[..., Any]:
@@ -55,3 +76,12 @@ for _alias, _op in registered().items():
         globals().setdefault(_alias, _function)
 for _short in ("uniform", "normal"):
     setattr(random, _short, _operator_function(find(_short), _short))
+
+
+def __getattr__(name: str) -> Any:
+    """Reached for names that are not there; the message has similar ones."""
+    try:
+        find(name)
+    except MXNetError as error:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from None
+    raise AttributeError(f"operator {name!r} is internal: use {__name__}._internal.{name}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import frontend, ops
+from ..errors import MXNetError
 from ..op import Op, find, registered
 from .core import Symbol, apply
 from .create import (
@@ -27,6 +28,26 @@ from .create import (
     var,
     zeros,
 )
+
+__all__ = [
+    "Group",
+    "Symbol",
+    "Variable",
+    "arange",
+    "eye",
+    "fromjson",
+    "full",
+    "hypot",
+    "load",
+    "load_json",
+    "maximum",
+    "minimum",
+    "ones",
+    "pow",
+    "power",
+    "var",
+    "zeros",
+]
 
 
 def _operator_function(op: Op, alias: str) -> Callable[..., Symbol]:
@@ -66,3 +87,12 @@ for _alias, _op in registered().items():
         globals().setdefault(_alias, _function)
 for _short, _defaults in (("uniform", {"low": 0, "high": 1}), ("normal", {"loc": 0, "scale": 1})):
     setattr(random, _short, _random_function(find(_short), f"_random_{_short}", _defaults))
+
+
+def __getattr__(name: str) -> Any:
+    """Reached for names that are not there; the message has similar ones."""
+    try:
+        find(name)
+    except MXNetError as error:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from None
+    raise AttributeError(f"operator {name!r} is internal: use {__name__}._internal.{name}")

@@ -23,7 +23,7 @@ from . import json_file
 
 if TYPE_CHECKING:
     from ..executor import Executor
-    from ..ndarray import NDArray
+    from ..ndarray.core import NDArray
 
 Shape = tuple[int, ...]
 Number = (int, float, np.generic)
@@ -208,7 +208,7 @@ class Symbol:
         if args:
             raise MXNetError("General composition only support kwargs for now: name the variables")
         nodes = toposort(self._entries)
-        names = [node.name for node in nodes if node.op is None]
+        names = {node.name: None for node in nodes if node.op is None}
         replacement: dict[str, Entry] = {}
         for key, symbol in kwargs.items():
             if key not in names:
@@ -379,8 +379,9 @@ class Symbol:
         names = self.list_inputs()
         if args:
             return dict(zip(self.list_arguments(), args, strict=False))
+        known = set(names)
         for name in kwargs:
-            if name not in names:
+            if name not in known:
                 listed = " ".join(f"[{i}]{n}" for i, n in enumerate(names))
                 raise MXNetError(
                     f"{function}: keyword argument name {name} not found. Candidates: {listed}"
