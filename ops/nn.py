@@ -39,8 +39,9 @@ def _dense_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
         return
     inputs[1] = merge_shapes((units, _dense_features(data, attributes.flatten)), inputs[1])
     kept = data[:1] if attributes.flatten else data[:-1]
-    outputs[0] = merge_shapes((*kept, units), outputs[0])
-    inputs[0] = merge_shapes(data, (*outputs[0][: len(kept)], *data[len(kept) :]))
+    result = outputs[0] = merge_shapes((*kept, units), outputs[0])
+    assert result is not None
+    inputs[0] = merge_shapes(data, (*result[: len(kept)], *data[len(kept) :]))
 
 
 def _dense_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from growing import DTYPES, LENGTHS, Example, Grower, Value
 from hypothesis import strategies
 
+from growing import DTYPES, LENGTHS, Example, Grower, Value
 from tritonsym.context import cpu
 from tritonsym.expr import Shape
 from tritonsym.name import NameManager

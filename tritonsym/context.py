@@ -119,7 +119,7 @@ def torch_device(context: Context) -> torch.device:
         return torch.device("cpu")
     if context.device_id < num_gpus():
         return torch.device("cuda", context.device_id)
-    if not torch.backends.cuda.is_built():
+    if torch.version.cuda is None:
         missing = f"this torch ({torch.__version__}) is built without CUDA; install a CUDA build"
     elif num_gpus() == 0:
         missing = "torch sees no CUDA device; check the driver (nvidia-smi) and the environment"

@@ -1,4 +1,4 @@
-"""The exception types, and where in the user's program a call came from. Knows nothing of graphs."""
+"""The exception types, and where in the user's program a call came from."""
 
 from __future__ import annotations
 

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from . import collector
-from .context import Context, current_context, torch_device
+from .context import Context, torch_device
 from .cpu import Program
-from .dtype import FLOAT32, DType, as_dtype
+from .dtype import DType, as_dtype
 from .errors import MXNetError
 from .expr import Shape
-from .graph import Node, variables
+from .graph import Entry, Node, toposort, variables
 from .infer import Inferred, infer_dtypes, infer_shapes, normalised
 from .ndarray.core import NDArray
 from .op import is_complete
 from .plan import Plan, make_plan
 from .random import default_state
+from .reference import run
 from .trace import trace
 
 if TYPE_CHECKING:
     from .symbol.core import Symbol
-
-GRADIENT_REQUESTS = ("null", "write", "add")
-Arrays = Sequence[NDArray] | Mapping[str, NDArray]
-Gradients = Sequence[NDArray] | Mapping[str, NDArray | None]
 
 
 class Executor:
@@ -58,6 +54,7 @@ class Executor:
         self._arguments = dict(arguments)
         self._states = dict(states)
         self._gradients = gradients
+        self._monitor: tuple[Callable[[str, NDArray], object], bool] | None = None
         self._bound = {**self._arguments, **self._states}
         with collector.paused():
             self._compile()
@@ -96,8 +93,49 @@ class Executor:
         """
         if kwargs:
             self._copy_in(kwargs)
+        if self._monitor is not None:
+            return self._forward_watched(*self._monitor)
         for step in self._steps:
             step()
+        return self.outputs
+
+    def set_monitor_callback(
+        self, callback: Callable[[str, NDArray], object] | None, monitor_all: bool = False
+    ) -> None:
+        """Show every intermediate value of the following runs to a function.
+
+        Such a run computes node by node, without fusion and reuse of memory, so that each value
+        is exact and stays as it is.
+
+        Args:
+            callback: called with the output's name and its array; None ends it.
+            monitor_all: show the inputs of nodes too, as ``<node>_<input>``, and variables.
+        """
+        self._monitor = None if callback is None else (callback, monitor_all)
+
+    def _forward_watched(
+        self, callback: Callable[[str, NDArray], object], monitor_all: bool
+    ) -> list[NDArray]:
+        nodes = toposort(self._symbol._entries)
+        entries = [Entry(node, index) for node in nodes for index in range(node.output_count)]
+        shapes = _checked_shapes(self._symbol, self._bound)
+        dtypes = _checked_dtypes(self._symbol, self._bound)
+        graph = trace(entries, shapes, dtypes, native=True)
+        inputs = [self._bound[node.name]._tensor for node in nodes if node.op is None]
+        tensors = run(graph.outputs, inputs, default_state())
+        arrays = {
+            (id(entry.node), entry.index): NDArray(tensor, self._ctx)
+            for entry, tensor in zip(entries, tensors, strict=True)
+        }
+        for output, entry in zip(self.outputs, self._symbol._entries, strict=True):
+            output[:] = arrays[id(entry.node), entry.index]
+        for node in nodes:
+            if monitor_all:
+                for name, entry in zip(node.input_names, node.inputs, strict=True):
+                    callback(f"{node.name}_{name}", arrays[id(entry.node), entry.index])
+            if monitor_all or node.op is not None:
+                for index, name in enumerate(node.output_names):
+                    callback(name, arrays[id(node), index])
         return self.outputs
 
     def _copy_in(self, given: Mapping[str, Any]) -> None:
@@ -251,7 +289,7 @@ class Executor:
             gradients = {
                 name: old
                 if old is None or old.shape == made[0][name].shape
-                else _zeros(made[0][name].shape, as_dtype(old._tensor.dtype), self._ctx)
+                else zeros(made[0][name].shape, as_dtype(old._tensor.dtype), self._ctx)
                 for name, old in gradients.items()
             }
         return Executor(self._symbol, self._ctx, made[0], made[1], gradients, self._grad_req)
@@ -284,208 +322,11 @@ class Executor:
                 f"New shape of {kind}: {node.name} is larger than original: {shape} instead of "
                 f"{old.shape}. Set allow_up_sizing=True to permit new memory"
             )
-        return _zeros(shape, as_dtype(old._tensor.dtype), self._ctx)
+        return zeros(shape, as_dtype(old._tensor.dtype), self._ctx)
 
 
-# ---- binding -----------------------------------------------------------------------------------
-
-
-def bind(
-    symbol: Symbol,
-    ctx: Context,
-    args: Arrays,
-    args_grad: Gradients | None = None,
-    grad_req: str | Sequence[str] | Mapping[str, str] = "write",
-    aux_states: Arrays | None = None,
-    group2ctx: Mapping[str, Context] | None = None,
-    shared_exec: Executor | None = None,
-) -> Executor:
-    """An executor of ``symbol`` on the caller's arrays, which it keeps and does not copy.
-
-    Args:
-        symbol: what to compute.
-        ctx: where; all arrays are there.
-        args: the arguments, by name or in the order of ``list_arguments``. Names that the symbol
-            does not have are ignored.
-        args_grad: where gradients are written, in the same two forms; names may be missing.
-        grad_req: ``write``, ``add`` or ``null``, for all, in order, or by name.
-        aux_states: the auxiliary states.
-        group2ctx: accepted where every group is on ``ctx``.
-        shared_exec: accepted for MXNet's sake; memory is planned for each executor.
-
-    Raises:
-        TypeError: no context or no arrays.
-        ValueError: arrays are missing, or ``grad_req`` is not one of the three.
-        MXNetError: shapes, dtypes or contexts that do not fit, or two variables of one name.
-    """
-    if not isinstance(ctx, Context):
-        raise TypeError(f"Context type error: got {ctx!r}, use mx.cpu() or mx.gpu()")
-    torch_device(ctx)
-    names, state_names = symbol.list_arguments(), symbol.list_auxiliary_states()
-    repeated = [name for name, count in Counter((*names, *state_names)).items() if count > 1]
-    if repeated:
-        raise MXNetError(
-            f"variables need names of their own, but {repeated} name several; use one Variable "
-            "wherever the same array is meant"
-        )
-    arguments = _by_name("args", args, names)
-    if not state_names and not aux_states:
-        states: dict[str, NDArray] = {}
-    else:
-        states = _by_name("aux_states", [] if aux_states is None else aux_states, state_names)
-    requests = _requests(grad_req, names)
-    gradients = _gradients(args_grad, names, arguments)
-    _check_contexts(ctx, {**arguments, **states}, group2ctx)
-    return Executor(symbol, ctx, arguments, states, gradients, requests)
-
-
-def simple_bind(
-    symbol: Symbol,
-    ctx: Context,
-    grad_req: str | Sequence[str] | Mapping[str, str],
-    type_dict: Mapping[str, Any] | None,
-    shapes: Mapping[str, Any],
-) -> Executor:
-    """An executor on new arrays of zeros, their shapes and dtypes inferred.
-
-    Args:
-        symbol: what to compute.
-        ctx: where.
-        grad_req: for which arguments gradient arrays are made too.
-        type_dict: dtypes by name; float32 where nothing else follows.
-        shapes: tuples by name.
-
-    Raises:
-        RuntimeError: everything that can go wrong here, as MXNet has it.
-    """
-    names = symbol.list_arguments()
-    given = "\n".join(f"{name}: {shape}" for name, shape in shapes.items())
-    try:
-        if not isinstance(ctx, Context):
-            raise TypeError(f"Context type error: got {ctx!r}")
-        torch_device(ctx)
-        inputs = set(symbol.list_inputs())
-        for name, shape in shapes.items():
-            if name not in inputs:
-                raise ValueError(f"{name} is no variable of the symbol; they are {names}")
-            if not isinstance(shape, tuple):
-                raise TypeError(f"the shape of {name} must be a tuple, got {shape!r}")
-        inferred = infer_shapes(
-            symbol._entries, {name: normalised(shape) for name, shape in shapes.items()}
-        )
-        types = {name: as_dtype(dtype) for name, dtype in (type_dict or {}).items()}
-        unknown = sorted(set(types).difference(inputs))
-        if unknown:
-            raise ValueError(f"type_dict: {unknown} are no variables of the symbol")
-        dtypes = infer_dtypes(symbol._entries, types)
-        arguments, states = variables(inferred.nodes)
-        undecided = [n.name for n in (*arguments, *states) if not is_complete(inferred.of(n))]
-        if undecided:
-            raise MXNetError(
-                "cannot decide shapes for the following arguments (0s in shape means unknown "
-                f"dimensions): {undecided}. Please consider providing them as inputs"
-            )
-        made = [
-            {
-                node.name: _zeros(inferred.of(node) or (), dtypes.of(node) or FLOAT32, ctx)
-                for node in nodes
-            }
-            for nodes in (arguments, states)
-        ]
-        requests = _requests(grad_req, names)
-        gradients: dict[str, NDArray | None] = {
-            name: None
-            if requests[name] == "null"
-            else _zeros(array.shape, as_dtype(array._tensor.dtype), ctx)
-            for name, array in made[0].items()
-        }
-        return bind(symbol, ctx, made[0], gradients, requests, made[1])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RuntimeError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
-
-
-def evaluate(symbol: Symbol, ctx: Context | None, arrays: Mapping[str, NDArray]) -> list[NDArray]:
-    """The outputs of a symbol on these arrays, once."""
-    return bind(symbol, ctx or current_context(), arrays).forward()
-
-
-def _zeros(shape: Shape, dtype: DType, ctx: Context) -> NDArray:
+def zeros(shape: Shape, dtype: DType, ctx: Context) -> NDArray:
     return NDArray(torch.zeros(shape, dtype=dtype.torch, device=torch_device(ctx)), ctx)
-
-
-def _by_name(what: str, given: Any, names: Sequence[str]) -> dict[str, NDArray]:
-    if isinstance(given, dict):
-        for name in names:
-            if name not in given:
-                raise ValueError(f"key `{name}` is missing in `{what}`; it has {[*given]}")
-        found = {name: given[name] for name in names}
-    elif isinstance(given, list):
-        if len(given) != len(names):
-            raise ValueError(
-                f"Length of {what} does not match the number of arguments: {len(given)} for "
-                f"{len(names)} ({', '.join(names)})"
-            )
-        found = dict(zip(names, given, strict=True))
-    else:
-        raise TypeError(f"{what}: Only accept list of NDArrays or dict of str to NDArray")
-    for name, array in found.items():
-        if not isinstance(array, NDArray):
-            raise TypeError(
-                f"{what}: Only accept list of NDArrays or dict of str to NDArray; {name} is "
-                f"{type(array)}"
-            )
-    return found
-
-
-def _requests(
-    grad_req: str | Sequence[str] | Mapping[str, str], names: Sequence[str]
-) -> dict[str, str]:
-    if isinstance(grad_req, str):
-        requests = dict.fromkeys(names, grad_req)
-    elif isinstance(grad_req, Mapping):
-        requests = {name: grad_req.get(name, "null") for name in names}
-    else:
-        if len(grad_req) != len(names):
-            raise ValueError(f"grad_req has {len(grad_req)} entries for {len(names)} arguments")
-        requests = dict(zip(names, grad_req, strict=True))
-    for name, request in requests.items():
-        if request not in GRADIENT_REQUESTS:
-            raise ValueError(
-                f"grad_req must be in {set(GRADIENT_REQUESTS)}, {name} has {request!r}"
-            )
-    return requests
-
-
-def _gradients(
-    given: Gradients | None, names: Sequence[str], arguments: Mapping[str, NDArray]
-) -> dict[str, NDArray | None] | None:
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        found: dict[str, NDArray | None] = {name: given.get(name) for name in names}
-    else:
-        found = dict(_by_name("args_grad", given, names))
-    for name, array in found.items():
-        if array is not None and array.shape != arguments[name].shape:
-            raise MXNetError(
-                f"args_grad: {name} has shape {array.shape}, the argument has "
-                f"{arguments[name].shape}"
-            )
-    return found
-
-
-def _check_contexts(
-    ctx: Context, bound: Mapping[str, NDArray], group2ctx: Mapping[str, Context] | None
-) -> None:
-    for name, array in bound.items():
-        if array.context != ctx:
-            raise MXNetError(
-                f"Input array {name} is in {array.context} while binding with ctx={ctx}. All "
-                f"arguments must be in the global context: use {name}.as_in_context({ctx})"
-            )
-    for group, other in (group2ctx or {}).items():
-        if other != ctx:
-            raise MXNetError(f"group2ctx puts {group!r} on {other}; only ctx={ctx} is supported")
 
 
 def _checked_shapes(symbol: Symbol, bound: Mapping[str, NDArray]) -> Inferred[Shape]:

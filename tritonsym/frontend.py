@@ -111,7 +111,7 @@ def _check_input(op: Op, name: str, value: Any, is_input: Callable[[Any], bool],
 
 def signature(op: Op, extra: Sequence[str]) -> inspect.Signature:
     """The Python signature of an operator's function; ``extra`` are keyword arguments."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind, default=None) for name in op.declared_inputs]
     if op.variadic is not None:
         parameters = [inspect.Parameter("data", inspect.Parameter.VAR_POSITIONAL)]

@@ -1,4 +1,4 @@
-"""Places in one arena for values that live for a while: a pure function from lifetimes to offsets."""
+"""Places in one arena for values that live for a while: from lifetimes to offsets, purely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: every step that a bound graph takes, and where each value lies. Plain data, printable."""
+"""The plan: every step that a bound graph takes, and where each value lies. Printable data."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ class Plan:
         return "\n".join(lines)
 
     def _row(self, number: int, kernel: Kernel) -> str:
-        names = " ".join(x["name"] if x.primitive == "native" else x.primitive  # type: ignore[misc]
-                         for x in kernel.body[:12])  # fmt: skip
+        body = set(kernel.body)
+        names = " ".join(_title(x) for x in kernel.body[:12])
         more = f" and {len(kernel.body) - 12} more" if len(kernel.body) > 12 else ""
         origins = dict.fromkeys(name for x in kernel.body for name in self.origins.get(x, ()))
         shown = ", ".join([*origins][:8]) + (", ..." if len(origins) > 8 else "")
-        read = {y for x in kernel.body for y in x.inputs if y not in kernel.body}
+        read = {y for x in kernel.body for y in x.inputs if y not in body}
         moved = sum(y.size * y.dtype.itemsize for y in (*read, *kernel.outputs))
         tiling = self.tilings.get(kernel)
         tiles = f", {-(-tiling.length // tiling.rows)} tiles" if tiling else ""
@@ -135,6 +135,11 @@ def make_plan(
         size_without_reuse=sum(aligned(lifetime.size) for lifetime in lifetimes),
         origins=graph.origins,
     )
+
+
+def _title(x: Expr) -> str:
+    """The primitive, or for a native call the operator that it does."""
+    return str(x["name"]) if x.primitive == "native" else x.primitive
 
 
 def _bytes(x: Expr) -> int:

@@ -1,8 +1,8 @@
 """Which expressions are computed together.
 
-A kernel is what one pass over memory computes. Elementwise expressions of one shape join the kernels
-of their producers wherever that makes no cycle; everything else is a kernel of its own. Views that
-share memory are no work and belong to no kernel.
+A kernel is what one pass over memory computes. Elementwise expressions of one shape join the
+kernels of their producers wherever that makes no cycle; everything else is a kernel of its own.
+Views that share memory are no work and belong to no kernel.
 """
 
 from __future__ import annotations

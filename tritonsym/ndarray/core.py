@@ -72,7 +72,7 @@ class NDArray:
     @property
     def T(self) -> NDArray:
         """The axes reversed, as a copy; a vector is itself."""
-        return self if self.ndim < 2 else invoke("transpose", (self,))
+        return self if self.ndim < 2 else invoke_one("transpose", (self,))
 
     def __repr__(self) -> str:
         return f"<NDArray {'x'.join(map(str, self.shape))} @{self._context}>"
@@ -172,7 +172,7 @@ class NDArray:
         wanted = as_dtype(dtype)
         if wanted.torch == self._tensor.dtype:
             return self.copy() if copy else self
-        return invoke("Cast", (self,), {"dtype": wanted})
+        return invoke_one("Cast", (self,), {"dtype": wanted})
 
     def detach(self) -> NDArray:
         """The same memory without a history of gradients."""
@@ -213,13 +213,12 @@ class NDArray:
     def expand_dims(self, axis: int, inplace: bool = False) -> NDArray:
         """A new axis of length 1: a copy, or with ``inplace`` the same memory."""
         if not inplace:
-            expanded: NDArray = invoke("expand_dims", (self,), {"axis": axis})
-            return expanded
+            return invoke_one("expand_dims", (self,), {"axis": axis})
         return NDArray(self._tensor.unsqueeze(axis), self._context)
 
     def broadcast_to(self, shape: Shape) -> NDArray:
         """A copy repeated to ``shape``."""
-        return invoke("broadcast_to", (self,), {"shape": tuple(shape)})
+        return invoke_one("broadcast_to", (self,), {"shape": tuple(shape)})
 
     # ---- elements ----
 
@@ -234,7 +233,7 @@ class NDArray:
             MXNetError: nothing is selected.
         """
         if isinstance(key, NDArray) and key._tensor.dtype is not torch.bool:
-            return invoke("take", (self, key))
+            return invoke_one("take", (self, key))
         tensor = indexed(self._tensor, _without_arrays(key))
         if tensor.numel() == 0:
             raise MXNetError(f"index {key!r} selects nothing of shape {self.shape}")
@@ -307,10 +306,10 @@ class NDArray:
         return apply_binary(self, other, "power", reflected=True)
 
     def __neg__(self) -> NDArray:
-        return invoke("negative", (self,))
+        return invoke_one("negative", (self,))
 
     def __abs__(self) -> NDArray:
-        return invoke("abs", (self,))
+        return invoke_one("abs", (self,))
 
     def __eq__(self, other: Any) -> NDArray:  # type: ignore[override]
         return apply_binary(self, other, "equal")
@@ -399,6 +398,18 @@ def invoke(
     return found[0] if len(found) == 1 else found
 
 
+def invoke_one(
+    alias: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    out: NDArray | None = None,
+) -> NDArray:
+    """:func:`invoke` of an operator that has one output."""
+    result = invoke(alias, args, kwargs, out)
+    assert isinstance(result, NDArray)
+    return result
+
+
 def _computed(
     op: Op, parameters: Any, arrays: Sequence[NDArray], state: RandomState
 ) -> list[Tensor]:
@@ -458,16 +469,13 @@ def _context_of(text: str) -> Context:
 def apply_binary(
     left: NDArray, right: Any, stem: str, reflected: bool = False, out: NDArray | None = None
 ) -> NDArray:
-    result: NDArray
     if isinstance(right, NDArray):
-        result = invoke(f"broadcast_{stem}", (left, right), None, out)
-    elif isinstance(right, Number):
+        return invoke_one(f"broadcast_{stem}", (left, right), None, out)
+    if isinstance(right, Number):
         scalar_stem = {"add": "plus", "sub": "minus"}.get(stem, stem)
         alias = f"_{'r' if reflected else ''}{scalar_stem}_scalar"
-        result = invoke(alias, (left,), {"scalar": float(right)}, out)
-    else:
-        raise TypeError(f"type {type(right)} not supported")
-    return result
+        return invoke_one(alias, (left,), {"scalar": float(right)}, out)
+    raise TypeError(f"type {type(right)} not supported")
 
 
 def _fluent(name: str) -> Callable[..., Any]:

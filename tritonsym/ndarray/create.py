@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.dlpack
 
 from ..context import Context, current_context, torch_device
 from ..dtype import FLOAT32, as_dtype
@@ -16,7 +17,7 @@ from ..errors import MXNetError
 from ..expr import Shape
 from ..reference import Tensor
 from . import params_file
-from .core import NDArray, apply_binary, invoke
+from .core import NDArray, apply_binary, invoke_one
 from .indexing import converted
 
 
@@ -105,7 +106,7 @@ def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray
 
 def from_dlpack(tensor: Any) -> NDArray:
     """An array on the memory of any object that has ``__dlpack__``."""
-    return from_torch(torch.from_dlpack(tensor))
+    return from_torch(torch.utils.dlpack.from_dlpack(tensor))
 
 
 def empty(shape: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
@@ -148,7 +149,7 @@ def arange(
 ) -> NDArray:
     """``start``, ``start + step``, ... below ``stop``, each ``repeat`` times; float32."""
     given = {"start": start, "stop": stop, "step": step, "repeat": repeat}
-    made: NDArray = invoke("_arange", (), {**given, "dtype": as_dtype(dtype or FLOAT32)})
+    made = invoke_one("_arange", (), {**given, "dtype": as_dtype(dtype or FLOAT32)})
     return made.as_in_context(ctx or current_context())
 
 
@@ -160,7 +161,7 @@ def eye(
     dtype: Any = None,
 ) -> NDArray:
     """Ones on the ``k``-th diagonal of ``N`` rows and ``M`` columns."""
-    made: NDArray = invoke("_eye", (), {"N": N, "M": M, "k": k, "dtype": dtype or "float32"})
+    made = invoke_one("_eye", (), {"N": N, "M": M, "k": k, "dtype": dtype or "float32"})
     return made.as_in_context(ctx or current_context())
 
 
@@ -170,8 +171,7 @@ def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = Tr
         raise ValueError("concatenate needs at least one array")
     if len(arrays) == 1 and not always_copy:
         return arrays[0]
-    joined: NDArray = invoke("Concat", list(arrays), {"dim": axis})
-    return joined
+    return invoke_one("Concat", list(arrays), {"dim": axis})
 
 
 def moveaxis(
@@ -185,8 +185,7 @@ def moveaxis(
     remaining = [axis for axis in range(tensor.ndim) if axis not in sources]
     for target, axis in sorted(zip((t % order.ndim for t in targets), sources, strict=True)):
         remaining.insert(target, axis)
-    moved: NDArray = invoke("transpose", (tensor,), {"axes": tuple(remaining)})
-    return moved
+    return invoke_one("transpose", (tensor,), {"axes": tuple(remaining)})
 
 
 def save(fname: str | Path, data: Any) -> None:
@@ -212,7 +211,7 @@ def save(fname: str | Path, data: Any) -> None:
 
 
 def load(fname: str | Path) -> Any:
-    """The arrays of a file in MXNet's format, on ``cpu(0)``: a dict if they have names, else a list.
+    """The arrays of a file in MXNet's format, on ``cpu(0)``: a dict by name, or a list.
 
     Raises:
         MXNetError: the file cannot be read, is damaged, or claims more than it holds.

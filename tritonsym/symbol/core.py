@@ -388,7 +388,7 @@ class Symbol:
                 )
         return kwargs
 
-    # ---- running; the executor stands above this module and is reached only here ----
+    # ---- running; binding stands above this module and is reached only here ----
 
     def bind(
         self,
@@ -400,12 +400,10 @@ class Symbol:
         group2ctx: Any = None,
         shared_exec: Executor | None = None,
     ) -> Executor:
-        """An executor of this symbol on these arrays; see :func:`tritonsym.executor.bind`."""
-        from .. import executor
+        """An executor of this symbol on these arrays; see :func:`tritonsym.bind.bind`."""
+        from .. import bind
 
-        return executor.bind(
-            self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec
-        )
+        return bind.bind(self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec)
 
     def simple_bind(
         self,
@@ -414,16 +412,16 @@ class Symbol:
         type_dict: Mapping[str, Any] | None = None,
         **shapes: Shape,
     ) -> Executor:
-        """An executor on new arrays of zeros; see :func:`tritonsym.executor.simple_bind`."""
-        from .. import executor
+        """An executor on new arrays of zeros; see :func:`tritonsym.bind.simple_bind`."""
+        from .. import bind
 
-        return executor.simple_bind(self, ctx, grad_req, type_dict, shapes)
+        return bind.simple_bind(self, ctx, grad_req, type_dict, shapes)
 
     def eval(self, ctx: Context | None = None, **arrays: NDArray) -> list[NDArray]:
         """Bind to these arrays and run forward once."""
-        from .. import executor
+        from .. import bind
 
-        return executor.evaluate(self, ctx, arrays)
+        return bind.evaluate(self, ctx, arrays)
 
     # ---- operators ----
 
