@@ -10,8 +10,8 @@ import torch
 from .dtype import DType
 from .expr import Expr, toposort
 from .layout import contiguous
+from .philox import RandomState
 from .plan import Plan, Tiling
-from .random import RandomState
 from .reference import Step, Tensor, prepare, scalar
 
 

@@ -18,8 +18,8 @@ from .graph import Entry, Node, toposort, variables
 from .infer import Inferred, infer_dtypes, infer_shapes, normalised
 from .ndarray.core import NDArray
 from .op import is_complete
+from .philox import default_state
 from .plan import Plan, make_plan
-from .random import default_state
 from .reference import run
 from .trace import trace
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .expr import SOURCES, Expr, toposort
 from .layout import Layout, layouts
 from .memory import Lifetime, aligned, allocate
+from .reference import POSITION_DEPENDENT
 from .schedule import Kernel, schedule
 from .trace import Graph
 
@@ -167,6 +168,8 @@ def _tiling(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
     """How to cut a pointwise kernel of several steps over many elements."""
     size = kernel.body[0].size
     if kernel.form != "pointwise" or len(kernel.body) < 2 or size <= TILE:
+        return None
+    if any(x.primitive in POSITION_DEPENDENT for x in kernel.body):
         return None
     shape = kernel.body[0].shape
     inside = set(kernel.body)

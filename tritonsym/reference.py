@@ -15,9 +15,12 @@ import numpy as np
 import torch
 
 from .expr import VIEWS, Expr, constant_value, toposort
-from .random import RandomState, fill_uniform
+from .philox import RandomState, fill_uniform
 
 Tensor = torch.Tensor
+# torch computes these a little differently at the end of a row than within it, so that cutting a
+# row into pieces can change the last bit.
+POSITION_DEPENDENT = frozenset(("sigmoid", "sinh", "cosh", "arctanh", "pow", "hypot"))
 Step = Callable[[], object]
 Prepare = Callable[[Expr, Sequence[Tensor], Tensor], Step]
 

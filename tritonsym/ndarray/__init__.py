@@ -66,7 +66,6 @@ def _operator_function(op: Op, alias: str) -> Callable[..., Any]:
 
 
 _internal = types.ModuleType(f"{__name__}._internal", "Operators that others produce.")
-random = types.ModuleType(f"{__name__}.random", "Random numbers.")
 globals().update(_FUNCTIONS_OF_TWO)
 for _alias, _op in registered().items():
     _function = _operator_function(_op, _alias)
@@ -74,8 +73,6 @@ for _alias, _op in registered().items():
         setattr(_internal, _alias, _function)
     else:
         globals().setdefault(_alias, _function)
-for _short in ("uniform", "normal"):
-    setattr(random, _short, _operator_function(find(_short), _short))
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from ..errors import LoweringError, MXNetError
 from ..expr import Shape, input_
 from ..op import Op, find
 from ..ops.movement import reshaped
-from ..random import RandomState, default_state
+from ..philox import RandomState, default_state
 from ..reference import Tensor, run
 from . import params_file
 from .indexing import check_fits, converted, indexed, is_everything, store

@@ -1,0 +1,82 @@
+"""Writes ``operators.md`` from the registry of operators: ``python docs/generate.py``."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from tritonsym.op import Op, registered
+
+FILE = Path(__file__).parent / "operators.md"
+
+_HEAD = """\
+# Operators
+
+<!-- Written by docs/generate.py; what it says is changed in ops/. -->
+
+{count} operators under {names} names. Each is a function of `mx.sym`, which takes symbols and gives
+a symbol, and of `mx.nd`, which takes arrays and computes at once. Inputs come first, then
+parameters, by position or by keyword; `mx.sym` takes `name` and `attr` as well, `mx.nd` takes
+`out`. Names that begin with an underscore are what Python's operators on symbols produce; as
+functions they are in `mx.sym._internal` and `mx.nd._internal`.
+
+All inputs of an operator have one dtype unless it says otherwise; nothing is promoted. Shapes
+follow each other both ways, so that many inputs, such as weights, need none.
+"""
+
+
+def document() -> str:
+    """The whole text."""
+    names = registered()
+    operators = sorted({op.name: op for op in names.values()}.values(), key=_place)
+    parts = [_HEAD.format(count=len(operators), names=len(names))]
+    for family, members in groupby(operators, _family):
+        about = inspect.getdoc(sys.modules[family]) or ""
+        parts.append(f"## {family.rpartition('.')[2].capitalize()}\n\n{about}\n")
+        parts += [_section(op) for op in members]
+    return "\n".join(parts)
+
+
+def _family(op: Op) -> str:
+    return op.function.__module__
+
+
+def _place(op: Op) -> tuple[str, str]:
+    return _family(op), op.name.lstrip("_").lower()
+
+
+def _section(op: Op) -> str:
+    lines = [f"### {op.name}", ""]
+    if op.aliases:
+        lines += [f"Also {_listed(op.aliases)}.", ""]
+    lines += [op.summary, "", f"Inputs: {_inputs(op)}.", ""]
+    for attribute in op.schema.attributes.values():
+        if attribute.name != op.variadic:
+            default = "required" if attribute.required else f"default `{attribute.default!r}`"
+            lines.append(f"- `{attribute.name}`: {attribute.type_name}; {default}")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _inputs(op: Op) -> str:
+    if op.variadic is not None:
+        return f"any number, counted by `{op.variadic}`"
+    parameters = inspect.signature(op.function).parameters.values()
+    given = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    described = [f"`{p.name}`{_remark(op, p)}" for p in given]
+    return ", ".join(described) or "none"
+
+
+def _remark(op: Op, parameter: inspect.Parameter) -> str:
+    if parameter.name in op.auxiliary:
+        return " (a state that it writes)"
+    return "" if parameter.default is inspect.Parameter.empty else " (optional)"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    FILE.write_text(document(), encoding="utf-8")
