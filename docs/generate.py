@@ -19,11 +19,11 @@ _HEAD = """\
 {count} operators under {names} names. Each is a function of `mx.sym`, which takes symbols and gives
 a symbol, and of `mx.nd`, which takes arrays and computes at once. Inputs come first, then
 parameters, by position or by keyword; `mx.sym` takes `name` and `attr` as well, `mx.nd` takes
-`out`. Names that begin with an underscore are what Python's operators on symbols produce; as
-functions they are in `mx.sym._internal` and `mx.nd._internal`.
+`out`. Names that begin with an underscore are what Python's operators and functions such as
+`mx.sym.zeros` produce; they are in `mx.sym._internal` and `mx.nd._internal`.
 
-All inputs of an operator have one dtype unless it says otherwise; nothing is promoted. Shapes
-follow each other both ways, so that many inputs, such as weights, need none.
+All inputs of an operator have one dtype unless it says otherwise; nothing is promoted. Shapes are
+inferred both ways, so that weights and biases need none.
 """
 
 
@@ -34,7 +34,7 @@ def document() -> str:
     parts = [_HEAD.format(count=len(operators), names=len(names))]
     for family, members in groupby(operators, _family):
         about = inspect.getdoc(sys.modules[family]) or ""
-        parts.append(f"## {family.rpartition('.')[2].capitalize()}\n\n{about}\n")
+        parts.append(f"## ops/{family.rpartition('.')[2]}.py\n\n{about}\n")
         parts += [_section(op) for op in members]
     return "\n".join(parts)
 
@@ -62,9 +62,8 @@ def _section(op: Op) -> str:
 def _inputs(op: Op) -> str:
     if op.variadic is not None:
         return f"any number, counted by `{op.variadic}`"
-    parameters = inspect.signature(op.function).parameters.values()
-    given = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    described = [f"`{p.name}`{_remark(op, p)}" for p in given]
+    parameters = inspect.signature(op.function).parameters
+    described = [f"`{name}`{_remark(op, parameters[name])}" for name in op.declared_inputs]
     return ", ".join(described) or "none"
 
 

@@ -1,0 +1,68 @@
+"""docs/deviations.md is what the tables and tests of deviations say; `ACCEPT=1` writes it anew."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from pathlib import Path
+
+from oracle.deviations import DEVIATIONS
+
+import test_api_deviations
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "deviations.md"
+INTRODUCTION = """# Where tritonsym differs from MXNet 1.9.1
+
+Everything else is compared with recorded answers of MXNet 1.9.1 (CPU build, oneDNN off). Each row
+has a test that asserts our behaviour, and a row about an operator must still differ from MXNet, or
+the test fails. `ACCEPT=1 pytest tests/test_deviations_document.py` writes this page.
+
+Random numbers come from a counter-based generator: the same seed gives the same numbers, which are
+not MXNet's. `repr` of an array is the one-line form of MXNet 0.9; `print` shows the values.
+
+## Operators
+
+| deviation | operators | what and why |
+| --- | --- | --- |
+"""
+INTERFACE = """
+## The interface
+
+| deviation | in MXNet 1.9.1 |
+| --- | --- |
+"""
+
+
+def shown(operators: list[str]) -> str:
+    names = ", ".join(f"`{name}`" for name in operators[:6])
+    return names + (f" and {len(operators) - 6} more" if len(operators) > 6 else "")
+
+
+def document() -> str:
+    rows = [
+        f"| {name} | {shown(row.operators)} | {row.because} |" for name, row in DEVIATIONS.items()
+    ]
+    tests = [
+        function
+        for name, function in vars(test_api_deviations).items()
+        if name.startswith("test_") and inspect.isfunction(function)
+    ]
+    interface = [
+        f"| {test.__name__.removeprefix('test_').replace('_', ' ')} "
+        f"| {' '.join((inspect.getdoc(test) or '').split())} |"
+        for test in tests
+    ]
+    return INTRODUCTION + "\n".join(rows) + "\n" + INTERFACE + "\n".join(interface) + "\n"
+
+
+def test_the_document_is_what_the_tests_say() -> None:
+    text = document()
+    if os.environ.get("ACCEPT") == "1":
+        DOCUMENT.write_text(text)
+        print(f"wrote {DOCUMENT.name}", file=sys.stderr)
+    assert DOCUMENT.read_text() == text, "run with ACCEPT=1 and review the difference"
+
+
+def test_every_deviation_has_a_sentence() -> None:
+    assert all(row.because.endswith(".") for row in DEVIATIONS.values())
