@@ -129,13 +129,19 @@ class Executor:
         }
         for output, entry in zip(self.outputs, self._symbol._entries, strict=True):
             output[:] = arrays[id(entry.node), entry.index]
+        shown: set[int] = set()
         for node in nodes:
-            if monitor_all:
-                for name, entry in zip(node.input_names, node.inputs, strict=True):
-                    callback(f"{node.name}_{name}", arrays[id(entry.node), entry.index])
-            if monitor_all or node.op is not None:
-                for index, name in enumerate(node.output_names):
-                    callback(name, arrays[id(node), index])
+            if node.op is None:
+                continue
+            for name, entry in zip(node.input_names, node.inputs, strict=True):
+                array = arrays[id(entry.node), entry.index]
+                if monitor_all and entry.node.op is None and id(entry.node) not in shown:
+                    shown.add(id(entry.node))
+                    callback(entry.name, array)
+                if monitor_all:
+                    callback(f"{node.name}_{name}", array)
+            for index, name in enumerate(node.output_names):
+                callback(name, arrays[id(node), index])
         return self.outputs
 
     def _copy_in(self, given: Mapping[str, Any]) -> None:
