@@ -17,7 +17,15 @@ from tritonsym.expr import (
     reshape,
     slice_,
 )
-from tritonsym.op import DTypes, PartialShape, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.op import (
+    DTypes,
+    Numbered,
+    PartialShape,
+    Shapes,
+    merge_shapes,
+    operator,
+    unify_shapes,
+)
 from tritonsym.schema import Arity, Axes, Bounds
 
 from .common import axes_of, axis_of
@@ -293,10 +301,6 @@ def stack(*data: Expr, axis: int = 0) -> Expr:
     return concat([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in data], at)
 
 
-def _split_names(attributes: Any) -> tuple[str, ...]:
-    return tuple(f"output{i}" for i in range(attributes.num_outputs))
-
-
 def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The parts of a partial shape; lengths other than the cut one go both ways."""
     data: PartialShape = inputs[0]
@@ -311,7 +315,12 @@ def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     outputs[:] = [merge_shapes(part, output) for output in outputs]
 
 
-@operator("SliceChannel", aliases=("split",), outputs=_split_names, shapes=_split_shapes)
+@operator(
+    "SliceChannel",
+    aliases=("split",),
+    outputs=lambda attributes: Numbered("output", attributes.num_outputs),
+    shapes=_split_shapes,
+)
 def slice_channel(
     data: Expr, *, num_outputs: Arity, axis: int = 1, squeeze_axis: bool = False
 ) -> tuple[Expr, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Node:
         return 1 if self.op is None else len(self.op.output_names(self.parameters))
 
     @property
-    def input_names(self) -> tuple[str, ...]:
+    def input_names(self) -> Sequence[str]:
         return () if self.op is None else self.op.input_names(self.parameters)
 
     def describe(self) -> str:
@@ -137,7 +137,7 @@ def make_node(
     node = Node(op, name, stored, inputs, line, parameters)
     if len(names) != len(inputs):
         raise MXNetError(
-            f"{node.describe()} needs {len(names)} inputs ({', '.join(names) or 'none'}), "
+            f"{node.describe()} needs {len(names)} inputs ({', '.join(names[:8]) or 'none'}), "
             f"got {len(inputs)}"
         )
     return node

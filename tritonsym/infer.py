@@ -61,9 +61,9 @@ def _fixed_point(
     returned: dict[int, None] = {}
     for position in operators:
         count = len(nodes[position].inputs)
-        for slot in _apply(nodes[position], slots[position], values, step):
-            if slot in slots[position][:count]:
-                returned[slot] = None
+        for place in _apply(nodes[position], slots[position], values, step):
+            if place < count:
+                returned[slots[position][place]] = None
     if returned:
         _settle(nodes, slots, values, step, returned)
     return Inferred(nodes, first, values)
@@ -86,8 +86,8 @@ def _settle(
     while waiting:
         position = waiting.popleft()
         queued.discard(position)
-        for slot in _apply(nodes[position], slots[position], values, step):
-            for neighbour in touching[slot]:
+        for place in _apply(nodes[position], slots[position], values, step):
+            for neighbour in touching[slots[position][place]]:
                 if neighbour not in queued:
                     queued.add(neighbour)
                     waiting.append(neighbour)
@@ -96,7 +96,7 @@ def _settle(
 def _apply(
     node: Node, slots: Sequence[int], values: list[Value | None], step: Step[Value]
 ) -> list[int]:
-    """What one node says about its values; the slots whose values are new."""
+    """What one node says about its values; which of its slots have new ones."""
     assert node.op is not None
     count = len(node.inputs)
     before = [values[slot] for slot in slots]
@@ -106,10 +106,10 @@ def _apply(
     except LoweringError as error:
         raise node.fail(error, (value or () for value in before[:count])) from None
     changed = []
-    for slot, old, new in zip(slots, before, (*inputs, *outputs), strict=True):
-        if new != old:
-            values[slot] = new
-            changed.append(slot)
+    for place, new in enumerate((*inputs, *outputs)):
+        if new != before[place]:
+            values[slots[place]] = new
+            changed.append(place)
     return changed
 
 

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
 from .dtype import FLOAT32, DType
 from .errors import LoweringError, MXNetError
@@ -67,6 +67,28 @@ def is_complete(shape: PartialShape) -> typing.TypeGuard[Shape]:
     return shape is not None and 0 not in shape
 
 
+@dataclass(frozen=True)
+class Numbered(Sequence[str]):
+    """The names ``stem0``, ``stem1``, ...: a count, which costs nothing however large it is."""
+
+    stem: str
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [f"{self.stem}{i}" for i in range(self.count)[index]]
+        return f"{self.stem}{range(self.count)[index]}"
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """One operator.
@@ -92,8 +114,8 @@ class Op:
     schema: Schema
     function: Lowering
     declared_inputs: tuple[str, ...]
-    input_names: Callable[[Any], tuple[str, ...]]
-    output_names: Callable[[Any], tuple[str, ...]]
+    input_names: Callable[[Any], Sequence[str]]
+    output_names: Callable[[Any], Sequence[str]]
     auxiliary: tuple[str, ...]
     variadic: str | None
     fill_shapes: FillShapes | None
@@ -208,8 +230,8 @@ def operator(
     name: str,
     *,
     aliases: Sequence[str] = (),
-    inputs: Callable[[Any], tuple[str, ...]] | None = None,
-    outputs: Callable[[Any], tuple[str, ...]] | None = None,
+    inputs: Callable[[Any], Sequence[str]] | None = None,
+    outputs: Callable[[Any], Sequence[str]] = lambda attributes: ("output",),
     auxiliary: tuple[str, ...] = (),
     variadic: str | None = None,
     shapes: FillShapes | None = None,
@@ -248,7 +270,7 @@ def operator(
             function=function,
             declared_inputs=() if variadic else positional,
             input_names=inputs or _fixed_or_counted(positional, variadic),
-            output_names=functools.lru_cache(maxsize=256)(outputs) if outputs else _one_output,
+            output_names=outputs,
             auxiliary=auxiliary,
             variadic=variadic,
             fill_shapes=shapes,
@@ -267,13 +289,9 @@ def operator(
     return register
 
 
-def _one_output(attributes: Any) -> tuple[str, ...]:
-    return ("output",)
-
-
 def _fixed_or_counted(
     positional: tuple[str, ...], variadic: str | None
-) -> Callable[[Any], tuple[str, ...]]:
+) -> Callable[[Any], Sequence[str]]:
     if variadic is None:
         return lambda attributes: positional
-    return lambda attributes: tuple(f"arg{i}" for i in range(getattr(attributes, variadic)))
+    return lambda attributes: Numbered("arg", getattr(attributes, variadic))

@@ -1,0 +1,79 @@
+"""Documents say what is so: what is generated is current, and what the README shows runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def output_of(*arguments: str) -> str:
+    """What a fresh Python prints."""
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+def blocks(language: str) -> list[str]:
+    """The README's fenced blocks of a language."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_operators_document_is_current() -> None:
+    generated = runpy.run_path(str(ROOT / "docs" / "generate.py"))["document"]()
+    written = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+    assert written == generated, "run: python docs/generate.py"
+
+
+def test_the_readme_example_prints_what_the_readme_shows() -> None:
+    (example,), (shown,) = blocks("python"), blocks("text")
+    assert output_of("-c", example) == shown
+
+
+def test_links_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_files_that_the_architecture_names_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+(?:\.py|/))`", text)
+    assert len(named) > 20
+    for name in named:
+        assert (ROOT / "tritonsym" / name).exists(), name
+
+
+def test_the_tour_needs_no_terminal() -> None:
+    printed = output_of("-m", "tritonsym")
+    assert "<Symbol _plus0>" in printed
+    assert "array([14], dtype=int32)" in printed
+    assert "plan: 1 kernel" in printed
+
+
+def test_the_tour_shows_what_it_does() -> None:
+    """The typed lines, run in order, print what the tour prints after them."""
+    lines = output_of("-m", "tritonsym").splitlines()
+    typed = [line.removeprefix("    >>> ") for line in lines if line.startswith("    >>> ")]
+    program = ["import tritonsym as mx"]
+    for line in typed:
+        assigned = re.match(r"[a-z, ]+ = ", line) is not None or line.startswith("print(")
+        program.append(line if assigned else f"print(repr({line}))")
+    replayed = output_of("-c", "\n".join(program))
+    for wanted in ("['A', 'B', 'C', 'D']", "_mul1_output", "[<NDArray 1000x1000 @cpu(0)>]"):
+        assert wanted in replayed
+    assert replayed.count("\n") > 10
