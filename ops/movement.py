@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from tritonsym.errors import LoweringError
@@ -301,6 +302,10 @@ def stack(*data: Expr, axis: int = 0) -> Expr:
     return concat([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in data], at)
 
 
+def _parts(attributes: Any) -> Sequence[str]:
+    return Numbered("output", attributes.num_outputs)
+
+
 def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The parts of a partial shape; lengths other than the cut one go both ways."""
     data: PartialShape = inputs[0]
@@ -318,7 +323,7 @@ def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 @operator(
     "SliceChannel",
     aliases=("split",),
-    outputs=lambda attributes: Numbered("output", attributes.num_outputs),
+    outputs=_parts,
     shapes=_split_shapes,
 )
 def slice_channel(

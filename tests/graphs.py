@@ -446,11 +446,15 @@ RECIPES = {
     name: recipe for name in OPERATORS if (recipe := recipe_of(registered()[name])) is not None
 }
 _COMMON = (unary, with_scalar, of_equal_shapes, broadcasting, reduction)
+_MOVEMENT = "transpose SwapAxis Reshape slice slice_axis SliceChannel broadcast_to expand_dims Cast"
+_CONSUMERS = "dot batch_dot FullyConnected softmax take pick where Concat add_n one_hot argmax"
 # A family is chosen first, so that the many elementwise operators do not crowd out the others.
 FAMILIES: tuple[list[str], ...] = (
     *([name for name, recipe in RECIPES.items() if recipe is common] for common in _COMMON),
     [name for name, recipe in RECIPES.items() if recipe not in _COMMON],
-    ["transpose", "Reshape", "slice", "SliceChannel", "broadcast_to", "Concat", "where", "Cast"],
+    _MOVEMENT.split(),
+    _MOVEMENT.split(),
+    _CONSUMERS.split(),
 )
 
 

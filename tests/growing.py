@@ -52,9 +52,6 @@ class Example:
     arrays: dict[str, NDArray]
     text: str
 
-    def __repr__(self) -> str:
-        return f"\n{self.text}"
-
 
 @dataclass
 class Grower:
@@ -68,7 +65,7 @@ class Grower:
 
     def __post_init__(self) -> None:
         self.choose = random.Random(self.seed)
-        rank = self.choose.choices((1, 2, 3, 4), (2, 5, 4, 1))[0]
+        rank = self.choose.choices((1, 2, 3, 4), (1, 4, 4, 2))[0]
         self.shape: Shape = tuple(self.choose.choice(LENGTHS) for _ in range(rank))
         while int(np.prod(self.shape)) > MOST_ELEMENTS // 2:
             self.shape = self.shape[1:]
@@ -189,7 +186,7 @@ class Grower:
             self.variable(self.some_shape(), self.some_dtype())
         unread = [value for value in self.values if value.name not in self.read]
         outputs = unread[-1:] or self.values[-1:]
-        outputs += self.choose.sample(unread, min(len(unread), self.choose.randrange(4)))
+        outputs += self.choose.sample(unread, min(len(unread), self.choose.randrange(8)))
         while self.choose.random() < 0.3:
             outputs.append(self.choose.choice(self.values))  # an internal one, or a variable
         while self.choose.random() < 0.15:

@@ -109,13 +109,18 @@ def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
     return torch.cuda.mem_get_info(device_id)
 
 
+def is_interpreted() -> bool:
+    """Whether GPU contexts stand for Triton's interpreter on CPU memory."""
+    return os.environ.get("TRITON_INTERPRET") == "1" and not torch.cuda.is_available()
+
+
 def torch_device(context: Context) -> torch.device:
     """The torch device of a context.
 
     Raises:
         MXNetError: a GPU was asked for that is not there; the message says what is missing.
     """
-    if context.device_type != "gpu":
+    if context.device_type != "gpu" or is_interpreted():
         return torch.device("cpu")
     if context.device_id < num_gpus():
         return torch.device("cuda", context.device_id)

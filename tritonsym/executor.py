@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from . import collector
+from . import collector, cpu
 from .context import Context, torch_device
-from .cpu import Program
 from .dtype import DType, as_dtype
 from .errors import MXNetError
 from .expr import Shape
@@ -20,6 +19,7 @@ from .ndarray.core import NDArray
 from .op import is_complete
 from .philox import default_state
 from .plan import Plan, make_plan
+from .program import Program
 from .reference import run
 from .trace import trace
 
@@ -63,17 +63,25 @@ class Executor:
         symbol, ctx, bound = self._symbol, self._ctx, self._bound
         shapes = _checked_shapes(symbol, bound)
         dtypes = _checked_dtypes(symbol, bound)
-        graph = trace(symbol._entries, shapes, dtypes, native=True)
+        on_cpu = ctx.device_type != "gpu"
+        graph = trace(symbol._entries, shapes, dtypes, native=on_cpu)
         ordered = [bound[node.name]._tensor for node in shapes.nodes if node.op is None]
         strides = {
             index: tensor.stride()
             for index, tensor in enumerate(ordered)
             if not tensor.is_contiguous()
         }
-        self.plan: Plan = make_plan(graph, strides)
-        self._program = Program(self.plan, ordered, default_state())
+        self.plan: Plan = make_plan(graph, strides, tile=on_cpu)
+        self._program = self._programmed(ordered)
         self._steps = self._program.steps
-        self.outputs = [NDArray(tensor, ctx) for tensor in self._program.outputs]
+        self.outputs = [NDArray(tensor, ctx) for tensor in self._program.buffers.outputs]
+
+    def _programmed(self, inputs: Sequence[torch.Tensor]) -> Program:
+        if self._ctx.device_type != "gpu":
+            return cpu.program(self.plan, inputs, default_state())
+        from . import triton_runtime  # Triton is imported for a GPU plan, and not before
+
+        return triton_runtime.program(self.plan, inputs, default_state(), self._ctx)
 
     # ---- running ----
 

@@ -72,10 +72,10 @@ class Numbered(Sequence[str]):
     """The names ``stem0``, ``stem1``, ...: a count, which costs nothing however large it is."""
 
     stem: str
-    count: int
+    total: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.total
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -85,8 +85,8 @@ class Numbered(Sequence[str]):
 
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
-            return [f"{self.stem}{i}" for i in range(self.count)[index]]
-        return f"{self.stem}{range(self.count)[index]}"
+            return [f"{self.stem}{i}" for i in range(self.total)[index]]
+        return f"{self.stem}{range(self.total)[index]}"
 
 
 @dataclass(frozen=True, eq=False)

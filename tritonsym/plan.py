@@ -103,6 +103,7 @@ def make_plan(
     *,
     fuse: bool = True,
     reuse: bool = True,
+    tile: bool = True,
 ) -> Plan:
     """The plan of a graph.
 
@@ -111,12 +112,14 @@ def make_plan(
         input_strides: in elements, of bound arrays that are not contiguous, by index.
         fuse: compute elementwise expressions together.
         reuse: let values take the memory of values that are no longer needed.
+        tile: cut long pointwise kernels into tiles, for the CPU.
     """
     order = toposort(graph.outputs)
     where = layouts(order, input_strides or {})
     kernels = schedule(graph.outputs, where, fuse)
     owners, copies = _output_owners(graph.outputs, where)
-    tilings = {k: tiling for k in kernels if (tiling := _tiling(k, where)) is not None}
+    found = ((kernel, _tiling(kernel, where)) for kernel in kernels if tile)
+    tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
     values, lifetimes = _lifetimes(kernels, tilings, where, graph.outputs, owners)
     offsets, arena_size = allocate(lifetimes, reuse)
     places = {

@@ -194,7 +194,7 @@ def _node(
     try:
         op = find(op_name)
         if version < VERSION:
-            _hand_on(attributes, op.input_names, inputs)
+            _hand_on(attributes, inputs)
         return make_node(op, name, _upgraded(attributes, version), inputs, line)
     except MXNetError as error:
         raise MXNetError(f"Failed loading Op {name} of type {op_name}: {error}") from None
@@ -231,7 +231,7 @@ def _upgraded(attributes: Mapping[str, str], version: int) -> dict[str, str]:
     return {**plain, **hidden}
 
 
-def _hand_on(attributes: dict[str, str], input_names: Any, inputs: Sequence[Entry]) -> None:
+def _hand_on(attributes: dict[str, str], inputs: Sequence[Entry]) -> None:
     """Older texts keep ``weight_lr_mult`` at the operator; it belongs to the weight."""
     for key in list(attributes):
         for hidden in HIDDEN_KEYS:

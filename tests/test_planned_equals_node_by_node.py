@@ -1,0 +1,195 @@
+"""Random graphs give the same bits planned, in every way to make a plan, and node by node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, note, settings
+
+from graphs import OPERATORS, RECIPES, Example, examples
+from memory_checker import check_plan
+from tritonsym import plan as planning
+from tritonsym.context import cpu
+from tritonsym.cpu import Program
+from tritonsym.dtype import as_dtype
+from tritonsym.expr import toposort
+from tritonsym.ndarray import NDArray
+from tritonsym.philox import RandomState, default_state
+from tritonsym.plan import Plan, make_plan
+from tritonsym.reference import evaluate
+from tritonsym.trace import Graph
+
+GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000"))
+SEED = 7
+# What memory holds before a run: NaN in every floating-point type, or large numbers.
+POISONS = (0xFF, 0x72)
+# fuse, reuse, elements of a tile
+WAYS = (
+    (True, True, 16),
+    (True, True, planning.TILE),
+    (True, False, 16),
+    (False, True, planning.TILE),
+    (False, False, planning.TILE),
+)
+Tensors = Sequence[torch.Tensor]
+
+fuzzed = settings(
+    max_examples=GRAPHS,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Arrays are small here; threads would only get in each other's way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def node_by_node(outputs: Sequence, inputs: Tensors) -> list[torch.Tensor]:
+    """Every expression in memory of its own; movements as torch does them, views where it can."""
+    state = RandomState(SEED)
+    values = {}
+    for x in toposort(outputs):
+        sources = [values[y] for y in x.inputs]
+        match x.primitive:
+            case "input":
+                values[x] = inputs[x.integer("index")]
+            case "reshape":
+                values[x] = sources[0].reshape(x.shape)
+            case "permute":
+                values[x] = sources[0].permute(x.integers("axes"))
+            case "expand":
+                values[x] = sources[0].expand(x.shape)
+            case "slice":
+                bounds = zip(x["starts"], x["stops"], x["steps"], strict=True)
+                values[x] = sources[0][tuple(slice(*bound) for bound in bounds)]
+            case _:
+                values[x] = evaluate(x, sources, state)
+    return [values[x].clone() for x in outputs]
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The bits of every element, all NaN made one."""
+    if not tensor.dtype.is_floating_point:
+        return tensor.contiguous()
+    plain = torch.where(torch.isnan(tensor), torch.full_like(tensor, float("nan")), tensor)
+    whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return plain.contiguous().view(whole)
+
+
+def assert_same_bits(got: Tensors, expected: Tensors, way: str) -> None:
+    for number, (mine, other) in enumerate(zip(got, expected, strict=True)):
+        assert (mine.dtype, mine.shape) == (other.dtype, other.shape), f"output {number}, {way}"
+        if not torch.equal(bits(mine), bits(other)):
+            wrong = (bits(mine) != bits(other)).reshape(-1).nonzero().reshape(-1)[:5]
+            raise AssertionError(
+                f"output {number}, {way}: elements {wrong.tolist()} are "
+                f"{mine.reshape(-1)[wrong].tolist()}, not {other.reshape(-1)[wrong].tolist()}"
+            )
+
+
+def extent(tensor: torch.Tensor) -> tuple[int, int]:
+    """The first byte of a tensor and the byte after its last."""
+    if tensor.numel() == 0:
+        return 0, 0
+    reach = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (reach + 1) * tensor.element_size()
+
+
+def assert_apart(outputs: Tensors, others: Tensors) -> None:
+    """No output shares memory with another one, nor with any of the others."""
+    held = sorted((*extent(tensor), number) for number, tensor in enumerate((*outputs, *others)))
+    reach, holder = 0, -1
+    for begin, end, number in held:
+        if begin < reach:
+            assert min(number, holder) >= len(outputs), "an output shares memory"
+        if end > reach:
+            reach, holder = end, number
+
+
+def poison(arena: torch.Tensor, outputs: Tensors, byte: int) -> None:
+    arena.fill_(byte)
+    for output in outputs:
+        output.view(-1).view(torch.uint8).fill_(byte if output.dtype is not torch.bool else 1)
+
+
+def check_runs(plan: Plan, inputs: Tensors, answers: Sequence[Tensors], way: str) -> None:
+    """Run a plan three times, with other rubbish in its memory and then with other inputs."""
+    check_plan(plan)
+    state = RandomState()
+    program = Program(plan, inputs, state)
+    arena, outputs = program._arena, program.outputs
+    assert_apart(outputs, [*inputs, arena])
+    before = [tensor.clone() for tensor in inputs]
+    for byte in POISONS:
+        poison(arena, outputs, byte)
+        state.seed(SEED)
+        program.run()
+        assert_same_bits(outputs, answers[0], way)
+    assert_same_bits(inputs, before, f"{way}: the inputs were changed")
+    turn(inputs)
+    state.seed(SEED)
+    program.run()
+    assert_same_bits(outputs, answers[1], f"{way}, with new inputs")
+    for tensor, old in zip(inputs, before, strict=True):
+        tensor.copy_(old)
+
+
+def turn(tensors: Tensors) -> None:
+    """Put other values into the inputs: each one's own in reverse order."""
+    for storage in {tensor.data_ptr(): tensor for tensor in tensors}.values():
+        storage.copy_(storage.flip(tuple(range(storage.ndim))))
+
+
+def answers_for(outputs: Sequence, inputs: Tensors) -> list[Tensors]:
+    """What the outputs should be for the inputs, and for the inputs turned."""
+    before = [tensor.clone() for tensor in inputs]
+    answers: list[Tensors] = [node_by_node(outputs, inputs)]
+    turn(inputs)
+    answers.append(node_by_node(outputs, inputs))
+    for tensor, old in zip(inputs, before, strict=True):
+        tensor.copy_(old)
+    return answers
+
+
+@fuzzed
+@given(examples())
+def test_planned_equals_node_by_node(example: Example) -> None:
+    note(example.text)
+    executor = example.symbol.bind(cpu(), example.arrays)
+    inputs = [example.arrays[name]._tensor for name in example.symbol.list_arguments()]
+    outputs = executor.plan.outputs
+    answers = answers_for(outputs, inputs)
+
+    default_state().seed(SEED)
+    forward: list[NDArray] = executor.forward()
+    assert_same_bits([array._tensor for array in forward], answers[0], "forward")
+
+    shapes = example.symbol.infer_shape(**{k: v.shape for k, v in example.arrays.items()})[1]
+    kinds = example.symbol.infer_type(**{k: v.dtype for k, v in example.arrays.items()})[1]
+    assert [array.shape for array in forward] == shapes
+    assert [as_dtype(array._tensor.dtype).numpy for array in forward] == kinds
+
+    graph = Graph(outputs, executor.plan.origins)
+    strides = {i: t.stride() for i, t in enumerate(inputs) if not t.is_contiguous()}
+    for fuse, reuse, tile in WAYS:
+        way = f"fuse={fuse}, reuse={reuse}, tiles of {tile}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(planning, "TILE", tile)
+            plan = make_plan(graph, strides, fuse=fuse, reuse=reuse)
+        note(f"{way}\n{plan}")
+        check_runs(plan, inputs, answers, way)
+
+
+def test_every_operator_is_grown() -> None:
+    missing = [name for name in OPERATORS if name not in RECIPES]
+    assert not missing, f"tests/graphs.py has no recipe for {missing}"

@@ -1,0 +1,89 @@
+"""Programs: the memory of a bound plan, and the prepared steps that run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from .dtype import DType
+from .expr import Expr, Shape, toposort
+from .layout import contiguous
+from .plan import Plan
+from .reference import Step, Tensor, scalar
+
+
+class Buffers:
+    """Tensors for every value of a plan that has memory outside of tiles.
+
+    Args:
+        plan: made for arrays of these shapes, dtypes and strides.
+        inputs: the tensors that ``input`` expressions name.
+        device: where the arena and the outputs are.
+    """
+
+    def __init__(self, plan: Plan, inputs: Sequence[Tensor], device: torch.device) -> None:
+        self._plan = plan
+        self._inputs = inputs
+        self._device = device
+        self.arena = torch.empty(plan.arena_size, dtype=torch.uint8, device=device)
+        self._typed: dict[DType, Tensor] = {}
+        self.outputs = [
+            torch.zeros(x.shape, dtype=x.dtype.torch, device=device) for x in plan.outputs
+        ]
+        # What lives only within a tiled kernel has the memory of one tile.
+        self.inner: set[Expr] = set()
+        for kernel in plan.tilings:
+            self.inner.update(set(kernel.body).difference(kernel.outputs))
+        self.tensors: dict[Expr, Tensor] = {}
+        for x in toposort(plan.outputs):
+            if x not in self.inner:
+                self.tensors[x] = self._tensor(x)
+
+    def _tensor(self, x: Expr) -> Tensor:
+        if x.primitive == "constant":
+            return scalar(x).to(self._device)
+        if x.primitive == "input":
+            return self._inputs[x.integer("index")]
+        layout = self._plan.layouts[x]
+        if layout.base is not x:
+            base = self.tensors[layout.base]
+            return base.as_strided(x.shape, layout.strides, base.storage_offset() + layout.offset)
+        place = self._plan.places[x]
+        if place.output is not None:
+            return self.outputs[place.output].view(x.shape)
+        return self.from_arena(x, x.shape)
+
+    def from_arena(self, x: Expr, shape: Shape) -> Tensor:
+        """A value's place in the arena, as a tensor of this shape."""
+        if x.dtype not in self._typed:
+            self._typed[x.dtype] = self.arena.view(x.dtype.torch)
+        offset = self._plan.places[x].offset // x.dtype.itemsize
+        return self._typed[x.dtype].as_strided(shape, contiguous(shape), offset)
+
+    def copies(self) -> list[Step]:
+        """The steps that fill the outputs which are copies of something else."""
+        return [
+            partial(self.outputs[number].copy_, self.tensors[self._plan.outputs[number]])
+            for number in self._plan.copies
+        ]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A plan on arrays, ready to run.
+
+    Attributes:
+        buffers: its memory, with the outputs.
+        steps: calls that, in order, compute the outputs from what the inputs then hold.
+    """
+
+    buffers: Buffers
+    steps: Sequence[Step]
+
+    def run(self) -> None:
+        """Compute the outputs."""
+        for step in self.steps:
+            step()
