@@ -472,4 +472,9 @@ def grown(genes: Sequence[int]) -> Example:
 def examples(most: int = 40) -> strategies.SearchStrategy[Example]:
     """Graphs of 2 to ``most`` operators."""
     genes = strategies.integers(0, 2**32 - 1)
-    return strategies.lists(genes, min_size=4, max_size=most + 2).map(grown)
+
+    def of_length(length: int) -> strategies.SearchStrategy[list[int]]:
+        return strategies.lists(genes, min_size=length, max_size=length)
+
+    # The first gene is that of the graph, the last one that of its outputs.
+    return strategies.integers(4, most + 2).flatmap(of_length).map(grown)

@@ -13,7 +13,7 @@ from graphs import OPERATORS, RECIPES, Example, examples
 from memory_checker import check_plan
 from tritonsym import plan as planning
 from tritonsym.context import cpu
-from tritonsym.cpu import Program
+from tritonsym.cpu import program
 from tritonsym.dtype import as_dtype
 from tritonsym.expr import toposort
 from tritonsym.ndarray import NDArray
@@ -126,19 +126,19 @@ def check_runs(plan: Plan, inputs: Tensors, answers: Sequence[Tensors], way: str
     """Run a plan three times, with other rubbish in its memory and then with other inputs."""
     check_plan(plan)
     state = RandomState()
-    program = Program(plan, inputs, state)
-    arena, outputs = program._arena, program.outputs
+    planned = program(plan, inputs, state)
+    arena, outputs = planned.buffers.arena, planned.buffers.outputs
     assert_apart(outputs, [*inputs, arena])
     before = [tensor.clone() for tensor in inputs]
     for byte in POISONS:
         poison(arena, outputs, byte)
         state.seed(SEED)
-        program.run()
+        planned.run()
         assert_same_bits(outputs, answers[0], way)
     assert_same_bits(inputs, before, f"{way}: the inputs were changed")
     turn(inputs)
     state.seed(SEED)
-    program.run()
+    planned.run()
     assert_same_bits(outputs, answers[1], f"{way}, with new inputs")
     for tensor, old in zip(inputs, before, strict=True):
         tensor.copy_(old)

@@ -1,8 +1,8 @@
 """Which expressions are computed together.
 
-A kernel is what one pass over memory computes. Elementwise expressions of one shape join the
-kernels of their producers wherever that makes no cycle; everything else is a kernel of its own.
-Views that share memory are no work and belong to no kernel.
+A kernel is what one pass over memory computes: elementwise expressions of one shape, or rows, where
+reductions over the same axes take what is computed before and after them with them. Everything
+else is a kernel of its own. Views that share memory are no work and belong to no kernel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .expr import SOURCES, Expr, toposort
+from .expr import REDUCTIONS, SOURCES, Expr, Shape, toposort
 from .layout import Layout
 
 # Whoever has more readers than this is stored in any case: its kernel is not merged with theirs,
@@ -23,7 +23,8 @@ class Kernel:
     """Expressions computed together, inputs first.
 
     Attributes:
-        form: ``pointwise`` for elementwise expressions of one shape, else ``single``.
+        form: ``pointwise`` for elementwise expressions of one shape, ``rows`` for reductions over
+            the same axes with what surrounds them, else ``single``.
         body: what it computes, in order.
         outputs: the part of the body that is needed outside.
     """
@@ -38,11 +39,13 @@ class _Group:
     """A kernel being put together. Groups run in the order of their numbers."""
 
     number: int
-    pointwise: bool
-    shape: tuple[int, ...]
-    body: list[Expr]
+    # What it walks over; None for an expression that stays alone.
+    shape: Shape | None
+    # What its reductions reduce; None while it has none.
+    axes: tuple[int, ...] | None = None
+    body: list[Expr] = field(default_factory=list)
     readers: set[_Group] = field(default_factory=set)
-    # Groups that read this one through a view, and so cannot be one pass with it.
+    # Groups that read this one in another order, and so cannot be one pass with it.
     viewers: set[_Group] = field(default_factory=set)
     merged_into: _Group | None = None
 
@@ -55,26 +58,53 @@ class _Group:
             step.merged_into, step = root, step.merged_into
         return root
 
+    @property
+    def row_shape(self) -> Shape | None:
+        """The shape of its reductions' results."""
+        if self.shape is None or self.axes is None:
+            return None
+        return tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
+
     def absorb(self, other: _Group) -> None:
         small, large = sorted((self.body, other.body), key=len)
         large.extend(small)
         self.body, other.body = large, []
+        self.shape, self.axes = _wider(self, other)
         self.readers |= other.readers
         self.viewers |= other.viewers
         other.merged_into = self
 
 
+def _wider(a: _Group, b: _Group) -> tuple[Shape | None, tuple[int, ...] | None]:
+    """The shape and axes of the one of two groups that reduces, if one does."""
+    return (a.shape, a.axes) if a.axes is not None else (b.shape, b.axes)
+
+
+def _fit(a: _Group, b: _Group) -> bool:
+    """Whether two groups walk over the same elements, or one over the rows of the other."""
+    if a.shape is None or b.shape is None:
+        return False
+    if a.axes is not None and b.axes is not None:
+        return a.shape == b.shape and a.axes == b.axes
+    return a.shape == b.shape or a.row_shape == b.shape or a.shape == b.row_shape
+
+
 def why_not(source: _Group, home: _Group) -> str | None:
     """Why ``source`` cannot become a part of the later ``home``, or None where it can."""
-    if not source.pointwise or source.shape != home.shape:
-        return "it is not elementwise over the same shape"
+    if not _fit(source, home):
+        return "they do not walk over the same elements"
     if len(source.readers) > _MANY_READERS:
         return "many kernels read it"
     if any(viewer.root() is home for viewer in source.viewers):
-        return "it is read through a view as well"
+        return "it is read in another order as well"
     if any(reader.root().number < home.number for reader in source.readers):
         return "a kernel in between reads it"
     return None
+
+
+def is_row_broadcast(y: Expr, layouts: Mapping[Expr, Layout]) -> bool:
+    """Whether a view only repeats a value along axes of length 1, as rows repeat their results."""
+    return y.primitive == "expand" and layouts[y].base is y.inputs[0]
 
 
 def schedule(
@@ -85,7 +115,7 @@ def schedule(
     Args:
         outputs: what is wanted.
         layouts: of every expression; those that own no memory are views.
-        fuse: put elementwise expressions together; without it each is a kernel.
+        fuse: put expressions together; without it each is a kernel.
     """
     order = toposort(outputs)
     groups: list[_Group] = []
@@ -93,22 +123,29 @@ def schedule(
     for x in order:
         if x.primitive in SOURCES or layouts[x].base is not x:
             continue
-        bases = [layouts[y].base for y in x.inputs]
-        read = {group_of[base].root(): None for base in bases if base in group_of}
-        direct = [group_of[y].root() for y in x.inputs if y in group_of] if fuse else []
-        viewed = {
-            group_of[base].root()
-            for y, base in zip(x.inputs, bases, strict=True)
-            if base is not y and base in group_of
-        }
-        home = _home(x, direct, list(read), viewed)
+        own = _alone(x, len(groups))
+        read: dict[_Group, None] = {}
+        direct: dict[_Group, None] = {}
+        viewed: set[_Group] = set()
+        for y in x.inputs:
+            base = layouts[y].base
+            if base in group_of:
+                group = group_of[base].root()
+                read[group] = None
+                if base is y or (is_row_broadcast(y, layouts) and group.row_shape == base.shape):
+                    direct[group] = None
+                else:
+                    viewed.add(group)
+        home = _home(own, list(direct), list(read), viewed) if fuse else None
         if home is None:
-            home = _Group(len(groups), x.is_elementwise, x.shape, [])
+            home = own
             groups.append(home)
+        else:
+            home.shape, home.axes = _wider(home, own)
         for source in viewed:
             source.viewers.add(home)
-        if x.is_elementwise:
-            for source in dict.fromkeys(direct):
+        if fuse:
+            for source in direct:
                 if source is not home and why_not(source, home) is None:
                     home.absorb(source)
         home.body.append(x)
@@ -119,13 +156,18 @@ def schedule(
     return _kernels(order, outputs, groups, layouts)
 
 
+def _alone(x: Expr, number: int) -> _Group:
+    """The group of one expression."""
+    if x.primitive in REDUCTIONS:
+        return _Group(number, x.inputs[0].shape, x.integers("axes"))
+    return _Group(number, x.shape if x.is_elementwise and x.shape != () else None)
+
+
 def _home(
-    x: Expr, direct: Sequence[_Group], read: Sequence[_Group], viewed: set[_Group]
+    own: _Group, direct: Sequence[_Group], read: Sequence[_Group], viewed: set[_Group]
 ) -> _Group | None:
-    """The producer's group that ``x`` can join: the last one, if all it reads runs before."""
-    if not x.is_elementwise:
-        return None
-    candidates = [g for g in direct if g.pointwise and g.shape == x.shape and g not in viewed]
+    """The producer's group that an expression can join: the last, if all it reads runs before."""
+    candidates = [group for group in direct if group not in viewed and _fit(group, own)]
     if not candidates:
         return None
     last = max(candidates, key=lambda group: group.number)
@@ -147,12 +189,13 @@ def _kernels(
         if x in home:
             for y in x.inputs:
                 base = layouts[y].base
-                if home.get(base) is not home[x] or base is not y:
+                within = base is y or is_row_broadcast(y, layouts)
+                if home.get(base) is not home[x] or not within:
                     needed.add(base)
     kernels = []
     for group in groups:
         if group.merged_into is None:
             body = tuple(sorted(group.body, key=position.__getitem__))
-            form = "pointwise" if group.pointwise else "single"
+            form = "single" if group.shape is None else "rows" if group.axes else "pointwise"
             kernels.append(Kernel(form, body, tuple(x for x in body if x in needed)))
     return tuple(kernels)

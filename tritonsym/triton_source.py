@@ -183,7 +183,7 @@ def collapse(
         if length == 1:
             continue
         own = [access.strides[axis] for access in accesses]
-        dense = kept and all(
+        dense = bool(kept) and all(
             have[-1] == length * new for have, new in zip(strides, own, strict=True)
         )
         if dense:
