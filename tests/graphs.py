@@ -98,7 +98,7 @@ def hard_sigmoid(grow: Grower) -> Call:
 
 def activation(grow: Grower) -> Call:
     kinds = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
-    return [grow.value()], {"act_type": grow.choose.choice(kinds)}
+    return [grow.floating()], {"act_type": grow.choose.choice(kinds)}
 
 
 def add_n(grow: Grower) -> Call:

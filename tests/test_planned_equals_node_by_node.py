@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, note, settings
 
-from graphs import OPERATORS, RECIPES, Example, examples
+from graphs import OPERATORS, RECIPES, Example, examples, grown
 from memory_checker import check_plan
 from tritonsym import plan as planning
 from tritonsym.context import cpu
 from tritonsym.cpu import program
 from tritonsym.dtype import as_dtype
-from tritonsym.expr import toposort
+from tritonsym.expr import VIEWS, toposort
+from tritonsym.graph import toposort as toposort_nodes
 from tritonsym.ndarray import NDArray
 from tritonsym.philox import RandomState, default_state
 from tritonsym.plan import Plan, make_plan
 from tritonsym.reference import evaluate
 from tritonsym.trace import Graph
 
-GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000"))
+GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "3000"))
 SEED = 7
 # What memory holds before a run: NaN in every floating-point type, or large numbers.
 POISONS = (0xFF, 0x72)
@@ -193,3 +196,39 @@ def test_planned_equals_node_by_node(example: Example) -> None:
 def test_every_operator_is_grown() -> None:
     missing = [name for name in OPERATORS if name not in RECIPES]
     assert not missing, f"tests/graphs.py has no recipe for {missing}"
+
+
+def test_graphs_reach_every_operator_and_every_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What graphs do not contain would not be tested by them."""
+    monkeypatch.setattr(planning, "TILE", 16)
+    choose = random.Random(SEED)
+    reached: Counter[str] = Counter()
+    for _ in range(600):
+        example = grown([choose.getrandbits(32) for _ in range(choose.randint(4, 42))])
+        reached.update(n.op.name for n in toposort_nodes(example.symbol._entries) if n.op)
+        plan = example.symbol.bind(cpu(), example.arrays).plan
+        reached.update(f"output by {'copy' if n in plan.copies else 'kernel'}"
+                       for n in range(len(plan.outputs)))  # fmt: skip
+        reached.update(f"{'flat' if t.flat else 'rows'} tiles" for t in plan.tilings.values())
+        reached.update(
+            f"{x.primitive} is a {'view' if layout.base is not x else 'copy'}"
+            for x, layout in plan.layouts.items()
+            if x.primitive in VIEWS
+        )
+        places = [plan.places[x] for x in plan.lifetimes]
+        for number, lifetime in enumerate(plan.lifetimes.values()):
+            over = lifetime.over
+            if over is not None and places[over].offset == places[number].offset:
+                reached["memory handed over"] += 1
+        reached["memory reused"] += plan.arena_size < plan.size_without_reuse
+        for kernel in plan.kernels:
+            reached["several expressions in a kernel"] += len(kernel.body) > 1
+            reached["several outputs of a kernel"] += len(kernel.outputs) > 1
+    decisions = (
+        *("output by copy", "output by kernel", "flat tiles", "rows tiles", "memory reused"),
+        *("memory handed over", "several expressions in a kernel", "several outputs of a kernel"),
+        *(f"{name} is a view" for name in VIEWS),
+        "reshape is a copy",
+    )
+    assert {name: reached[name] for name in decisions if reached[name] < 20} == {}
+    assert {name: reached[name] for name in OPERATORS if reached[name] < 2} == {}

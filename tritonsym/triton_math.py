@@ -396,9 +396,7 @@ def argmin_combine(x: tl.tensor, i: tl.tensor, y: tl.tensor, j: tl.tensor) -> tl
 
 
 @_function
-def _chosen(
-    x: tl.tensor, i: tl.tensor, y: tl.tensor, j: tl.tensor, better: tl.tensor
-) -> tl.tensor:
+def _chosen(x: tl.tensor, i: tl.tensor, y: tl.tensor, j: tl.tensor, better: tl.tensor) -> tl.tensor:
     x_is_nan = x != x
     y_is_nan = y != y
     equal = (x == y) | (x_is_nan & y_is_nan)

@@ -1,0 +1,127 @@
+"""Kernels whose programs go through memory once, a block of elements each.
+
+Elementwise expressions, and the movements that are no views: copies, joins, positions, lookups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from .expr import Expr
+from .layout import Layout, contiguous
+from .schedule import Kernel
+from .triton_writer import (
+    Access,
+    Source,
+    Writer,
+    access_of,
+    begin,
+    collapse,
+    coordinates_of,
+    reach_of,
+    reads,
+)
+
+
+def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
+    """Elementwise expressions over one shape, any strides, any number of outputs."""
+    shape = kernel.body[0].shape
+    read = reads(kernel.body)
+    ones = [y for y in read if y.shape == ()]
+    full = [y for y in read if y.shape != ()]
+    dense = Access(kernel.body[0], 0, contiguous(shape))
+    lengths, accesses = collapse(shape, [*(access_of(y, layouts) for y in full), dense])
+    writer = Writer(layouts, kernel.outputs)
+    programs = begin(writer, math.prod(shape), reach_of(lengths, accesses))
+    coordinates = coordinates_of(writer, "i", lengths, "i")
+    for y in ones:
+        writer.names[y] = writer.load(Access(layouts[y].base, layouts[y].offset, ()), (), "mask")
+    for y, access in zip(full, accesses, strict=False):
+        writer.names[y] = writer.load(access, coordinates, "mask")
+    for x in kernel.body:
+        writer.compute(x)
+    for number, x in enumerate(kernel.outputs):
+        writer.store(number, "i", writer.names[x], "mask")
+    return writer.source(kernel.body, programs)
+
+
+def copy(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
+    """A movement that is no view: every element is read where strides say and written densely."""
+    (data,) = x.inputs
+    access, shape = access_of(data, layouts), x.shape
+    if x.primitive == "reshape":
+        shape = data.shape
+    elif x.primitive == "permute":
+        axes = x.integers("axes")
+        access = Access(access.base, access.offset, tuple(access.strides[a] for a in axes))
+    elif x.primitive == "flip":
+        axes = x.integers("axes")
+        ends = sum((data.shape[a] - 1) * access.strides[a] for a in axes)
+        strides = tuple(-s if a in axes else s for a, s in enumerate(access.strides))
+        access = Access(access.base, access.offset + ends, strides)
+    dense = Access(x, 0, contiguous(shape))
+    lengths, (read, _) = collapse(shape, [access, dense])
+    writer = Writer(layouts, (x,))
+    programs = begin(writer, x.size, reach_of(lengths, [read]))
+    value = writer.load(read, coordinates_of(writer, "i", lengths, "i"), "mask")
+    writer.store(0, "i", value, "mask")
+    return writer.source([x], programs)
+
+
+def concat(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
+    """Inputs one after the other: each is loaded where its own elements are."""
+    axis = x.integer("axis")
+    writer = Writer(layouts, (x,))
+    programs = begin(writer, x.size, 0)
+    coordinates = coordinates_of(writer, "i", x.shape, "i")
+    position = coordinates[axis]
+    start, result = 0, ""
+    for data in x.inputs:
+        stop = start + data.shape[axis]
+        inside = writer.new_name()
+        writer.line(f"{inside} = ({position} >= {start}) & ({position} < {stop})")
+        access = access_of(data, layouts)
+        moved = Access(access.base, access.offset - start * access.strides[axis], access.strides)
+        value = writer.load(moved, coordinates, f"mask & {inside}")
+        if result:
+            writer.line(f"{value} = tl.where({inside}, {value}, {result})")
+        start, result = stop, value
+    writer.store(0, "i", result, "mask")
+    return writer.source([x], programs)
+
+
+def iota(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
+    """Each element's position along an axis."""
+    writer = Writer(layouts, (x,))
+    programs = begin(writer, x.size, 0)
+    coordinates = coordinates_of(writer, "i", x.shape, "i")
+    writer.store(0, "i", f"{coordinates[x.integer('axis')]}.to(tl.int64)", "mask")
+    return writer.source([x], programs)
+
+
+def take(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
+    """Slices of the data that indices name: the index takes the place of one coordinate."""
+    data, indices = x.inputs
+    axis, rank = x.integer("axis"), len(indices.shape)
+    writer = Writer(layouts, (x,))
+    programs = begin(writer, x.size, data.size)
+    coordinates = coordinates_of(writer, "i", x.shape, "i")
+    own = coordinates[axis : axis + rank]
+    chosen = writer.load(access_of(indices, layouts), own, "mask")
+    places = [*coordinates[:axis], chosen, *coordinates[axis + rank :]]
+    writer.store(0, "i", writer.load(access_of(data, layouts), places, "mask"), "mask")
+    return writer.source([x], programs)
+
+
+def pick(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
+    """One element along an axis for each index, which takes the place of that coordinate."""
+    data, indices = x.inputs
+    axis = x.integer("axis")
+    writer = Writer(layouts, (x,))
+    programs = begin(writer, x.size, data.size)
+    coordinates = coordinates_of(writer, "i", x.shape, "i")
+    chosen = writer.load(access_of(indices, layouts), coordinates, "mask")
+    places = [*coordinates[:axis], chosen, *coordinates[axis + 1 :]]
+    writer.store(0, "i", writer.load(access_of(data, layouts), places, "mask"), "mask")
+    return writer.source([x], programs)

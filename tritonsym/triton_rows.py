@@ -1,0 +1,241 @@
+"""Kernels of rows: reductions over the same axes, with what is computed before and after them.
+
+One program takes a row. A short row is loaded once and stays in registers; a long one is walked a
+block at a time, once for each reduction and once for what is stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from .dtype import DType
+from .expr import REDUCTIONS, Expr, Shape
+from .layout import Layout, contiguous
+from .schedule import Kernel
+from .triton_writer import (
+    TYPES,
+    WIDE,
+    Access,
+    Source,
+    Writer,
+    access_of,
+    collapse,
+    coordinates_of,
+    offset_text,
+    reach_of,
+    reads,
+)
+
+# Columns that a program holds in registers at a time.
+BLOCK = 4096
+
+
+def rows(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
+    """The source of a kernel of rows."""
+    return _Rows(kernel, layouts).write()
+
+
+class _Rows:
+    """A kernel of rows being written."""
+
+    def __init__(self, kernel: Kernel, layouts: Mapping[Expr, Layout]) -> None:
+        self.body = kernel.body
+        self.writer = Writer(layouts, kernel.outputs)
+        first = next(x for x in self.body if x.primitive in REDUCTIONS)
+        self.shape, axes = first.inputs[0].shape, first.integers("axes")
+        self.row_shape = first.shape
+        self.reduced = axes
+        self.kept = tuple(a for a in range(len(self.shape)) if a not in axes)
+        self.columns = math.prod(self.shape[a] for a in axes)
+        self.block = min(1 << (self.columns - 1).bit_length(), BLOCK)
+        self.is_long = self.columns > self.block
+        inside = set(self.body)
+        read = [y for y in reads(self.body) if layouts[y].base not in inside]
+        self.full_reads = [y for y in read if self.is_full(y)]
+        self.row_reads = [y for y in read if not self.is_full(y)]
+        self._lay_out(kernel.outputs)
+
+    def is_full(self, x: Expr) -> bool:
+        """Whether a value has one element for each column of a row."""
+        return x.shape == self.shape and x.primitive not in REDUCTIONS
+
+    def _lay_out(self, outputs: Sequence[Expr]) -> None:
+        """Collapse the kept and the reduced axes of everything that is read and stored."""
+        layouts = self.writer.layouts
+        full = [access_of(y, layouts) for y in self.full_reads]
+        full += [Access(x, 0, contiguous(x.shape)) for x in outputs if self.is_full(x)]
+        rest = [access_of(y, layouts) for y in self.row_reads]
+        rest = [a if a.strides else Access(a.base, a.offset, (0,) * len(self.shape)) for a in rest]
+        self.row_lengths, kept = self._part([*full, *rest], self.kept)
+        self.column_lengths, reduced = self._part(full, self.reduced)
+        self.full_rows, self.rest_rows = kept[: len(full)], kept[len(full) :]
+        self.full_columns = reduced
+        reach = reach_of(self.row_lengths, kept) + reach_of(self.column_lengths, reduced)
+        self.is_wide = reach >= WIDE
+
+    def _part(self, accesses: Sequence[Access], axes: Sequence[int]) -> tuple[Shape, list[Access]]:
+        lengths = [self.shape[a] for a in axes]
+        own = [Access(a.base, a.offset, tuple(a.strides[i] for i in axes)) for a in accesses]
+        return collapse(lengths, own)
+
+    # ---- the text ----
+
+    def write(self) -> Source:
+        """Rows one after the other: what it knows of the row, then what it does to its columns."""
+        writer = self.writer
+        writer.line(f"row = tl.program_id(0){'.to(tl.int64)' if self.is_wide else ''}")
+        self.row_coordinates = coordinates_of(writer, "row", self.row_lengths, "r")
+        for y, access in zip(self.row_reads, self.rest_rows, strict=True):
+            writer.names[y] = writer.load(access, self.row_coordinates, "")
+        if self.is_long:
+            self._walk()
+        else:
+            self._columns("tl.arange(0, {block})", 1)
+            self._load(self.full_reads, 1)
+            for x in self.body:
+                self._value(x)
+            self._store_full(1)
+        for number, x in enumerate(writer.outputs):
+            if not self.is_full(x):
+                writer.store(number, "row", writer.names[x])
+        return writer.source(self.body, math.prod(self.row_lengths))
+
+    def _columns(self, text: str, depth: int) -> None:
+        """The columns that are looked at, and which of them there are."""
+        self.writer.line(f"column = {text.format(block=self.block)}", depth)
+        self.writer.line(f"mask = column < {self.columns}", depth)
+        self.column_coordinates = coordinates_of(
+            self.writer, "column", self.column_lengths, "c", depth
+        )
+
+    def _load(self, wanted: Sequence[Expr], depth: int) -> None:
+        for y, row, column in zip(self.full_reads, self.full_rows, self.full_columns, strict=False):
+            if y in wanted:
+                both = Access(row.base, row.offset, (*row.strides, *column.strides))
+                places = [*self.row_coordinates, *self.column_coordinates]
+                mask = "mask" if any(column.strides) else ""
+                self.writer.names[y] = self.writer.load(both, places, mask, depth)
+
+    def _value(self, x: Expr) -> None:
+        """One expression of a row that is in registers."""
+        if x.primitive not in REDUCTIONS:
+            self._compute(x, 1)
+            return
+        data = self.writer.operand(x.inputs[0])
+        self.writer.names[x] = self._finished(x, self._lane(x, data))
+
+    def _compute(self, x: Expr, depth: int) -> None:
+        """An elementwise expression; a row's result is repeated along its columns by itself."""
+        for y in x.inputs:
+            if y.primitive == "expand" and y not in self.writer.names:
+                self.writer.names[y] = self.writer.operand(y.inputs[0])
+        self.writer.compute(x, depth)
+
+    def _store_full(self, depth: int) -> None:
+        """Store the outputs that have a value for each column."""
+        full = [(n, x) for n, x in enumerate(self.writer.outputs) if self.is_full(x)]
+        start = len(self.full_reads)
+        for (number, x), row, column in zip(
+            full, self.full_rows[start:], self.full_columns[start:], strict=True
+        ):
+            access = Access(x, 0, (*row.strides, *column.strides))
+            where = offset_text(access, [*self.row_coordinates, *self.column_coordinates])
+            mask = "mask" if any(column.strides) else ""
+            self.writer.store(number, where, self.writer.names[x], mask, depth)
+
+    # ---- rows in registers: a reduction is one call ----
+
+    def _lane(self, x: Expr, data: str) -> str:
+        """What a reduction combines: the values, with what changes nothing behind the row's end."""
+        masked = f"tl.where(mask, {data}, {_neutral(x)})"
+        kind = _accumulator(x.inputs[0].dtype)
+        widened = kind != _register_type(x.inputs[0].dtype)
+        return f"{masked}.to({kind})" if widened else masked
+
+    def _finished(self, x: Expr, lane: str) -> str:
+        """The line that reduces the values of a row to one."""
+        name = self.writer.new_name()
+        if x.primitive in ("argmax", "argmin"):
+            self.writer.line(f"pair = math.reduce(({lane}, column), 0, math.{x.primitive}_combine)")
+            self.writer.line(f"{name} = pair[1].to(tl.int64)")
+            return name
+        reduced = f"math.reduce({lane}, 0, math.{x.primitive}_combine)"
+        if x.primitive in ("max", "min"):
+            reduced = f"math.positive_zero({reduced})"
+        if _accumulator(x.dtype) != _register_type(x.dtype):
+            reduced = f"math.cast({reduced}, {_register_type(x.dtype)})"
+        self.writer.line(f"{name} = {reduced}")
+        return name
+
+    # ---- long rows: a reduction is a loop ----
+
+    def _walk(self) -> None:
+        for x in self.body:
+            if x.primitive in REDUCTIONS:
+                self._loop(x)
+            elif not self.is_full(x):
+                self._compute(x, 1)
+        full = [x for x in self.writer.outputs if self.is_full(x)]
+        if full:
+            self._begin_loop(full)
+            self._store_full(2)
+
+    def _begin_loop(self, wanted: Sequence[Expr]) -> None:
+        """A loop over a row that computes what is wanted of its columns, from memory."""
+        needed = set(wanted)
+        for x in reversed(self.body):
+            if x in needed and self.is_full(x):
+                needed.update(x.inputs)
+        self.writer.line(f"for start in range(0, {self.columns}, {self.block}):")
+        self._columns("start + tl.arange(0, {block})", 2)
+        self._load([y for y in self.full_reads if y in needed], 2)
+        for x in self.body:
+            if x in needed and self.is_full(x):
+                self._compute(x, 2)
+
+    def _loop(self, x: Expr) -> None:
+        """Combine block by block, lane by lane; the lanes at the end."""
+        (data,) = x.inputs
+        lanes = self.writer.new_name()
+        places = x.primitive in ("argmax", "argmin")
+        kind = _accumulator(data.dtype)
+        self.writer.line(f"{lanes} = tl.full(({self.block},), {_neutral(x)}, {kind})")
+        if places:
+            self.writer.line(f"places = tl.arange(0, {self.block})")
+        self._begin_loop([data])
+        lane = self._lane(x, self.writer.operand(data))
+        combine = f"math.{x.primitive}_combine"
+        if places:
+            self.writer.line(f"pair = {combine}({lanes}, places, {lane}, column)", 2)
+            self.writer.line(f"{lanes} = pair[0]", 2)
+            self.writer.line("places = pair[1]", 2)
+            self.writer.line("column = places")
+        else:
+            self.writer.line(f"{lanes} = {combine}({lanes}, {lane})", 2)
+        self.writer.names[x] = self._finished(x, lanes)
+
+
+def _register_type(dtype: DType) -> str:
+    """What a value of this dtype is in registers."""
+    return "tl.float32" if dtype.is_reduced else TYPES[dtype.name]
+
+
+def _accumulator(dtype: DType) -> str:
+    """What values are combined in: at least 32 bits."""
+    if dtype.is_float:
+        return _register_type(dtype)
+    return TYPES[dtype.name] if dtype.itemsize >= 4 else "tl.int32"
+
+
+def _neutral(x: Expr) -> str:
+    """What changes nothing in a reduction."""
+    if x.primitive in ("sum", "prod"):
+        return "0" if x.primitive == "sum" else "1"
+    dtype, largest = x.inputs[0].dtype, x.primitive in ("max", "argmax")
+    if dtype.is_float:
+        return 'float("-inf")' if largest else 'float("inf")'
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "int":
+        return str(-(2 ** (bits - 1)) if largest else 2 ** (bits - 1) - 1)
+    return "0" if largest else str(2**bits - 1)

@@ -1,0 +1,253 @@
+"""The lines of a Triton kernel: pointers, loads, arithmetic, stores. Text only; imports no Triton.
+
+Names in the text are numbered, never a user's, so that equal kernels have equal text. All sizes and
+strides are written as numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .dtype import BOOL
+from .expr import ELEMENTWISE, Expr, constant_value
+from .layout import Layout, contiguous
+
+# Elements per program of the forms that go through memory once.
+BLOCK = 1024
+# Offsets from here on do not fit 32 bits.
+WIDE = 2**31
+
+_HEADER = """import triton
+import triton.language as tl
+
+from tritonsym import triton_math as math
+
+"""
+
+TYPES = {
+    "float16": "tl.float16",
+    "bfloat16": "tl.bfloat16",
+    "float32": "tl.float32",
+    "float64": "tl.float64",
+    "int8": "tl.int8",
+    "uint8": "tl.uint8",
+    "int32": "tl.int32",
+    "int64": "tl.int64",
+    "bool": "tl.int1",
+}
+# Primitives whose function has another name, because Python keeps the word.
+_RENAMED = {"and": "and_", "or": "or_", "not": "not_"}
+# The text of each elementwise primitive on the texts of its inputs.
+TEXT = {name: f"math.{_RENAMED.get(name, name)}" for name in sorted(ELEMENTWISE)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kernel's module.
+
+    Attributes:
+        text: of the module, whose function is ``kernel``.
+        arguments: whose memory the function's pointers are, inputs first; outputs are the last
+            ``output_count``.
+        programs: how many of them are launched.
+    """
+
+    text: str
+    arguments: tuple[Expr, ...]
+    output_count: int
+    programs: int
+
+
+@dataclass(frozen=True)
+class Access:
+    """Which element of a pointer belongs to a coordinate: an offset and one stride per axis."""
+
+    base: Expr
+    offset: int
+    strides: tuple[int, ...]
+
+
+def access_of(x: Expr, layouts: Mapping[Expr, Layout]) -> Access:
+    layout = layouts[x]
+    return Access(layout.base, layout.offset, layout.strides)
+
+
+class Writer:
+    """The lines of one function, its pointers and its values."""
+
+    def __init__(self, layouts: Mapping[Expr, Layout], outputs: Sequence[Expr]) -> None:
+        self.lines: list[str] = []
+        self.layouts = layouts
+        self.outputs = tuple(outputs)
+        self.inputs: dict[Expr, str] = {}
+        self.names: dict[Expr, str] = {}
+        self._values = 0
+
+    def line(self, text: str, depth: int = 1) -> None:
+        """Add a line of the function."""
+        self.lines.append("    " * depth + text)
+
+    def new_name(self) -> str:
+        """A name for the next value."""
+        self._values += 1
+        return f"v{self._values - 1}"
+
+    def pointer(self, base: Expr) -> str:
+        """The parameter of the memory that a value owns."""
+        return self.inputs.setdefault(base, f"in{len(self.inputs)}")
+
+    def load(self, access: Access, coordinates: Sequence[str], mask: str, depth: int = 1) -> str:
+        """Load an element for each coordinate; 16-bit floats are computed in float32."""
+        name = self.new_name()
+        where = offset_text(access, coordinates)
+        # Where no coordinate counts, one element is loaded for all.
+        masked = f", {mask}" if mask and any(access.strides) else ""
+        text = f"tl.load({self.pointer(access.base)} + {where}{masked})"
+        if access.base.dtype is BOOL:
+            text = f"{text} != 0"
+        elif access.base.dtype.is_reduced:
+            text = f"math.cast({text}, tl.float32)"
+        self.line(f"{name} = {text}", depth)
+        return name
+
+    def compute(self, x: Expr, depth: int = 1) -> None:
+        """Compute one elementwise expression from the values of its inputs."""
+        operands = ", ".join(self.operand(y) for y in x.inputs)
+        kind = f", {TYPES[x.dtype.name]}" if x.primitive == "cast" else ""
+        text = f"{TEXT[x.primitive]}({operands}{kind})"
+        name = self.names[x] = self.new_name()
+        self.line(f"{name} = {self.rounded(text, x)}", depth)
+
+    def rounded(self, text: str, x: Expr) -> str:
+        """Each 16-bit value is rounded where it is made, as it is where it is computed alone."""
+        if not x.dtype.is_reduced:
+            return text
+        narrow = text if x.primitive == "cast" else f"math.cast({text}, {TYPES[x.dtype.name]})"
+        return f"math.cast({narrow}, tl.float32)"
+
+    def operand(self, x: Expr) -> str:
+        """The name of a value, or a constant as text."""
+        return literal(x) if x.primitive == "constant" else self.names[x]
+
+    def store(self, number: int, where: str, value: str, mask: str = "", depth: int = 1) -> None:
+        """Store an output; values are in the dtype's own type, but 16-bit floats in float32."""
+        dtype = self.outputs[number].dtype
+        text = f"math.cast({value}, {TYPES[dtype.name]})" if dtype.is_reduced else value
+        masked = f", {mask}" if mask else ""
+        self.line(f"tl.store(out{number} + {where}, {text}{masked})", depth)
+
+    def source(self, title: Sequence[Expr], programs: int) -> Source:
+        """The module; its title is what it computes."""
+        pointers = [*self.inputs.values(), *(f"out{i}" for i in range(len(self.outputs)))]
+        head = [
+            f'"""{_title(title)}"""',
+            "",
+            _HEADER,
+            "@triton.jit",
+            f"def kernel({', '.join(pointers)}):",
+        ]
+        text = "\n".join([*head, *self.lines]) + "\n"
+        return Source(text, (*self.inputs, *self.outputs), len(self.outputs), programs)
+
+
+# ---- numbers and coordinates -------------------------------------------------------------------
+
+
+def literal(x: Expr) -> str:
+    """A constant as text of its own type; in float32 for 16-bit floats."""
+    value = constant_value(x)
+    kind = "tl.float32" if x.dtype.is_reduced else TYPES[x.dtype.name]
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'tl.full((), float("{value}"), {kind})'
+    if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
+        # Triton takes the literal -0.0 for 0.0.
+        return f"math.neg(tl.full((), 0.0, {kind}))"
+    return f"tl.full((), {bool(value) if x.dtype is BOOL else value!r}, {kind})"
+
+
+def offset_text(access: Access, coordinates: Sequence[str]) -> str:
+    """The offset of a coordinate, in elements."""
+    terms = [
+        name if stride == 1 else f"{name} * {stride}"
+        for name, stride in zip(coordinates, access.strides, strict=True)
+        if stride != 0
+    ]
+    if access.offset or not terms:
+        terms.append(str(access.offset))
+    return f"({' + '.join(terms)})" if len(terms) > 1 or "*" in terms[0] else terms[0]
+
+
+def collapse(
+    shape: Sequence[int], accesses: Sequence[Access]
+) -> tuple[tuple[int, ...], list[Access]]:
+    """Axes that lie densely within each other in every access, made one; lengths of 1 dropped."""
+    kept: list[int] = []  # lengths
+    strides: list[list[int]] = [[] for _ in accesses]
+    for axis, length in enumerate(shape):
+        if length == 1:
+            continue
+        own = [access.strides[axis] for access in accesses]
+        dense = bool(kept) and all(
+            have[-1] == length * new for have, new in zip(strides, own, strict=True)
+        )
+        if dense:
+            kept[-1] *= length
+        else:
+            kept.append(length)
+        for have, new in zip(strides, own, strict=True):
+            if dense:
+                have[-1] = new
+            else:
+                have.append(new)
+    collapsed = [
+        Access(access.base, access.offset, tuple(have))
+        for access, have in zip(accesses, strides, strict=True)
+    ]
+    return tuple(kept), collapsed
+
+
+def coordinates_of(
+    writer: Writer, index: str, shape: Sequence[int], stem: str, depth: int = 1
+) -> list[str]:
+    """Lines that take a row-major index apart; the name of each axis's coordinate."""
+    if len(shape) <= 1:
+        return [index] * len(shape)
+    names = []
+    steps = contiguous(tuple(shape))
+    for axis, (length, step) in enumerate(zip(shape, steps, strict=True)):
+        text = index if step == 1 else f"{index} // {step}"
+        text = f"{text} % {length}" if axis else text
+        names.append(f"{stem}{axis}")
+        writer.line(f"{names[-1]} = {text}", depth)
+    return names
+
+
+def begin(writer: Writer, size: int, largest: int) -> int:
+    """The index and mask of a form whose programs take a block of elements each."""
+    wide = ".to(tl.int64)" if max(size, largest) >= WIDE else ""
+    writer.line(f"i = tl.program_id(0){wide} * {BLOCK} + tl.arange(0, {BLOCK})")
+    writer.line(f"mask = i < {size}")
+    return -(-size // BLOCK)
+
+
+def reach_of(shape: Sequence[int], accesses: Sequence[Access]) -> int:
+    """The largest offset that any access reaches."""
+    reach = 0
+    for access in accesses:
+        spans = zip(shape, access.strides, strict=True)
+        reach = max(reach, abs(access.offset) + sum((n - 1) * abs(s) for n, s in spans))
+    return reach
+
+
+def _title(body: Sequence[Expr]) -> str:
+    shown = " ".join(x.primitive for x in body[:12])
+    return f"{shown} ..." if len(body) > 12 else shown
+
+
+def reads(body: Sequence[Expr]) -> list[Expr]:
+    """What a body reads from outside, constants apart."""
+    inside = set(body)
+    read = (y for x in body for y in x.inputs if y not in inside and y.primitive != "constant")
+    return list(dict.fromkeys(read))
