@@ -23,13 +23,12 @@ from tritonsym import expr
 from tritonsym.dtype import ALL, BOOL, DType
 
 BLOCK = 1024
+COLUMNS = 32
 ARCHITECTURES = (80, 90)
 # What the runtime asks for: products and sums are rounded apart, and denormals are kept.
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False, "enable_reflect_ftz": False}
-TRITON_NAMES = {
-    "bool": "int1",
-    **{dtype.name: dtype.name for dtype in ALL if dtype is not BOOL},
-}
+TRITON_NAMES = {dtype.name: dtype.name for dtype in ALL} | {"bool": "int1"}
+COMPUTED = TRITON_NAMES | {"float16": "float32", "bfloat16": "float32"}
 POINTERS = {
     "float16": "*fp16",
     "bfloat16": "*bf16",
@@ -43,56 +42,7 @@ POINTERS = {
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    """A kernel: one primitive on operands of one dtype (a choice has a bool operand before)."""
-
-    primitive: str
-    dtype: DType
-    result: DType
-
-    @property
-    def name(self) -> str:
-        suffix = f"_{self.result}" if self.primitive == "cast" else ""
-        return f"{self.primitive}_{self.dtype}{suffix}"
-
-    @property
-    def inputs(self) -> tuple[DType, ...]:
-        if self.primitive == "where":
-            return (BOOL, self.dtype, self.dtype)
-        return (self.dtype,) * (2 if self.primitive in BINARY else 1)
-
-    def expression(self, length: int) -> expr.Expr:
-        """The primitive on arrays of ``length`` elements."""
-        arrays = [expr.input_(i, (length,), dtype) for i, dtype in enumerate(self.inputs)]
-        if self.primitive == "cast":
-            return expr.make("cast", *arrays, dtype=self.result)
-        return expr.make(self.primitive, *arrays)
-
-    def source(self) -> str:
-        """The kernel's text, in the manner of generated ones."""
-        pointers = [f"p{i}" for i in range(len(self.inputs))]
-        lines = [
-            "@triton.jit",
-            f"def {self.name}({', '.join(pointers)}, out, BLOCK: tl.constexpr):",
-            "    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)",
-        ]
-        operands = []
-        for pointer, dtype in zip(pointers, self.inputs, strict=True):
-            lines.append(f"    x{pointer} = tl.load({pointer} + i)")
-            operands.append(widened(f"x{pointer}", dtype))
-        name = f"{self.primitive}_" if self.primitive in ("and", "or", "not") else self.primitive
-        if self.primitive == "cast":
-            operands.append(f"tl.{TRITON_NAMES[self.result.name]}")
-        value = f"math.{name}({', '.join(operands)})"
-        if self.result.is_reduced and self.primitive != "cast":
-            value = f"math.cast({value}, tl.{self.result})"
-        return "\n".join([*lines, f"    tl.store(out + i, {value})", ""])
-
-
-BINARY = frozenset(
-    "add sub mul div mod pow maximum minimum hypot eq ne lt le gt ge and or".split()
-)
+BINARY = frozenset("add sub mul div mod pow maximum minimum hypot eq ne lt le gt ge and or".split())
 HEADER = """\
 import triton
 import triton.language as tl
@@ -101,9 +51,91 @@ from tritonsym import triton_math as math
 """
 
 
-def widened(name: str, dtype: DType) -> str:
-    """The text of a block as it is computed with."""
-    return f"math.cast({name}, tl.float32)" if dtype.is_reduced else name
+@dataclass(frozen=True)
+class Case:
+    """A kernel: one primitive on operands of one dtype (a choice has a bool operand before).
+
+    With a constant, that is the second operand.
+    """
+
+    primitive: str
+    dtype: DType
+    result: DType
+    constant: int | None = None
+
+    @property
+    def name(self) -> str:
+        names = [self.primitive, self.dtype.name]
+        names += [self.result.name] if self.primitive == "cast" else []
+        names += [] if self.constant is None else ["constant"]
+        return "_".join(names)
+
+    @property
+    def reduces(self) -> bool:
+        return self.primitive in expr.REDUCTIONS
+
+    @property
+    def inputs(self) -> tuple[DType, ...]:
+        if self.primitive == "where":
+            return (BOOL, self.dtype, self.dtype)
+        binary = self.primitive in BINARY and self.constant is None
+        return (self.dtype,) * (2 if binary else 1)
+
+    def expression(self, length: int) -> expr.Expr:
+        """The primitive on arrays of ``length`` elements, which reductions take as rows."""
+        shape = (length // COLUMNS, COLUMNS) if self.reduces else (length,)
+        arrays = [expr.input_(i, shape, dtype) for i, dtype in enumerate(self.inputs)]
+        if self.reduces:
+            return expr.make(self.primitive, *arrays, axes=(1,))
+        if self.primitive == "cast":
+            return expr.make("cast", *arrays, dtype=self.result)
+        if self.constant is not None:
+            arrays.append(expr.constant(self.constant, self.dtype))
+        return expr.make(self.primitive, *arrays)
+
+    def source(self) -> str:
+        """The kernel's text, in the manner of generated ones."""
+        pointers = [f"p{i}" for i in range(len(self.inputs))]
+        lines = [
+            "@triton.jit",
+            f"def {self.name}({', '.join(pointers)}, out, BLOCK: tl.constexpr):",
+        ]
+        if self.reduces:
+            lines += [
+                f"    r = tl.program_id(0) * (BLOCK // {COLUMNS}) + tl.arange(0, BLOCK // {COLUMNS})",
+                f"    c = tl.arange(0, {COLUMNS})",
+                f"    i = r[:, None] * {COLUMNS} + c[None, :]",
+            ]
+        else:
+            lines += ["    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)"]
+        operands = []
+        for pointer, dtype in zip(pointers, self.inputs, strict=True):
+            load = f"tl.load({pointer} + i)"
+            operands.append(f"math.cast({load}, tl.float32)" if dtype.is_reduced else load)
+        value = self.value(operands)
+        if self.result.is_reduced and self.primitive != "cast":
+            value = f"math.cast({value}, tl.{self.result})"
+        return "\n".join(
+            [*lines, f"    tl.store(out + {'r' if self.reduces else 'i'}, {value})", ""]
+        )
+
+    def value(self, operands: list[str]) -> str:
+        """The text of the primitive's result."""
+        match self.primitive:
+            case "argmax" | "argmin":
+                pair = f"({operands[0]}, tl.broadcast_to(c[None, :], i.shape))"
+                return f"math.reduce({pair}, 1, math.{self.primitive}_combine)[1]"
+            case "sum" | "max" | "min":
+                reduced = f"math.reduce({operands[0]}, 1, math.{self.primitive}_combine)"
+                return f"math.positive_zero({reduced})"
+            case "prod":
+                return f"math.reduce({operands[0]}, 1, math.prod_combine)"
+            case "cast":
+                operands = [*operands, f"tl.{TRITON_NAMES[self.result.name]}"]
+        if self.constant is not None:
+            operands = [*operands, f"tl.full((), {self.constant}, tl.{COMPUTED[self.dtype.name]})"]
+        name = f"{self.primitive}_" if self.primitive in ("and", "or", "not") else self.primitive
+        return f"math.{name}({', '.join(operands)})"
 
 
 def imported(path: Path) -> ModuleType:
@@ -139,8 +171,10 @@ def interpret(folder: Path, runs: Sequence[tuple[Case, list[torch.Tensor]]]) -> 
     kernels = imported(path)
     results = []
     for case, arrays in runs:
-        out = torch.empty(arrays[0].shape, dtype=case.result.torch)
-        grid = (arrays[0].numel() // BLOCK,)
+        length = arrays[0].numel()
+        shape = (length // COLUMNS,) if case.reduces else (length,)
+        out = torch.empty(shape, dtype=case.result.torch)
+        grid = (length // BLOCK,)
         getattr(kernels, case.name)[grid](*arrays, out, BLOCK, **OPTIONS)
         results.append(out)
     return results
@@ -173,21 +207,86 @@ INSTRUCTION = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z][\w.:]*)\s", re.MULTILINE)
 # What no kernel may contain, and why.
 FORBIDDEN = {
     r"div\.(full|approx)": "a quotient that is not rounded correctly",
-    r"rcp\.approx": "a reciprocal that is not rounded correctly",
-    r"sqrt\.approx": "a root that is not rounded correctly",
-    r"rsqrt\.approx": "a root that is not rounded correctly",
+    r"(rcp|sqrt|rsqrt)\.approx": "a reciprocal or root that is not rounded correctly",
     r"(ex2|lg2|sin|cos|tanh)\.approx": "a function whose error grows with its argument",
     r"(min|max)(\.ftz)?\.(f16|bf16|f32|f64)": "an extreme that drops NaN",
     r"(add|sub|mul|fma|cvt|max|min|abs|neg|setp|set)\.[\w.]*ftz": "denormals become zero",
     r"cvt\.rz\.(f16|bf16|f32)": "a conversion that truncates",
 }
 
+# What libdevice does with such instructions, where it is as exact as its documentation says.
+_SCALED = {"ex2.approx.ftz.f32": "the argument was reduced to a fraction of one before"}
+_REFINED = {"rcp.approx.ftz.f64": "a first guess, which Newton's method refines"}
+_REFINED_ROOT = {"rsqrt.approx.ftz.f64": "a first guess, which Newton's method refines"}
+_ROOT = {"sqrt.approx.f32": "off by one unit at most, on the way to a result off by more"}
+_RECIPROCAL = {"rcp.approx.ftz.f32": "off by one unit at most, on the way to one off by more"}
+_GUARDED = "NaN was looked for before: there is no max.NaN.f64"
+
+ALLOWED: dict[str, dict[str, str]] = {
+    "exp": _SCALED,
+    "sigmoid": _SCALED,
+    "expm1": {"ex2.approx.f32": "the argument was reduced to a fraction of one before"},
+    "erf": _SCALED | _REFINED,
+    "tanh": _SCALED | _RECIPROCAL | _REFINED,
+    "sinh": _SCALED | {"div.approx.f32": "the smaller of two terms"} | _REFINED,
+    "cosh": _SCALED | {"div.approx.f32": "the smaller of two terms"} | _REFINED,
+    "pow": _SCALED | _RECIPROCAL | _REFINED,
+    "cbrt": _SCALED
+    | _RECIPROCAL
+    | _REFINED
+    | dict.fromkeys(("lg2.approx.f32", "lg2.approx.ftz.f32"), "a first guess, which is refined"),
+    "tan": _RECIPROCAL | _REFINED,
+    "arcsin": _ROOT | _REFINED_ROOT,
+    "arccos": _ROOT | _REFINED_ROOT,
+    "arctan": _REFINED,
+    "arcsinh": _ROOT
+    | _RECIPROCAL
+    | _REFINED
+    | _REFINED_ROOT
+    | {"lg2.approx.f32": "of an argument far from one"},
+    "arccosh": _ROOT | _REFINED | _REFINED_ROOT,
+    "arctanh": _RECIPROCAL | _REFINED,
+    "log": _REFINED,
+    "log2": _REFINED,
+    "log10": _REFINED,
+    "log1p": _REFINED,
+    "gammaln": _RECIPROCAL | _REFINED,
+    "hypot": _ROOT | _REFINED_ROOT | {"min.f64": "of magnitudes, where NaN was looked for before"},
+    "mod": _RECIPROCAL | {"div.approx.f32": "a guess of the quotient, whose remainder is exact"},
+    "maximum": {"max.f64": _GUARDED},
+    "minimum": {"min.f64": _GUARDED},
+    "max": {"max.f64": _GUARDED},
+    "min": {"min.f64": _GUARDED},
+}
+
+# What must be there, so that the lint cannot pass for want of a name.
+REQUIRED = {
+    "div_float32": "div.rn.f32",
+    "div_float64": "div.rn.f64",
+    "sqrt_float32": "sqrt.rn.f32",
+    "sqrt_float64": "sqrt.rn.f64",
+    "rsqrt_float32": "rcp.rn.f32",
+    "sigmoid_float32": "rcp.rn.f32",
+    "maximum_float32": "max.NaN.f32",
+    "minimum_float32": "min.NaN.f32",
+    "maximum_float64": "setp.nan.f64",
+    "max_float32": "max.NaN.f32",
+    "max_float64": "setp.nan.f64",
+    "cast_float32_bfloat16": "cvt.rn.bf16.f32",
+    "cast_float32_float16": "cvt.rn.f16.f32",
+}
+
+
+def instructions(ptx: str) -> set[str]:
+    """What a kernel consists of."""
+    return set(INSTRUCTION.findall(ptx))
+
 
 def findings(ptx: str) -> set[str]:
     """The instructions of a kernel that are forbidden."""
     return {
         instruction
-        for instruction in INSTRUCTION.findall(ptx)
+        for instruction in instructions(ptx)
         if any(re.match(pattern, instruction) for pattern in FORBIDDEN)
     }
 

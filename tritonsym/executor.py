@@ -71,7 +71,7 @@ class Executor:
             for index, tensor in enumerate(ordered)
             if not tensor.is_contiguous()
         }
-        self.plan: Plan = make_plan(graph, strides, tile=on_cpu)
+        self.plan: Plan = make_plan(graph, strides, in_registers=not on_cpu)
         self._program = self._programmed(ordered)
         self._steps = self._program.steps
         self.outputs = [NDArray(tensor, ctx) for tensor in self._program.buffers.outputs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .expr import SOURCES, Expr, toposort
 from .layout import Layout, layouts
@@ -56,6 +56,7 @@ class Plan:
         copies: numbers of the outputs that are copied from elsewhere at the end: those that are
             an input, a constant, a view, or the same value as another output.
         arena_size, size_without_reuse: in bytes.
+        in_registers: whether inner values of kernels have no memory at all.
         origins: the names of the nodes that expressions were made for.
     """
 
@@ -68,6 +69,7 @@ class Plan:
     copies: tuple[int, ...]
     arena_size: int
     size_without_reuse: int
+    in_registers: bool
     origins: Mapping[Expr, tuple[str, ...]]
 
     def __str__(self) -> str:
@@ -103,7 +105,7 @@ def make_plan(
     *,
     fuse: bool = True,
     reuse: bool = True,
-    tile: bool = True,
+    in_registers: bool = False,
 ) -> Plan:
     """The plan of a graph.
 
@@ -112,15 +114,17 @@ def make_plan(
         input_strides: in elements, of bound arrays that are not contiguous, by index.
         fuse: compute elementwise expressions together.
         reuse: let values take the memory of values that are no longer needed.
-        tile: cut long pointwise kernels into tiles, for the CPU.
+        in_registers: kernels keep inner values in registers, as on a GPU. Without it every value
+            has memory, and long pointwise kernels are cut into tiles.
     """
     order = toposort(graph.outputs)
     where = layouts(order, input_strides or {})
     kernels = schedule(graph.outputs, where, fuse)
     owners, copies = _output_owners(graph.outputs, where)
-    found = ((kernel, _tiling(kernel, where)) for kernel in kernels if tile)
+    found = ((kernel, _tiling(kernel, where)) for kernel in kernels if not in_registers)
     tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
-    values, lifetimes = _lifetimes(kernels, tilings, where, graph.outputs, owners)
+    times = _times(kernels, tilings, where, graph.outputs, in_registers)
+    values, lifetimes = _lifetimes(times, where, owners)
     offsets, arena_size = allocate(lifetimes, reuse)
     places = {
         x: Place(None, offset, lifetime.size)
@@ -137,6 +141,7 @@ def make_plan(
         copies=copies,
         arena_size=arena_size,
         size_without_reuse=sum(aligned(lifetime.size) for lifetime in lifetimes),
+        in_registers=in_registers,
         origins=graph.origins,
     )
 
@@ -183,52 +188,77 @@ def _tiling(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
     return Tiling(False, shape[0], rows) if 0 < rows < shape[0] else None
 
 
-def _lifetimes(
+@dataclass
+class _Times:
+    """When values are written and last read, in steps, and how much memory they take."""
+
+    first: dict[Expr, int] = field(default_factory=dict)
+    last: dict[Expr, int] = field(default_factory=dict)
+    sizes: dict[Expr, int] = field(default_factory=dict)
+    # What is read in the pass that writes a value.
+    beside: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
+
+
+def _times(
     kernels: Sequence[Kernel],
     tilings: Mapping[Kernel, Tiling],
     where: Mapping[Expr, Layout],
     outputs: Sequence[Expr],
-    owners: Mapping[Expr, int],
-) -> tuple[list[Expr], list[Lifetime]]:
-    """What has to be in the arena, and when, in steps of one expression each.
+    in_registers: bool,
+) -> _Times:
+    """Steps of one expression each; where inner values stay in registers, of one kernel each.
 
     A tiled kernel runs its steps once a tile: what it reads and what it leaves behind is in use
     for the whole of it, only its inner values come and go.
     """
-    first: dict[Expr, int] = {}
-    last: dict[Expr, int] = {}
-    sizes: dict[Expr, int] = {}
-    step = 0
+    times, step = _Times(), 0
     for kernel in kernels:
-        begin, end = step, step + len(kernel.body) - 1
+        begin, end = step, step if in_registers else step + len(kernel.body) - 1
         tiling = tilings.get(kernel)
-        inner = set(kernel.body).difference(kernel.outputs) if tiling else set()
+        inner = set(kernel.body).difference(kernel.outputs) if tiling or in_registers else set()
+        read = [y for x in kernel.body for y in x.inputs]
         for x in kernel.body:
-            per_row = x.size // tiling.length if tiling else 0
-            sizes[x] = (
-                per_row * tiling.rows * x.dtype.itemsize if x in inner and tiling else _bytes(x)
-            )
-            first[x] = begin if tiling and x not in inner else step
-            last[x] = end if tiling and x not in inner else step
+            lasting = bool(tiling) and x not in inner
+            if not (in_registers and x in inner):
+                times.first[x] = begin if lasting else step
+                times.last[x] = end if lasting else step
+                times.beside[x] = read if in_registers else x.inputs
+                whole = tiling is None or lasting
+                times.sizes[x] = _bytes(x) if whole else _tile_bytes(x, tilings[kernel])
             for y in x.inputs:
                 base = where[y].base
-                if base in last:
-                    last[base] = max(last[base], end if tiling and base not in inner else step)
-            step += 1
+                if base in times.last:
+                    until = end if tiling and base not in inner else step
+                    times.last[base] = max(times.last[base], until)
+            step += not in_registers
+        step += in_registers
     for x in outputs:
-        if where[x].base in last:
-            last[where[x].base] = step
-    values = sorted((x for x in first if x not in owners), key=lambda x: first[x])
+        if where[x].base in times.last:
+            times.last[where[x].base] = step
+    return times
+
+
+def _tile_bytes(x: Expr, tiling: Tiling) -> int:
+    return x.size // tiling.length * tiling.rows * x.dtype.itemsize
+
+
+def _lifetimes(
+    times: _Times, where: Mapping[Expr, Layout], owners: Mapping[Expr, int]
+) -> tuple[list[Expr], list[Lifetime]]:
+    """What has to be in the arena, and when, sorted by its beginning."""
+    values = sorted((x for x in times.first if x not in owners), key=times.first.__getitem__)
     number = {x: position for position, x in enumerate(values)}
     lifetimes = []
     for x in values:
         over = None
         if x.is_elementwise:
-            # Memory that x also reads through a view is read in another order than it is written.
-            viewed = {where[y].base for y in x.inputs if where[y].base is not y}
-            for y in x.inputs:
-                ends = y in number and last[y] == first[x] and first[y] < first[x]
-                if ends and y not in viewed and sizes[y] == sizes[x] and y.shape == x.shape:
+            read = times.beside[x]
+            # Memory that is also read through a view is read in another order than it is written.
+            viewed = {where[y].base for y in read if where[y].base is not y}
+            for y in read:
+                ends = y in number and times.last[y] == times.first[x] > times.first[y]
+                same = ends and times.sizes[y] == times.sizes[x] and y.shape == x.shape
+                if same and y not in viewed:
                     over = number[y]
-        lifetimes.append(Lifetime(sizes[x], first[x], last[x], over))
+        lifetimes.append(Lifetime(times.sizes[x], times.first[x], times.last[x], over))
     return values, lifetimes

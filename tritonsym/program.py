@@ -33,13 +33,14 @@ class Buffers:
         self.outputs = [
             torch.zeros(x.shape, dtype=x.dtype.torch, device=device) for x in plan.outputs
         ]
-        # What lives only within a tiled kernel has the memory of one tile.
+        # What lives only within a tiled kernel has the memory of one tile, or none at all.
         self.inner: set[Expr] = set()
-        for kernel in plan.tilings:
-            self.inner.update(set(kernel.body).difference(kernel.outputs))
+        for kernel in plan.kernels:
+            if kernel in plan.tilings or plan.in_registers:
+                self.inner.update(set(kernel.body).difference(kernel.outputs))
         self.tensors: dict[Expr, Tensor] = {}
         for x in toposort(plan.outputs):
-            if x not in self.inner:
+            if plan.layouts[x].base not in self.inner:
                 self.tensors[x] = self._tensor(x)
 
     def _tensor(self, x: Expr) -> Tensor:

@@ -10,7 +10,6 @@ import numpy as np
 
 from . import __version__, ndarray, symbol
 from .context import cpu, gpu, num_gpus
-from .errors import MXNetError
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -78,7 +77,7 @@ def _on_gpu(e: symbol.Symbol, matrices: dict[str, ndarray.NDArray]) -> None:
         there = {name: array.as_in_context(gpu(0)) for name, array in matrices.items()}
         executor = e.bind(gpu(0), there)
         _shown("executor.forward()", executor.forward())
-    except (MXNetError, RuntimeError, ImportError) as error:
+    except (RuntimeError, ImportError) as error:
         _note(f"There is a GPU, but it cannot be used: {error}")
         return
     _note(f"A million results in {_milliseconds(executor)}. Nothing else had to change.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from types import MappingProxyType
 
 from . import module_cache, triton_source
 from .context import Context, torch_device
@@ -16,6 +17,9 @@ from .plan import Plan
 from .program import Buffers, Program
 from .reference import Step, Tensor, prepare
 from .schedule import Kernel
+
+# Without these, fused and separate kernels differ in the last bit, and denormals become zero.
+LAUNCH_OPTIONS = MappingProxyType({"enable_fp_fusion": False, "enable_reflect_ftz": False})
 
 
 def program(plan: Plan, inputs: Sequence[Tensor], state: RandomState, context: Context) -> Program:
@@ -41,4 +45,4 @@ def _steps(kernel: Kernel, plan: Plan, buffers: Buffers, state: RandomState) -> 
         ]
     launch = module_cache.load(source.text).kernel[(source.programs,)]
     pointers = [buffers.tensors[x] for x in source.arguments]
-    return [partial(launch, *pointers)]
+    return [partial(launch, *pointers, **LAUNCH_OPTIONS)]

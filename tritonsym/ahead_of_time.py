@@ -1,0 +1,139 @@
+"""Kernels compiled for a GPU that need not be there, and what the compiler made of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from . import module_cache, triton_source
+from .errors import MXNetError
+from .plan import Plan
+from .schedule import Kernel
+from .triton_runtime import LAUNCH_OPTIONS
+from .triton_writer import Source
+
+TARGETS = {"sm_80": 80, "sm_90": 90, "sm_100": 100}
+_POINTERS = {
+    "float16": "*fp16",
+    "bfloat16": "*bf16",
+    "float32": "*fp32",
+    "float64": "*fp64",
+    "int8": "*i8",
+    "uint8": "*u8",
+    "int32": "*i32",
+    "int64": "*i64",
+    "bool": "*i1",
+}
+_THREADS_PER_WARP = 32
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel's machine code for one target.
+
+    Attributes:
+        registers: per thread.
+        spilled: bytes per thread that did not fit the registers.
+        shared: bytes of shared memory per program.
+        ptx, sass: its code as text, for the abstract and the real machine.
+    """
+
+    registers: int
+    spilled: int
+    shared: int
+    ptx: str
+    sass: str
+
+    @property
+    def widest_access(self) -> int:
+        """Bits of the widest load from global memory."""
+        widths = re.findall(r"LDG\.E(?:\.[A-Z]+)*?\.(128|64)", self.sass)
+        return max((int(width) for width in widths), default=32)
+
+
+def compile_source(source: Source, target: str) -> Compiled:
+    """Compile a kernel for a target, which need not be in the machine.
+
+    Args:
+        source: the kernel.
+        target: a key of `TARGETS`.
+
+    Raises:
+        MXNetError: no such target, or Triton runs as an interpreter in this process.
+    """
+    if target not in TARGETS:
+        raise MXNetError(f"target {target!r} is not one of {[*TARGETS]}")
+    if triton.knobs.runtime.interpret:
+        raise MXNetError("Triton interprets in this process; unset TRITON_INTERPRET to compile")
+    function = module_cache.load(source.text).kernel
+    names = function.arg_names
+    signature = {
+        name: _POINTERS[x.dtype.name] for name, x in zip(names, source.arguments, strict=True)
+    }
+    # Arrays begin at multiples of 16 bytes, which 128-bit accesses need.
+    attributes = {(index,): [["tt.divisibility", 16]] for index in range(len(names))}
+    compiled = triton.compile(
+        ASTSource(fn=function, signature=signature, constexprs={}, attrs=attributes),
+        target=GPUTarget("cuda", TARGETS[target], _THREADS_PER_WARP),
+        options=dict(LAUNCH_OPTIONS),
+    )
+    registers, spilled = _resources(compiled.asm["ptx"], target)
+    return Compiled(
+        registers, spilled, compiled.metadata.shared, compiled.asm["ptx"], compiled.asm["sass"]
+    )
+
+
+def _resources(ptx: str, target: str) -> tuple[int, int]:
+    """Registers and spilled bytes, from the assembler's own report."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.ptx"
+        path.write_text(ptx)
+        # Triton compiles for the variant of the chip with all its instructions.
+        variant = target + ("a" if TARGETS[target] >= 90 else "")
+        report = subprocess.run(
+            [_assembler(), "-v", f"--gpu-name={variant}", str(path), "-o", f"{folder}/kernel"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+    registers = re.search(r"Used (\d+) registers", report)
+    spilled = re.search(r"(\d+) bytes spill stores", report)
+    return int(registers[1]) if registers else 0, int(spilled[1]) if spilled else 0
+
+
+def _assembler() -> str:
+    """The assembler that comes with Triton."""
+    path: Any = triton.knobs.nvidia.ptxas.path
+    return str(path)
+
+
+def compile_plan(plan: Plan, target: str) -> list[tuple[Kernel, Compiled | None]]:
+    """Each kernel of a plan, compiled; None for those that a library computes."""
+    results: list[tuple[Kernel, Compiled | None]] = []
+    for kernel in plan.kernels:
+        source = triton_source.write(kernel, plan.layouts)
+        results.append((kernel, None if source is None else compile_source(source, target)))
+    return results
+
+
+def report(plan: Plan, results: Sequence[tuple[Kernel, Compiled | None]], target: str) -> str:
+    """The plan, and a line for each kernel with what the compiler says of it."""
+    lines = [str(plan), "", f"compiled for {target}:"]
+    for number, (_, compiled) in enumerate(results):
+        if compiled is None:
+            lines.append(f"  {number:3} a library call")
+        else:
+            lines.append(
+                f"  {number:3} {compiled.registers} registers, {compiled.spilled} bytes spilled, "
+                f"{compiled.shared} bytes of shared memory, {compiled.widest_access}-bit loads"
+            )
+    return "\n".join(lines)
