@@ -202,12 +202,6 @@ OPERATORS = sorted(filter(available, recorded()[0]))
 ALIAS_NAMES = [(alias, operator) for operator, found in ALIASES.items() for alias in found]
 
 
-@pytest.fixture(params=["cpu"])
-def context(request: pytest.FixtureRequest) -> mx.Context:
-    """Where the operators run."""
-    return mx.cpu()
-
-
 def failures(function: str, cases: Sequence[Recorded], context: mx.Context) -> str:
     lines = []
     for case in cases:

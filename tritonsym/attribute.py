@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
+
+from .text import checked_text, shown
 
 # Attributes that MXNet stores as ``__key__`` and shows under both spellings.
 HIDDEN_KEYS = ("ctx_group", "lr_mult", "wd_mult", "force_mirroring", "mirror_stage")
@@ -26,6 +29,26 @@ def shown_attributes(stored: Mapping[str, str]) -> dict[str, str]:
     return {**stored, **plain}
 
 
+def checked_attributes(given: Any) -> dict[str, str]:
+    """Attributes that can be kept: texts by name.
+
+    Raises:
+        TypeError: no dict, or a name that is no text.
+        ValueError: a value that is no text, or one without a UTF-8 form.
+    """
+    if not isinstance(given, Mapping):
+        raise TypeError(f"attributes must be a dict of str to str, got {shown(given)}")
+    for key, value in given.items():
+        checked_text("the name of an attribute", key)
+        if not isinstance(value, str):
+            raise ValueError(
+                f"Set Attr only accepts string values: attributes need to be string, but "
+                f"{shown(key)} is {shown(value)}"
+            )
+        checked_text(f"attribute {shown(key)}", value)
+    return dict(given)
+
+
 class AttrScope:
     """Attributes for all symbols made within: ``with AttrScope(ctx_group="a"): ...``.
 
@@ -34,10 +57,7 @@ class AttrScope:
     """
 
     def __init__(self, **attributes: str) -> None:
-        for key, value in attributes.items():
-            if not isinstance(value, str):
-                raise ValueError(f"Attributes need to be string, but {key} is {value!r}")
-        self._attributes = attributes
+        self._attributes = checked_attributes(attributes)
 
     def get(self, attributes: Mapping[str, str] | None) -> dict[str, str]:
         """The scope's attributes with the given ones over them."""

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from .errors import MXNetError
+from .text import shown
+
+_LARGEST_NUMBER = 2**31 - 1  # of a device, in files
 
 
 class Context:
     """A device: ``Context("cpu", 0)``. Equal and hashed by type and number.
 
     Used with ``with``, it is the default device of the current thread.
+
+    Raises:
+        KeyError: no device type.
+        TypeError: a number that is no int.
+        ValueError: a number that no file could hold.
     """
 
     devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
@@ -30,6 +39,10 @@ class Context:
             return
         if device_type not in self.devstr2type:
             raise KeyError(f"{device_type!r} is no device type; use one of {[*self.devstr2type]}")
+        if isinstance(device_id, bool) or not hasattr(device_id, "__index__"):
+            raise TypeError(f"the number of a device must be an int, got {shown(device_id)}")
+        if abs(int(device_id)) > _LARGEST_NUMBER:
+            raise ValueError(f"no device has the number {shown(device_id)}")
         self.device_typeid = self.devstr2type[device_type]
         self.device_id = int(device_id)
 
@@ -83,6 +96,33 @@ def current_context() -> Context:
     return _default.stack[-1]
 
 
+def as_context(given: Any) -> Context:
+    """The context that a user gave, or the current one for None.
+
+    Raises:
+        TypeError: something else.
+    """
+    if given is None:
+        return current_context()
+    if not isinstance(given, Context):
+        raise TypeError(f"Context type error: got {shown(given)}, use mx.cpu() or mx.gpu()")
+    return given
+
+
+def context_of_text(text: str) -> Context:
+    """The context that an attribute such as ``cpu(0)`` names, or the current one for none.
+
+    Raises:
+        MXNetError: no context.
+    """
+    if text in ("", "None"):
+        return current_context()
+    found = re.fullmatch(r"(\w+)\((-?[0-9]{1,9})\)", text)
+    if found is None or found[1] not in Context.devstr2type:
+        raise MXNetError(f"ctx={shown(text)} is no context such as cpu(0)")
+    return Context(found[1], int(found[2]))
+
+
 def cpu(device_id: int = 0) -> Context:
     """The CPU. Numbers only tell contexts apart: every one of them is the same memory."""
     return Context("cpu", device_id)
@@ -122,7 +162,7 @@ def torch_device(context: Context) -> torch.device:
     """
     if context.device_type != "gpu" or is_interpreted():
         return torch.device("cpu")
-    if context.device_id < num_gpus():
+    if 0 <= context.device_id < num_gpus():
         return torch.device("cuda", context.device_id)
     if torch.version.cuda is None:
         missing = f"this torch ({torch.__version__}) is built without CUDA; install a CUDA build"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+# With the separator: a neighbour's name may begin with the name of one of these folders.
 _PACKAGE_FOLDERS = tuple(
-    {str(Path(__file__).parent), str((Path(__file__).parent / "ops").resolve())}
+    f"{folder}{os.sep}"
+    for folder in {Path(__file__).parent, (Path(__file__).parent / "ops").resolve()}
 )
 
 

@@ -13,13 +13,14 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from .dtype import BOOL, INT64, DType
 from .errors import LoweringError
+from .shape import Shape as Shape
+from .shape import broadcast_shapes as broadcast_shapes
+from .shape import check_array
 
-Shape = tuple[int, ...]
 Attributes = tuple[tuple[str, Hashable], ...]
 
 
@@ -367,8 +368,11 @@ _interned_lock = threading.Lock()
 def make(primitive: str, *inputs: Expr, **attributes: Hashable) -> Expr:
     """The expression of ``primitive`` on ``inputs``; the same object for the same arguments.
 
+    This is where every shape of a graph is born, and where it is bounded.
+
     Raises:
-        LoweringError: shapes or dtypes that the primitive cannot take.
+        LoweringError: shapes or dtypes that the primitive cannot take, or a result that no array
+            could hold.
     """
     shape, dtype = RULES[primitive](inputs, attributes)
     pairs = tuple(attributes.items())
@@ -376,6 +380,7 @@ def make(primitive: str, *inputs: Expr, **attributes: Hashable) -> Expr:
     with _interned_lock:
         found = _interned.get(key)
         if found is None:
+            check_array(shape, dtype.itemsize)
             found = _interned[key] = Expr(primitive, inputs, pairs, shape, dtype)
     return found
 
@@ -452,19 +457,6 @@ def where(condition: Expr, x: Operand, y: Operand) -> Expr:
 def cast(x: Expr, dtype: DType) -> Expr:
     """The same values in another dtype; nothing where it is that already."""
     return x if x.dtype is dtype else make("cast", x, dtype=dtype)
-
-
-def broadcast_shapes(*shapes: Shape) -> Shape:
-    """The shape that all of these broadcast to.
-
-    Raises:
-        LoweringError: two lengths of one axis differ and neither is 1.
-    """
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        given = " and ".join(str(shape) for shape in shapes)
-        raise LoweringError(f"shapes {given} cannot be broadcast together") from None
 
 
 def broadcast(x: Expr, shape: Shape) -> Expr:

@@ -8,15 +8,30 @@ import tempfile
 from pathlib import Path
 
 from .errors import MXNetError
+from .text import shown
 
 
 def replace_file(path: str | Path, content: bytes) -> None:
-    """Write a file as a whole: it is never seen half written, and a failure leaves the old one."""
-    target = Path(path)
+    """Write a file as a whole: it is never seen half written, and a failure leaves the old one.
+
+    A link stays, and what it names is written. What is no regular file, such as a pipe or a
+    terminal, is written in place.
+
+    Raises:
+        MXNetError: it cannot be written.
+    """
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tritonsym-")
-    except OSError as error:
-        raise MXNetError(f"cannot write {str(path)!r}: {error.strerror}") from None
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as file:
+                file.write(content)
+        else:
+            _replace(Path(os.path.realpath(path)), content)
+    except (OSError, ValueError) as error:
+        raise MXNetError(f"cannot write {shown(str(path))}: {_reason(error)}") from None
+
+
+def _replace(target: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tritonsym-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -27,6 +42,10 @@ def replace_file(path: str | Path, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _umask() -> int:
@@ -43,7 +62,5 @@ def read_file(path: str | Path) -> bytes:
     """
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise MXNetError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except ValueError as error:
-        raise MXNetError(f"cannot read {str(path)!r}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise MXNetError(f"cannot read {shown(str(path))}: {_reason(error)}") from None

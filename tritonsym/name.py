@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable
 from types import TracebackType
 
+from .text import checked_text
+
 
 class NameManager:
     """Gives unnamed nodes a name: their hint and a number, counted per hint."""
@@ -43,11 +45,16 @@ class NameManager:
 
 
 class Prefix(NameManager):
-    """A name manager that puts a prefix before every operator's name, given or not."""
+    """A name manager that puts a prefix before every operator's name, given or not.
+
+    Raises:
+        TypeError: the prefix is no text.
+        ValueError: it has no UTF-8 form.
+    """
 
     def __init__(self, prefix: str) -> None:
         super().__init__()
-        self._prefix = prefix
+        self._prefix = checked_text("the prefix of names", prefix)
 
     def get(self, name: str | None, hint: str) -> str:
         return self._prefix + super().get(name, hint)

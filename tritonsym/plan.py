@@ -87,8 +87,8 @@ class Plan:
         more = f" and {len(kernel.body) - 12} more" if len(kernel.body) > 12 else ""
         origins = dict.fromkeys(name for x in kernel.body for name in self.origins.get(x, ()))
         shown = ", ".join([*origins][:8]) + (", ..." if len(origins) > 8 else "")
-        read = {y for x in kernel.body for y in x.inputs if y not in body}
-        moved = sum(y.size * y.dtype.itemsize for y in (*read, *kernel.outputs))
+        bases = {self.layouts[y].base for x in kernel.body for y in x.inputs}
+        moved = sum(_bytes(y) for y in (*bases.difference(body), *kernel.outputs))
         tiling = self.tilings.get(kernel)
         tiles = f", {-(-tiling.length // tiling.rows)} tiles" if tiling else ""
         return f"  {number:3} {kernel.form}: {names}{more} [{shown}] {moved} bytes{tiles}"

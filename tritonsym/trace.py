@@ -25,6 +25,21 @@ class Graph:
     origins: Mapping[Expr, tuple[str, ...]]
 
 
+def _note_origin(
+    origins: dict[Expr, list[str]], outputs: Sequence[Expr], inputs: Sequence[Expr], name: str
+) -> None:
+    """Write down which node the expressions between its inputs and its outputs are for."""
+    known = set(inputs)
+    waiting = [x for x in outputs if x not in known and x.primitive != "input"]
+    for x in waiting:
+        origins.setdefault(x, []).append(name)
+    while waiting:
+        for y in waiting.pop().inputs:
+            if y not in known and y not in origins:
+                origins[y] = [name]
+                waiting.append(y)
+
+
 def trace(
     entries: Sequence[Entry],
     shapes: Inferred[Shape],
@@ -64,7 +79,6 @@ def trace(
         streams += node.op.random
         for index, output in enumerate(outputs):
             values[id(node), index] = output
-            if output.primitive != "input":
-                origins.setdefault(output, []).append(node.name)
+        _note_origin(origins, outputs, inputs, node.name)
     found = tuple(values[id(e.node), e.index] for e in entries)
     return Graph(found, {x: tuple(names) for x, names in origins.items()})

@@ -1,0 +1,110 @@
+"""Graphs with names, whose plans and kernels are kept as text and compiled for GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tritonsym as mx
+from tritonsym.dtype import BY_NAME
+from tritonsym.infer import infer_dtypes, infer_shapes
+from tritonsym.plan import Plan, make_plan
+from tritonsym.trace import trace
+
+Shape = tuple[int, ...]
+sym = mx.sym
+
+
+@dataclass(frozen=True)
+class NamedGraph:
+    """How to build a symbol, and for which shapes and dtypes."""
+
+    build: Callable[[], mx.Symbol]
+    shapes: dict[str, Shape]
+    dtype: str = "float32"
+    dtypes: tuple[tuple[str, str], ...] = ()
+
+
+def variables(*names: str) -> list[mx.Symbol]:
+    return [sym.Variable(name) for name in names]
+
+
+def tutorial() -> mx.Symbol:
+    a, b, c, d = variables("a", "b", "c", "d")
+    return (a * b) + (c * d)
+
+
+def chain() -> mx.Symbol:
+    x = sym.Variable("a")
+    for _ in range(5):
+        x = sym.tanh(x * 0.5 + 1.0)
+    return x
+
+
+def softmax() -> mx.Symbol:
+    return sym.softmax(sym.Variable("a"))
+
+
+def scaled_bias() -> mx.Symbol:
+    a, b = variables("a", "b")
+    return sym.relu(sym.broadcast_add(a, b)) * 0.125
+
+
+def layer_norm() -> mx.Symbol:
+    a, gamma, beta = variables("a", "gamma", "beta")
+    centred = sym.broadcast_sub(a, sym.mean(a, axis=-1, keepdims=True))
+    variance = sym.mean(sym.square(centred), axis=-1, keepdims=True)
+    normal = sym.broadcast_mul(centred, sym.rsqrt(variance + 1e-5))
+    return sym.broadcast_add(sym.broadcast_mul(normal, gamma), beta)
+
+
+def perceptron() -> mx.Symbol:
+    x = sym.Variable("data")
+    for width in (64, 32):
+        x = sym.Activation(sym.FullyConnected(x, num_hidden=width), act_type="relu")
+    return sym.softmax(sym.FullyConnected(x, num_hidden=10))
+
+
+def transposed_sum() -> mx.Symbol:
+    a, b = variables("a", "b")
+    return a + sym.transpose(b)
+
+
+def joined() -> mx.Symbol:
+    a, b = variables("a", "b")
+    return sym.Concat(a, sym.reverse(b, axis=1), dim=1)
+
+
+def lookup() -> mx.Symbol:
+    indices, weight = variables("indices", "weight")
+    return sym.Embedding(indices, weight, input_dim=50, output_dim=32) * 2.0
+
+
+def integers() -> mx.Symbol:
+    a, b = variables("a", "b")
+    return sym.broadcast_mod(a, b) + a / b
+
+
+GRAPHS: dict[str, NamedGraph] = {
+    "tutorial": NamedGraph(tutorial, dict.fromkeys("abcd", (1000, 1000))),
+    "chain": NamedGraph(chain, {"a": (64, 1000)}, "float16"),
+    "softmax-short": NamedGraph(softmax, {"a": (128, 1000)}),
+    "softmax-long": NamedGraph(softmax, {"a": (8, 50000)}, "bfloat16"),
+    "scaled-bias": NamedGraph(scaled_bias, {"a": (64, 256), "b": (1, 256)}),
+    "layer-norm": NamedGraph(layer_norm, {"a": (64, 768), "gamma": (1, 768), "beta": (1, 768)}),
+    "perceptron": NamedGraph(perceptron, {"data": (16, 100)}),
+    "transposed-sum": NamedGraph(transposed_sum, {"a": (96, 64), "b": (64, 96)}),
+    "joined": NamedGraph(joined, {"a": (12, 20), "b": (12, 7)}, "float64"),
+    "lookup": NamedGraph(lookup, {"indices": (6, 9)}),
+    "integers": NamedGraph(integers, {"a": (5, 40), "b": (5, 40)}, "int32"),
+}
+
+
+def plan_of(graph: NamedGraph, prefix: str = "") -> Plan:
+    """The plan for a GPU; every variable's name may get a prefix."""
+    with mx.name.Prefix(prefix) if prefix else mx.name.NameManager():
+        symbol = graph.build()
+    shapes = infer_shapes(symbol._entries, graph.shapes)
+    known = {name: BY_NAME[graph.dtype] for name in symbol.list_inputs()}
+    infer_dtypes(symbol._entries, known)
+    return make_plan(trace(symbol._entries, shapes, known, native=False), in_registers=True)

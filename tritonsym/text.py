@@ -1,0 +1,65 @@
+"""Texts that users and files give: checked before they are kept, cut and escaped before shown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+_LONGEST = 80
+_MOST = 8
+
+
+def escaped(text: str) -> str:
+    """The text on one line, without quotes, cut where it is long: safe within a message."""
+    inner = repr(text[:_LONGEST])[1:-1]
+    return inner if len(text) <= _LONGEST else f"{inner}... ({len(text)} characters)"
+
+
+def shown(value: Any) -> str:
+    """What Python prints for a value, cut where it is long."""
+    if isinstance(value, str):
+        quote = repr(value[:_LONGEST])[0]
+        return f"{quote}{escaped(value)}{quote}"
+    try:
+        return escaped_line(repr(value))
+    except (RecursionError, ValueError):  # a list within itself, or an int of too many digits
+        return f"a {type(value).__name__}"
+
+
+def escaped_line(text: str) -> str:
+    """A text for a person, cut where it is long; its quotes stay as they are."""
+    line = text.replace("\n", " ")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}... ({len(line)} characters)"
+
+
+def listed(names: Collection[str], numbered: bool = False) -> str:
+    """The names one after the other; of many the first ones and how many there are."""
+    first = [name for name, _ in zip(names, range(_MOST), strict=False)]
+    if numbered:
+        text = " ".join(f"[{i}]{escaped(name)}" for i, name in enumerate(first))
+    else:
+        text = ", ".join(map(escaped, first))
+    return text if len(names) <= _MOST else f"{text}, ... ({len(names)} in all)"
+
+
+def encodes(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which no file could hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def checked_text(what: str, value: Any) -> str:
+    """A text that can be kept, and written to a file later.
+
+    Raises:
+        TypeError: no text.
+        ValueError: a text that has no UTF-8 form.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"Expect a string for {what}, got {shown(value)}")
+    if not encodes(value):
+        raise ValueError(f"{what} has half of a surrogate pair and no UTF-8 form: {shown(value)}")
+    return value
