@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import tritonsym as mx
 from tritonsym.dtype import BY_NAME
-from tritonsym.infer import infer_dtypes, infer_shapes
-from tritonsym.plan import Plan, make_plan
-from tritonsym.trace import trace
+from tritonsym.plan import Plan
+from tritonsym.plan_command import plan_for_gpu
 
 Shape = tuple[int, ...]
 sym = mx.sym
@@ -22,7 +21,6 @@ class NamedGraph:
     build: Callable[[], mx.Symbol]
     shapes: dict[str, Shape]
     dtype: str = "float32"
-    dtypes: tuple[tuple[str, str], ...] = ()
 
 
 def variables(*names: str) -> list[mx.Symbol]:
@@ -104,7 +102,5 @@ def plan_of(graph: NamedGraph, prefix: str = "") -> Plan:
     """The plan for a GPU; every variable's name may get a prefix."""
     with mx.name.Prefix(prefix) if prefix else mx.name.NameManager():
         symbol = graph.build()
-    shapes = infer_shapes(symbol._entries, graph.shapes)
-    known = {name: BY_NAME[graph.dtype] for name in symbol.list_inputs()}
-    infer_dtypes(symbol._entries, known)
-    return make_plan(trace(symbol._entries, shapes, known, native=False), in_registers=True)
+    dtypes = {name: BY_NAME[graph.dtype] for name in symbol.list_inputs()}
+    return plan_for_gpu(symbol, graph.shapes, dtypes)

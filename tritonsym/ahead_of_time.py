@@ -21,6 +21,7 @@ from .schedule import Kernel
 from .triton_runtime import LAUNCH_OPTIONS
 from .triton_writer import Source
 
+# Compute capabilities, by the names that the assembler has for them.
 TARGETS = {"sm_80": 80, "sm_90": 90, "sm_100": 100}
 _POINTERS = {
     "float16": "*fp16",
@@ -125,9 +126,9 @@ def compile_plan(plan: Plan, target: str) -> list[tuple[Kernel, Compiled | None]
     return results
 
 
-def report(plan: Plan, results: Sequence[tuple[Kernel, Compiled | None]], target: str) -> str:
-    """The plan, and a line for each kernel with what the compiler says of it."""
-    lines = [str(plan), "", f"compiled for {target}:"]
+def report(results: Sequence[tuple[Kernel, Compiled | None]]) -> str:
+    """A line for each kernel with what the compiler says of it."""
+    lines = ["compiled:"]
     for number, (_, compiled) in enumerate(results):
         if compiled is None:
             lines.append(f"  {number:3} a library call")

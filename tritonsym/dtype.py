@@ -35,6 +35,11 @@ class DType:
         """Whether sums need a wider type than this one."""
         return self.is_float and self.itemsize < 4
 
+    @property
+    def public(self) -> Any:
+        """What a user sees: numpy's scalar class; torch's dtype where numpy has none."""
+        return torch.bfloat16 if self.torch is torch.bfloat16 else self.numpy
+
     def __repr__(self) -> str:
         return self.name
 

@@ -21,11 +21,11 @@ def replace_file(path: str | Path, content: bytes) -> None:
         MXNetError: it cannot be written.
     """
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            with open(path, "wb") as file:
-                file.write(content)
+        target = Path(path)
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
         else:
-            _replace(Path(os.path.realpath(path)), content)
+            _replace(Path(os.path.realpath(target)), content)
     except (OSError, ValueError) as error:
         raise MXNetError(f"cannot write {shown(str(path))}: {_reason(error)}") from None
 

@@ -16,7 +16,15 @@ import torch
 
 from .context import Context
 from .dtype import DType, as_dtype
+from .errors import MXNetError
 from .op import Op
+from .text import checked_text, listed, shown
+
+# What counts as a number beside a symbol or an array. numpy has scalars that are none: texts,
+# times and complex numbers.
+Number = (int, float, np.bool_, np.integer, np.floating)
+
+_LONGEST_INTEGER = 2**13  # bits; no parameter needs as many, and Python prints hardly more
 
 # Fluent methods of symbols and arrays: `a.sum()` is `sum(a)`.
 FLUENT = (
@@ -41,18 +49,53 @@ class Arguments:
     variadic: Sequence[Any]
     attributes: Mapping[str, str]
 
+    def by_name(self, op: Op, names: Sequence[str]) -> Mapping[str, Any]:
+        """The inputs that were given, by the names that the operator has for its parameters.
+
+        Raises:
+            MXNetError: one of another name, or more than there are names.
+        """
+        if op.variadic is None:
+            for key in self.inputs:
+                if key not in names:
+                    raise MXNetError(
+                        f"operator {op.name} has no input {shown(key)} here; "
+                        f"it has {listed(names) or 'none'}"
+                    )
+            return self.inputs
+        if len(self.variadic) > len(names):
+            raise MXNetError(
+                f"operator {op.name} got {len(self.variadic)} inputs for {len(names)}"
+            )
+        return dict(zip(names, self.variadic, strict=False))
+
 
 def attribute_text(name: str, value: Any) -> str:
-    """A parameter as MXNet stores it: the text that Python prints for it."""
+    """A parameter as MXNet stores it: the text that Python prints for it.
+
+    Raises:
+        TypeError: a value that no parameter can have.
+        MXNetError: one that is too long or too deep for a text.
+        ValueError: a text without a UTF-8 form.
+    """
+    try:
+        return checked_text(f"parameter {name!r}", _text(name, value))
+    except RecursionError:
+        raise MXNetError(f"parameter {name!r} is nested too deeply") from None
+
+
+def _text(name: str, value: Any) -> str:
     if name == "dtype" or isinstance(value, (np.dtype, torch.dtype, DType)):
         return str(value) if isinstance(value, str) or value is None else as_dtype(value).name
     if isinstance(value, (tuple, list)):
-        items = [attribute_text("", item) for item in value]
+        items = [_text("", item) for item in value]
         inner = ", ".join(items) + ("," if isinstance(value, tuple) and len(items) == 1 else "")
         return f"({inner})" if isinstance(value, tuple) else f"[{inner}]"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        raise MXNetError(f"parameter {name!r}: an int of {value.bit_length()} bits is too long")
     if isinstance(value, (str, bool, int, float, np.generic, Context, type(None))):
         return str(value)
-    raise TypeError(f"parameter {name!r} cannot be {type(value).__name__}: {value!r}")
+    raise TypeError(f"parameter {name!r} cannot be {type(value).__name__}: {shown(value)}")
 
 
 def sort_arguments(
@@ -65,47 +108,58 @@ def sort_arguments(
     """Tell inputs from parameters.
 
     Raises:
-        TypeError: too many positional arguments, or one given twice.
+        TypeError: too many positional arguments, one given twice, or a parameter that is an input.
         AssertionError: an input that is not of the wanted kind (MXNet's type for this mistake).
     """
-    attributes: dict[str, str] = {}
     if op.variadic is not None:
-        variadic = list(args)
-        for position, value in enumerate(variadic):
+        for position, value in enumerate(args):
             _check_input(op, f"argument {position}", value, is_input, kind)
-        named = {key: value for key, value in kwargs.items() if is_input(value)}
-        variadic += named.values()
-        for key, value in kwargs.items():
-            if key not in named:
-                attributes[key] = attribute_text(key, value)
+        named = {k: v for k, v in kwargs.items() if k not in op.schema.attributes and is_input(v)}
+        variadic = [*args, *named.values()]
+        attributes = _attributes(op, {k: v for k, v in kwargs.items() if k not in named}, is_input)
         attributes.setdefault(op.variadic, str(len(variadic)))
         return Arguments({}, variadic, attributes)
     declared = op.declared_inputs
     slots = (*declared, *op.schema.attributes)
     if len(args) > len(slots):
-        raise TypeError(f"{op.name} takes {len(slots)} arguments ({', '.join(slots)})")
+        raise TypeError(
+            f"{op.name} takes {len(slots)} arguments ({', '.join(slots)}), got {len(args)}"
+        )
     given = dict(zip(slots, args, strict=False))
     for key, value in kwargs.items():
         if key in given:
             raise TypeError(f"{op.name} got two values for argument {key!r}")
         given[key] = value
     inputs: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
     for key, value in given.items():
         if key in declared:
             if value is not None:
                 _check_input(op, key, value, is_input, kind)
                 inputs[key] = value
-        elif is_input(value):
+        elif is_input(value) and key not in op.schema.attributes:
             inputs[key] = value
         else:
-            attributes[key] = attribute_text(key, value)
-    return Arguments(inputs, (), attributes)
+            rest[key] = value
+    return Arguments(inputs, (), _attributes(op, rest, is_input))
+
+
+def _attributes(
+    op: Op, given: Mapping[str, Any], is_input: Callable[[Any], bool]
+) -> dict[str, str]:
+    for key, value in given.items():
+        if is_input(value):
+            raise TypeError(
+                f"parameter {key!r} of {op.name} needs {op.schema.attributes[key].type_name}, "
+                f"got a {type(value).__name__}"
+            )
+    return {key: attribute_text(key, value) for key, value in given.items()}
 
 
 def _check_input(op: Op, name: str, value: Any, is_input: Callable[[Any], bool], kind: str) -> None:
     if not is_input(value):
         raise AssertionError(
-            f"Argument {name} of {op.name} must be {kind} instances, but got {value!r}"
+            f"Argument {name} of {op.name} must be {kind} instances, but got {shown(value)}"
         )
 
 

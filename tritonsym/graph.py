@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from .attribute import is_user_key, stored_key
 from .errors import LoweringError, MXNetError
 from .op import Op
+from .text import escaped, listed, shown
 
 
 @dataclass(eq=False, slots=True)
@@ -45,12 +47,14 @@ class Node:
     def describe(self) -> str:
         """The operator, the name and the creating line, for messages."""
         kind = "variable" if self.op is None else self.op.name
-        return f"{kind} {self.name!r} (created at {self.line[0]}:{self.line[1]})"
+        return f"{kind} {shown(self.name)} (created at {self.line[0]}:{self.line[1]})"
 
     def fail(self, error: LoweringError, inputs: Iterable[object]) -> MXNetError:
         """The error of this node: what it is, what it was given, and what is wrong."""
         pairs = zip(self.input_names, self.inputs, inputs, strict=True)
-        given = ", ".join(f"{name} = {entry.name} {what}" for name, entry, what in pairs)
+        first = [f"{name} = {escaped(e.name)} {what}" for name, e, what in islice(pairs, 8)]
+        more = f", ... ({len(self.inputs)} in all)" if len(self.inputs) > len(first) else ""
+        given = ", ".join(first) + more
         return MXNetError(f"Error in operator {self.describe()}: {error} [inputs: {given}]")
 
 
@@ -137,7 +141,7 @@ def make_node(
     node = Node(op, name, stored, inputs, line, parameters)
     if len(names) != len(inputs):
         raise MXNetError(
-            f"{node.describe()} needs {len(names)} inputs ({', '.join(names[:8]) or 'none'}), "
+            f"{node.describe()} needs {len(names)} inputs ({listed(names) or 'none'}), "
             f"got {len(inputs)}"
         )
     return node

@@ -12,6 +12,8 @@ from .dtype import BY_CODE, DType
 from .errors import LoweringError, MXNetError
 from .graph import Entry, Node, toposort
 from .op import Op, PartialShape, merge_shapes, unify_dtypes
+from .schema import read
+from .shape import given_shape
 
 Value = TypeVar("Value")
 
@@ -118,24 +120,39 @@ def normalised(shape: Sequence[int]) -> PartialShape:
     return tuple(n if n > 0 else 0 for n in shape) or None
 
 
+def known_shape(name: str, shape: Any) -> PartialShape:
+    """What a user says of the shape of a variable.
+
+    Raises:
+        TypeError: no tuple of ints.
+        MXNetError: too many axes.
+    """
+    return normalised(given_shape(name, shape))
+
+
 def _stored_shape(node: Node) -> PartialShape:
     text = node.attributes.get("__shape__")
     if text is None:
         return None
-    parts = [part.strip() for part in text.strip("()[] ").split(",") if part.strip()]
     try:
-        return normalised([int(part) for part in parts])
-    except ValueError:
-        raise MXNetError(f"{node.describe()}: __shape__={text!r} is no shape") from None
+        return known_shape(node.name, read(tuple[int, ...], text))
+    except (ValueError, MXNetError) as error:
+        raise MXNetError(f"{node.describe()}: __shape__: {error}") from None
 
 
 def _stored_dtype(node: Node) -> DType | None:
     text = node.attributes.get("__dtype__")
-    if text is None or text == "-1":
+    if text is None:
         return None
-    if text.isdigit() and int(text) in BY_CODE:
-        return BY_CODE[int(text)]
-    raise MXNetError(f"{node.describe()}: __dtype__={text!r} is no dtype number")
+    try:
+        code = read(int, text)
+    except ValueError as error:
+        raise MXNetError(f"{node.describe()}: __dtype__: {error}") from None
+    if code == -1:
+        return None
+    if code not in BY_CODE:
+        raise MXNetError(f"{node.describe()}: __dtype__={code} is no dtype number")
+    return BY_CODE[code]
 
 
 def infer_shapes(

@@ -18,6 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from .dtype import BY_NAME, DType
 from .errors import MXNetError
+from .text import shown
 
 MAX_TEXT = 100_000
 Axes = tuple[int, ...] | int | None
@@ -27,9 +28,9 @@ Count = typing.Annotated[int, "positive"]
 Arity = typing.Annotated[int, "arity"]
 MAX_ARITY = 2**20
 
-_INTEGER = re.compile(r"[+-]?\d{1,20}[lL]?")
+_INTEGER = re.compile(r"[+-]?\d{1,20}[lL]?", re.ASCII)
 _NUMBER = re.compile(
-    r"[+-]?(\d{1,400}\.?\d{0,400}([eE][+-]?\d{1,4})?|\.\d{1,400}([eE][+-]?\d{1,4})?)"
+    r"[+-]?(\d{1,400}\.?\d{0,400}([eE][+-]?\d{1,4})?|\.\d{1,400}([eE][+-]?\d{1,4})?)", re.ASCII
 )
 _SPECIAL = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "nan": math.nan, "-nan": math.nan}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -68,7 +69,7 @@ def _number(text: str) -> float:
         return _SPECIAL[text.lower()]
     if text.lower() in ("true", "false"):
         return float(_TRUTH[text.lower()])
-    if not _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text) or math.isinf(float(text)):
         raise _Reject
     return float(text)
 
@@ -140,6 +141,25 @@ def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
     return simple[annotation]
 
 
+def read(annotation: Any, text: str) -> Any:
+    """A value of this type from a text, which is not evaluated.
+
+    Raises:
+        ValueError: the text is not of that type.
+    """
+    parser, name = _parser_and_name(annotation)
+    try:
+        return _applied(parser, text)
+    except _Reject:
+        raise ValueError(f"needs {name}, got {shown(text)}") from None
+
+
+def _applied(parser: Parser, text: str) -> Any:
+    if len(text) > MAX_TEXT:
+        raise _Reject
+    return parser(text.strip())
+
+
 @dataclasses.dataclass(frozen=True)
 class Attribute:
     """One parameter of an operator: its name, how to read it, and its default."""
@@ -178,7 +198,7 @@ class Schema:
         for name in names:
             if name not in self.attributes:
                 raise MXNetError(
-                    f"operator {self.operator}: cannot find argument {name[:80]!r}, "
+                    f"operator {self.operator}: cannot find argument {shown(name)}, "
                     f"possible arguments: {self.describe() or 'none'}"
                 )
 
@@ -209,16 +229,13 @@ class Schema:
         return self.record(**values)
 
     def _value(self, attribute: Attribute, text: str) -> Any:
-        if len(text) <= MAX_TEXT:
-            try:
-                return attribute.parse(text.strip())
-            except _Reject:
-                pass
-        shown = text if len(text) <= 80 else f"{text[:80]}... ({len(text)} characters)"
-        raise MXNetError(
-            f"operator {self.operator}: parameter {attribute.name} needs {attribute.type_name}, "
-            f"got {shown!r}"
-        )
+        try:
+            return _applied(attribute.parse, text)
+        except _Reject:
+            raise MXNetError(
+                f"operator {self.operator}: parameter {attribute.name} needs "
+                f"{attribute.type_name}, got {shown(text)}"
+            ) from None
 
     def describe(self) -> str:
         return "; ".join(attribute.describe() for attribute in self.attributes.values())

@@ -9,27 +9,24 @@ _LONGEST = 80
 _MOST = 8
 
 
+def _cut(text: str, length: int) -> str:
+    return text if length <= _LONGEST else f"{text}... ({length} characters)"
+
+
 def escaped(text: str) -> str:
     """The text on one line, without quotes, cut where it is long: safe within a message."""
-    inner = repr(text[:_LONGEST])[1:-1]
-    return inner if len(text) <= _LONGEST else f"{inner}... ({len(text)} characters)"
+    return _cut(repr(text[:_LONGEST])[1:-1], len(text))
 
 
 def shown(value: Any) -> str:
-    """What Python prints for a value, cut where it is long."""
+    """What Python prints for a value, on one line and cut where it is long."""
     if isinstance(value, str):
-        quote = repr(value[:_LONGEST])[0]
-        return f"{quote}{escaped(value)}{quote}"
+        return _cut(repr(value[:_LONGEST]), len(value))
     try:
-        return escaped_line(repr(value))
+        text = " ".join(repr(value).split())
     except (RecursionError, ValueError):  # a list within itself, or an int of too many digits
         return f"a {type(value).__name__}"
-
-
-def escaped_line(text: str) -> str:
-    """A text for a person, cut where it is long; its quotes stay as they are."""
-    line = text.replace("\n", " ")
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}... ({len(line)} characters)"
+    return _cut(text[:_LONGEST], len(text))
 
 
 def listed(names: Collection[str], numbered: bool = False) -> str:

@@ -1,0 +1,102 @@
+"""Generated kernels compile for GPUs that are not there, and their machine code is as promised."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tritonsym as mx
+
+HERE = Path(__file__).parent
+TARGETS = ("sm_80", "sm_90")
+# Instructions that round wrongly, flush denormals or drop NaN; each pattern with its reason.
+FORBIDDEN = {
+    r"div\.full": "a quotient that is not correctly rounded",
+    r"sqrt\.approx": "a square root that is not correctly rounded",
+    r"rsqrt\.approx": "a reciprocal root that is not correctly rounded",
+    r"(?:max|min)\.f(?:16|32|64)": "an extreme that drops NaN",
+    r"atom\.": "an order of additions that changes from run to run",
+    r"add\.f16": "a sum in 16 bits",
+    r"\.local\.": "memory of a thread's own, because registers ran out",
+}
+# What a kernel of these graphs may read 128 bits at a time, and so must.
+WIDE = ("tutorial/0", "chain/0", "softmax-short/0", "scaled-bias/0", "layer-norm/0", "integers/0")
+
+
+def without_interpreter() -> dict[str, str]:
+    paths = os.pathsep.join((str(HERE.parent), str(HERE)))
+    kept = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    return {**kept, "PYTHONPATH": paths}
+
+
+@functools.cache
+def compiled(target: str) -> list[dict[str, Any]]:
+    result = subprocess.run(
+        [sys.executable, str(HERE / "compile_named_graphs.py"), target],
+        capture_output=True,
+        text=True,
+        env=without_interpreter(),
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    rows: list[dict[str, Any]] = json.loads(result.stdout)
+    return rows
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_spills(target: str) -> None:
+    rows = compiled(target)
+    assert len(rows) > 15
+    assert [row["kernel"] for row in rows if row["spilled"]] == []
+    assert all(0 < row["registers"] <= 255 for row in rows)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_no_forbidden_instruction(target: str, pattern: str) -> None:
+    found = {row["kernel"] for row in compiled(target) if re.search(pattern, row["ptx"])}
+    assert not found, f"{FORBIDDEN[pattern]}: {sorted(found)}"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_dense_reads_take_128_bits(target: str) -> None:
+    widths = {row["kernel"]: row["widest"] for row in compiled(target)}
+    assert {name: widths[name] for name in WIDE} == dict.fromkeys(WIDE, 128)
+
+
+def test_the_plan_command_compiles(tmp_path: Path) -> None:
+    path = tmp_path / "net-symbol.json"
+    data = mx.sym.Variable("data")
+    mx.sym.softmax(mx.sym.FullyConnected(data, num_hidden=10, name="fc")).save(str(path))
+    command = [sys.executable, "-m", "tritonsym", "plan", str(path), "--shape", "data=64,784"]
+    result = subprocess.run(
+        [*command, "--target", "sm_90"],
+        capture_output=True,
+        text=True,
+        env=without_interpreter(),
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "rows: add max sub exp sum div [fc, softmax0]" in result.stdout
+    assert re.search(r"1 \d+ registers, 0 bytes spilled", result.stdout)
+
+
+def test_the_plan_command_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tritonsym import plan_command
+
+    path = tmp_path / "net-symbol.json"
+    mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=10).save(str(path))
+    assert plan_command.main([str(path)]) == 1
+    assert "do not follow; give them too" in capsys.readouterr().out
+    assert plan_command.main([str(path), "--shape", "datta=2,3"]) == 1
+    assert "'datta'" in capsys.readouterr().out

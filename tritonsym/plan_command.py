@@ -1,0 +1,79 @@
+"""``python -m tritonsym plan FILE``: the plan of a saved symbol, compiled for a GPU if asked to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .dtype import FLOAT32, DType, as_dtype
+from .errors import MXNetError
+from .expr import Shape
+from .graph import variables
+from .infer import infer_dtypes, infer_shapes, normalised
+from .op import is_complete
+from .plan import Plan, make_plan
+from .symbol import Symbol, load
+from .trace import trace
+
+
+def plan_for_gpu(
+    symbol: Symbol, shapes: dict[str, Shape], dtypes: dict[str, DType] | None = None
+) -> Plan:
+    """The plan that a GPU context would run, made without one.
+
+    Args:
+        symbol: what to compute.
+        shapes: of the arguments from which all others follow.
+        dtypes: likewise; float32 where nothing else follows.
+
+    Raises:
+        MXNetError: something does not follow from what is given, or contradicts it.
+    """
+    unknown = set(shapes).difference(symbol.list_inputs())
+    if unknown:
+        raise MXNetError(f"{sorted(unknown)} are no variables; they are {symbol.list_inputs()}")
+    found = infer_shapes(symbol._entries, {n: normalised(s) for n, s in shapes.items()})
+    missing = [node.name for node in variables(found.nodes)[0] if not is_complete(found.of(node))]
+    if missing:
+        raise MXNetError(f"the shapes of {missing} do not follow; give them too")
+    kinds = infer_dtypes(symbol._entries, dtypes or {})
+    known = {n.name: kinds.of(n) or FLOAT32 for n in found.nodes if n.op is None}
+    return make_plan(trace(symbol._entries, found, known, native=False), in_registers=True)
+
+
+def _shape(text: str) -> tuple[str, Shape]:
+    name, _, lengths = text.partition("=")
+    return name, tuple(int(length) for length in lengths.split(","))
+
+
+def _dtype(text: str) -> tuple[str, DType]:
+    name, _, kind = text.partition("=")
+    return name, as_dtype(kind)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the plan; 1 with a message where that fails."""
+    parser = argparse.ArgumentParser("python -m tritonsym plan", description=__doc__)
+    parser.add_argument("file", help="a symbol, as Symbol.save or MXNet writes it")
+    parser.add_argument("--shape", type=_shape, action="append", default=[], metavar="NAME=2,3")
+    parser.add_argument("--dtype", type=_dtype, action="append", default=[], metavar="NAME=float16")
+    parser.add_argument("--target", metavar="sm_90", help="compile every kernel for this GPU")
+    parser.add_argument("--source", action="store_true", help="print the kernels' text as well")
+    given = parser.parse_args(arguments)
+    try:
+        plan = plan_for_gpu(load(given.file), dict(given.shape), dict(given.dtype))
+        print(plan)
+        if given.source:
+            from . import triton_source
+
+            for kernel in plan.kernels:
+                source = triton_source.write(kernel, plan.layouts)
+                print("\n" + ("a library call" if source is None else source.text))
+        if given.target:
+            from . import ahead_of_time
+
+            print(ahead_of_time.report(ahead_of_time.compile_plan(plan, given.target)))
+    except MXNetError as error:
+        print(f"error: {error}")
+        return 1
+    return 0
