@@ -24,6 +24,7 @@ def compiled(target: str) -> list[dict[str, object]]:
                         "registers": code.registers,
                         "spilled": code.spilled,
                         "widest": code.widest_access,
+                        "tensor cores": code.uses_tensor_cores,
                         "ptx": code.ptx,
                     }
                 )

@@ -63,6 +63,17 @@ def perceptron() -> mx.Symbol:
     return sym.softmax(sym.FullyConnected(x, num_hidden=10))
 
 
+def dense() -> mx.Symbol:
+    x = sym.Variable("data")
+    return sym.relu(sym.FullyConnected(x, num_hidden=1024, name="fc")) + sym.Variable("residual")
+
+
+def attention() -> mx.Symbol:
+    query, key, value = variables("query", "key", "value")
+    weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True) * 0.125)
+    return sym.batch_dot(weights, value)
+
+
 def transposed_sum() -> mx.Symbol:
     a, b = variables("a", "b")
     return a + sym.transpose(b)
@@ -91,6 +102,10 @@ GRAPHS: dict[str, NamedGraph] = {
     "scaled-bias": NamedGraph(scaled_bias, {"a": (64, 256), "b": (1, 256)}),
     "layer-norm": NamedGraph(layer_norm, {"a": (64, 768), "gamma": (1, 768), "beta": (1, 768)}),
     "perceptron": NamedGraph(perceptron, {"data": (16, 100)}),
+    "dense": NamedGraph(dense, {"data": (512, 768)}, "bfloat16"),
+    "attention": NamedGraph(
+        attention, dict.fromkeys(("query", "key", "value"), (12, 256, 64)), "float16"
+    ),
     "transposed-sum": NamedGraph(transposed_sum, {"a": (96, 64), "b": (64, 96)}),
     "joined": NamedGraph(joined, {"a": (12, 20), "b": (12, 7)}, "float64"),
     "lookup": NamedGraph(lookup, {"indices": (6, 9)}),

@@ -72,6 +72,13 @@ def test_dense_reads_take_128_bits(target: str) -> None:
     assert {name: widths[name] for name in WIDE} == dict.fromkeys(WIDE, 128)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_products_of_halves_use_tensor_cores(target: str) -> None:
+    products = [row for row in compiled(target) if row["form"] == "matmul"]
+    assert len(products) == 3
+    assert all(row["tensor cores"] and row["widest"] == 128 for row in products)
+
+
 def test_the_plan_command_compiles(tmp_path: Path) -> None:
     path = tmp_path / "net-symbol.json"
     data = mx.sym.Variable("data")

@@ -27,6 +27,8 @@ KERNELS = {
     "softmax-long": 1,
     "scaled-bias": 1,
     "layer-norm": 1,
+    "dense": 1,
+    "attention": 3,
     "transposed-sum": 1,
     "integers": 1,
 }

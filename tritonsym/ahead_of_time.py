@@ -55,9 +55,14 @@ class Compiled:
     sass: str
 
     @property
+    def uses_tensor_cores(self) -> bool:
+        """Whether it multiplies matrices in hardware."""
+        return bool(re.search(r"\b(?:HGMMA|HMMA|UTCHMMA)", self.sass))
+
+    @property
     def widest_access(self) -> int:
         """Bits of the widest load from global memory."""
-        widths = re.findall(r"LDG\.E(?:\.[A-Z]+)*?\.(128|64)", self.sass)
+        widths = re.findall(r"LDG(?:STS)?\.E(?:\.[A-Z]+)*?\.(128|64)", self.sass)
         return max((int(width) for width in widths), default=32)
 
 
@@ -85,7 +90,7 @@ def compile_source(source: Source, target: str) -> Compiled:
     compiled = triton.compile(
         ASTSource(fn=function, signature=signature, constexprs={}, attrs=attributes),
         target=GPUTarget("cuda", TARGETS[target], _THREADS_PER_WARP),
-        options=dict(LAUNCH_OPTIONS),
+        options={**LAUNCH_OPTIONS, **source.options},
     )
     registers, spilled = _resources(compiled.asm["ptx"], target)
     return Compiled(
@@ -136,5 +141,6 @@ def report(results: Sequence[tuple[Kernel, Compiled | None]]) -> str:
             lines.append(
                 f"  {number:3} {compiled.registers} registers, {compiled.spilled} bytes spilled, "
                 f"{compiled.shared} bytes of shared memory, {compiled.widest_access}-bit loads"
+                f"{', tensor cores' if compiled.uses_tensor_cores else ''}"
             )
     return "\n".join(lines)

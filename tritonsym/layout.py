@@ -6,7 +6,6 @@ say so; a reshape that they cannot say is a copy.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +35,11 @@ class Layout:
 
 def contiguous(shape: Shape) -> tuple[int, ...]:
     """The strides of a row-major array."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    strides, step = [], 1
+    for length in reversed(shape):
+        strides.append(step)
+        step *= length
+    return tuple(reversed(strides))
 
 
 def layouts(

@@ -1,8 +1,9 @@
 """Which expressions are computed together.
 
-A kernel is what one pass over memory computes: elementwise expressions of one shape, or rows, where
-reductions over the same axes take what is computed before and after them with them. Everything
-else is a kernel of its own. Views that share memory are no work and belong to no kernel.
+A kernel is what one pass over memory computes: elementwise expressions of one shape; rows, where
+reductions over the same axes take what is computed before and after them with them; or a matrix
+product with what is computed of its result. Everything else is a kernel of its own. Views that
+share memory are no work and belong to no kernel.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .dtype import BFLOAT16, FLOAT16
 from .expr import REDUCTIONS, SOURCES, Expr, Shape, toposort
 from .layout import Layout
 
 # Whoever has more readers than this is stored in any case: its kernel is not merged with theirs,
 # which also keeps the search for cycles short.
 _MANY_READERS = 64
+
+# Products of these are computed by our own kernels, which take in what follows; a library is better
+# at the others.
+TENSOR_CORE_DTYPES = (FLOAT16, BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Kernel:
 
     Attributes:
         form: ``pointwise`` for elementwise expressions of one shape, ``rows`` for reductions over
-            the same axes with what surrounds them, else ``single``.
+            the same axes with what surrounds them, ``matmul`` for a product and what follows it,
+            else ``single``.
         body: what it computes, in order.
         outputs: the part of the body that is needed outside.
     """
@@ -43,6 +50,8 @@ class _Group:
     shape: Shape | None
     # What its reductions reduce; None while it has none.
     axes: tuple[int, ...] | None = None
+    # Whether it begins with a matrix product.
+    product: bool = False
     body: list[Expr] = field(default_factory=list)
     readers: set[_Group] = field(default_factory=set)
     # Groups that read this one in another order, and so cannot be one pass with it.
@@ -70,6 +79,7 @@ class _Group:
         large.extend(small)
         self.body, other.body = large, []
         self.shape, self.axes = _wider(self, other)
+        self.product = self.product or other.product
         self.readers |= other.readers
         self.viewers |= other.viewers
         other.merged_into = self
@@ -82,8 +92,10 @@ def _wider(a: _Group, b: _Group) -> tuple[Shape | None, tuple[int, ...] | None]:
 
 def _fit(a: _Group, b: _Group) -> bool:
     """Whether two groups walk over the same elements, or one over the rows of the other."""
-    if a.shape is None or b.shape is None:
+    if a.shape is None or b.shape is None or (a.product and b.product):
         return False
+    if a.product or b.product:
+        return a.shape == b.shape and a.axes is None and b.axes is None
     if a.axes is not None and b.axes is not None:
         return a.shape == b.shape and a.axes == b.axes
     return a.shape == b.shape or a.row_shape == b.shape or a.shape == b.row_shape
@@ -132,7 +144,8 @@ def schedule(
             if base in group_of:
                 group = group_of[base].root()
                 read[group] = None
-                if base is y or (is_row_broadcast(y, layouts) and group.row_shape == base.shape):
+                repeated = is_row_broadcast(y, layouts) and group.row_shape == base.shape
+                if (base is y or repeated) and x.primitive != "dot":
                     direct[group] = None
                 else:
                     viewed.add(group)
@@ -160,6 +173,8 @@ def _alone(x: Expr, number: int) -> _Group:
     """The group of one expression."""
     if x.primitive in REDUCTIONS:
         return _Group(number, x.inputs[0].shape, x.integers("axes"))
+    if x.primitive == "dot" and x.dtype in TENSOR_CORE_DTYPES:
+        return _Group(number, x.shape, product=True)
     return _Group(number, x.shape if x.is_elementwise and x.shape != () else None)
 
 
@@ -172,6 +187,14 @@ def _home(
         return None
     last = max(candidates, key=lambda group: group.number)
     return last if all(group.number <= last.number for group in read) else None
+
+
+def _form(group: _Group) -> str:
+    if group.shape is None:
+        return "single"
+    if group.product:
+        return "matmul"
+    return "rows" if group.axes is not None else "pointwise"
 
 
 def _kernels(
@@ -196,6 +219,5 @@ def _kernels(
     for group in groups:
         if group.merged_into is None:
             body = tuple(sorted(group.body, key=position.__getitem__))
-            form = "single" if group.shape is None else "rows" if group.axes else "pointwise"
-            kernels.append(Kernel(form, body, tuple(x for x in body if x in needed)))
+            kernels.append(Kernel(_form(group), body, tuple(x for x in body if x in needed)))
     return tuple(kernels)

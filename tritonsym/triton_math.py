@@ -1,4 +1,4 @@
-"""The math of generated kernels: a function of blocks for each elementwise primitive, and reductions.
+"""The math of generated kernels: each elementwise primitive as a function of blocks, reductions.
 
 Blocks hold float32, float64, integers or int1; the 16-bit floats exist only between `cast` and
 memory. Triton compiles these functions or, where TRITON_INTERPRET is set before it is imported,
@@ -407,3 +407,20 @@ def _chosen(x: tl.tensor, i: tl.tensor, y: tl.tensor, j: tl.tensor, better: tl.t
 def function_name(primitive: str) -> str:
     """What the function of an elementwise primitive is called here."""
     return f"{primitive}_" if keyword.iskeyword(primitive) else primitive
+
+
+# ---- products ----------------------------------------------------------------------------------
+
+if INTERPRETED:
+
+    @_function
+    def dot(left: tl.tensor, right: tl.tensor, total: tl.tensor) -> tl.tensor:
+        """``total`` and the matrix product of two blocks; in float32, for bfloat16's sake."""
+        return tl.dot(cast(left, tl.float32), cast(right, tl.float32), total)
+
+else:
+
+    @_function
+    def dot(left: tl.tensor, right: tl.tensor, total: tl.tensor) -> tl.tensor:
+        """``total`` and the matrix product of two blocks, on tensor cores."""
+        return tl.dot(left, right, total)

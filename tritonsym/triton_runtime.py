@@ -45,4 +45,4 @@ def _steps(kernel: Kernel, plan: Plan, buffers: Buffers, state: RandomState) -> 
         ]
     launch = module_cache.load(source.text).kernel[(source.programs,)]
     pointers = [buffers.tensors[x] for x in source.arguments]
-    return [partial(launch, *pointers, **LAUNCH_OPTIONS)]
+    return [partial(launch, *pointers, **LAUNCH_OPTIONS, **source.options)]

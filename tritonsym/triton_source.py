@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from .expr import Expr
 from .layout import Layout
 from .schedule import Kernel
+from .triton_matmul import matmul
 from .triton_pointwise import concat, copy, iota, pick, pointwise, take
 from .triton_rows import rows
 from .triton_writer import Source
@@ -29,6 +30,8 @@ def write(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source | None:
     """The source of a kernel; None for one that a library computes."""
     if kernel.form == "pointwise":
         return pointwise(kernel, layouts)
+    if kernel.form == "matmul":
+        return matmul(kernel, layouts)
     if kernel.form == "rows":
         return rows(kernel, layouts)
     (x,) = kernel.body

@@ -52,12 +52,14 @@ class Source:
         arguments: whose memory the function's pointers are, inputs first; outputs are the last
             ``output_count``.
         programs: how many of them are launched.
+        options: of the launch, such as ``num_warps``; Triton's own where it is empty.
     """
 
     text: str
     arguments: tuple[Expr, ...]
     output_count: int
     programs: int
+    options: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,9 @@ class Writer:
         masked = f", {mask}" if mask else ""
         self.line(f"tl.store(out{number} + {where}, {text}{masked})", depth)
 
-    def source(self, title: Sequence[Expr], programs: int) -> Source:
+    def source(
+        self, title: Sequence[Expr], programs: int, options: Mapping[str, int] | None = None
+    ) -> Source:
         """The module; its title is what it computes."""
         pointers = [*self.inputs.values(), *(f"out{i}" for i in range(len(self.outputs)))]
         head = [
@@ -149,7 +153,8 @@ class Writer:
             f"def kernel({', '.join(pointers)}):",
         ]
         text = "\n".join([*head, *self.lines]) + "\n"
-        return Source(text, (*self.inputs, *self.outputs), len(self.outputs), programs)
+        pointers_of = (*self.inputs, *self.outputs)
+        return Source(text, pointers_of, len(self.outputs), programs, options or {})
 
 
 # ---- numbers and coordinates -------------------------------------------------------------------
