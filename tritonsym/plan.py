@@ -57,6 +57,7 @@ class Plan:
             an input, a constant, a view, or the same value as another output.
         arena_size, size_without_reuse: in bytes.
         in_registers: whether inner values of kernels have no memory at all.
+        refusals: what was not computed together: a value, its reader, and why.
         origins: the names of the nodes that expressions were made for.
     """
 
@@ -70,33 +71,13 @@ class Plan:
     arena_size: int
     size_without_reuse: int
     in_registers: bool
+    refusals: tuple[tuple[Expr, Expr, str], ...]
     origins: Mapping[Expr, tuple[str, ...]]
 
     def __str__(self) -> str:
-        lines = [f"plan: {len(self.kernels)} kernels, {len(self.outputs)} outputs"]
-        for number, kernel in enumerate(self.kernels):
-            lines.append(self._row(number, kernel))
-            lines += [f"      writes {self._written(x)}" for x in kernel.outputs]
-        lines += [f"  copy  to output {number}" for number in self.copies]
-        lines.append(f"arena: {self.arena_size} bytes ({self.size_without_reuse} without reuse)")
-        return "\n".join(lines)
+        from . import plan_text  # printing stands above planning
 
-    def _row(self, number: int, kernel: Kernel) -> str:
-        body = set(kernel.body)
-        names = " ".join(_title(x) for x in kernel.body[:12])
-        more = f" and {len(kernel.body) - 12} more" if len(kernel.body) > 12 else ""
-        origins = dict.fromkeys(name for x in kernel.body for name in self.origins.get(x, ()))
-        shown = ", ".join([*origins][:8]) + (", ..." if len(origins) > 8 else "")
-        bases = {self.layouts[y].base for x in kernel.body for y in x.inputs}
-        moved = sum(_bytes(y) for y in (*bases.difference(body), *kernel.outputs))
-        tiling = self.tilings.get(kernel)
-        tiles = f", {-(-tiling.length // tiling.rows)} tiles" if tiling else ""
-        return f"  {number:3} {kernel.form}: {names}{more} [{shown}] {moved} bytes{tiles}"
-
-    def _written(self, x: Expr) -> str:
-        place = self.places[x]
-        where = f"arena+{place.offset}" if place.output is None else f"output {place.output}"
-        return f"{x.dtype}{list(x.shape)} to {where}"
+        return plan_text.text(self)
 
 
 def make_plan(
@@ -119,7 +100,7 @@ def make_plan(
     """
     order = toposort(graph.outputs)
     where = layouts(order, input_strides or {})
-    kernels = schedule(graph.outputs, where, fuse)
+    kernels, refusals = schedule(graph.outputs, where, fuse)
     owners, copies = _output_owners(graph.outputs, where)
     found = ((kernel, _tiling(kernel, where)) for kernel in kernels if not in_registers)
     tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
@@ -130,7 +111,7 @@ def make_plan(
         x: Place(None, offset, lifetime.size)
         for x, lifetime, offset in zip(values, lifetimes, offsets, strict=True)
     }
-    places.update({x: Place(number, 0, _bytes(x)) for x, number in owners.items()})
+    places.update({x: Place(number, 0, byte_count(x)) for x, number in owners.items()})
     return Plan(
         kernels=kernels,
         tilings=tilings,
@@ -142,16 +123,13 @@ def make_plan(
         arena_size=arena_size,
         size_without_reuse=sum(aligned(lifetime.size) for lifetime in lifetimes),
         in_registers=in_registers,
+        refusals=refusals,
         origins=graph.origins,
     )
 
 
-def _title(x: Expr) -> str:
-    """The primitive, or for a native call the operator that it does."""
-    return str(x["name"]) if x.primitive == "native" else x.primitive
-
-
-def _bytes(x: Expr) -> int:
+def byte_count(x: Expr) -> int:
+    """The size of a value's elements."""
     return x.size * x.dtype.itemsize
 
 
@@ -224,7 +202,7 @@ def _times(
                 times.last[x] = end if lasting else step
                 times.beside[x] = read if in_registers else x.inputs
                 whole = tiling is None or lasting
-                times.sizes[x] = _bytes(x) if whole else _tile_bytes(x, tilings[kernel])
+                times.sizes[x] = byte_count(x) if whole else _tile_bytes(x, tilings[kernel])
             for y in x.inputs:
                 base = where[y].base
                 if base in times.last:

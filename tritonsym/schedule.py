@@ -41,6 +41,10 @@ class Kernel:
     outputs: tuple[Expr, ...]
 
 
+# A value, who reads it from memory, and why they are not computed together.
+Refusal = tuple[Expr, Expr, str]
+
+
 @dataclass(eq=False)
 class _Group:
     """A kernel being put together. Groups run in the order of their numbers."""
@@ -101,10 +105,23 @@ def _fit(a: _Group, b: _Group) -> bool:
     return a.shape == b.shape or a.row_shape == b.shape or a.shape == b.row_shape
 
 
+def _misfit(source: _Group, home: _Group) -> str:
+    """Why two groups do not fit."""
+    if source.shape is None:
+        return "it is a kernel of its own"
+    if home.shape is None:
+        return "the reader is a kernel of its own"
+    if source.product or home.product:
+        return "a tile of a product is no whole row, and no other shape"
+    if source.axes is not None and home.axes is not None:
+        return "they reduce other rows"
+    return "they walk over other elements"
+
+
 def why_not(source: _Group, home: _Group) -> str | None:
     """Why ``source`` cannot become a part of the later ``home``, or None where it can."""
     if not _fit(source, home):
-        return "they do not walk over the same elements"
+        return _misfit(source, home)
     if len(source.readers) > _MANY_READERS:
         return "many kernels read it"
     if any(viewer.root() is home for viewer in source.viewers):
@@ -121,29 +138,33 @@ def is_row_broadcast(y: Expr, layouts: Mapping[Expr, Layout]) -> bool:
 
 def schedule(
     outputs: Sequence[Expr], layouts: Mapping[Expr, Layout], fuse: bool = True
-) -> tuple[Kernel, ...]:
-    """The kernels that compute ``outputs``, in an order in which they can run.
+) -> tuple[tuple[Kernel, ...], tuple[Refusal, ...]]:
+    """The kernels that compute ``outputs``, in an order in which they can run, and what is apart.
 
     Args:
         outputs: what is wanted.
         layouts: of every expression; those that own no memory are views.
         fuse: put expressions together; without it each is a kernel.
+
+    Returns:
+        The kernels, and each value that is stored for a reader in another kernel with the reason.
     """
     order = toposort(outputs)
     groups: list[_Group] = []
+    stored: list[tuple[Expr, Expr, str]] = []
     group_of: dict[Expr, _Group] = {}
     for x in order:
         if x.primitive in SOURCES or layouts[x].base is not x:
             continue
         own = _alone(x, len(groups))
-        read: dict[_Group, None] = {}
+        read: dict[_Group, Expr] = {}
         direct: dict[_Group, None] = {}
         viewed: set[_Group] = set()
         for y in x.inputs:
             base = layouts[y].base
             if base in group_of:
                 group = group_of[base].root()
-                read[group] = None
+                read[group] = base
                 repeated = is_row_broadcast(y, layouts) and group.row_shape == base.shape
                 if (base is y or repeated) and x.primitive != "dot":
                     direct[group] = None
@@ -163,10 +184,24 @@ def schedule(
                     home.absorb(source)
         home.body.append(x)
         group_of[x] = home
-        for source in read:
+        for source, y in read.items():
             if source.root() is not home:
                 source.root().readers.add(home)
-    return _kernels(order, outputs, groups, layouts)
+                if fuse:
+                    stored.append((y, x, _refusal(source, own, home, viewed)))
+    refusals = tuple(
+        row for row in stored if group_of[row[0]].root() is not group_of[row[1]].root()
+    )
+    return _kernels(order, outputs, groups, layouts), refusals
+
+
+def _refusal(source: _Group, own: _Group, home: _Group, viewed: set[_Group]) -> str:
+    """Why a reader in ``home`` is not computed with ``source``."""
+    if source in viewed:
+        return "it is read in another order"
+    if not _fit(source, own):
+        return _misfit(source, own)
+    return why_not(source, home) or "what else it reads is computed later"
 
 
 def _alone(x: Expr, number: int) -> _Group:

@@ -1,0 +1,117 @@
+"""Plans as text: each kernel, what it moves against what must be moved, and what was not fused."""
+
+from __future__ import annotations
+
+from .expr import REDUCTIONS, SOURCES, Expr, toposort
+from .plan import Plan, byte_count
+from .schedule import Kernel
+
+_SHOWN_STEPS = 12
+_SHOWN_NAMES = 8
+_SHOWN_REFUSALS = 20
+_NAME_LENGTH = 60
+
+
+def operations(x: Expr) -> int:
+    """How many additions, multiplications or other steps on numbers an expression takes."""
+    if x.primitive == "dot":
+        a = x.inputs[0]
+        return 2 * x.size * a.shape[-2 if x["transpose_a"] else -1]
+    if x.primitive in REDUCTIONS:
+        return x.inputs[0].size
+    return x.size if x.is_elementwise else 0
+
+
+def floor(plan: Plan) -> int:
+    """The bytes that any plan must move: each input read once, each output written once."""
+    read = {x for x in toposort(plan.outputs) if x.primitive == "input"}
+    return sum(byte_count(x) for x in (*read, *plan.outputs))
+
+
+def moved(plan: Plan, kernel: Kernel) -> int:
+    """The bytes that a kernel reads and writes, each array once."""
+    body = set(kernel.body)
+    bases = {plan.layouts[y].base for x in kernel.body for y in x.inputs}
+    outside = (y for y in bases if y not in body and y.primitive != "constant")
+    return sum(byte_count(y) for y in (*outside, *kernel.outputs))
+
+
+def text(plan: Plan) -> str:
+    """What `print(executor.plan)` shows."""
+    total = sum(moved(plan, kernel) for kernel in plan.kernels)
+    total += sum(2 * byte_count(plan.outputs[number]) for number in plan.copies)
+    lines = [
+        f"{_counted(len(plan.kernels), 'kernel')}, {_counted(len(plan.outputs), 'output')}; "
+        f"{total:,} bytes moved, at least {floor(plan):,}"
+    ]
+    for number, kernel in enumerate(plan.kernels):
+        lines += _kernel(plan, number, kernel)
+    lines += [f"  copy to output {number}" for number in plan.copies]
+    lines.append(
+        f"arena: {plan.arena_size:,} bytes, {plan.size_without_reuse:,} without reuse of memory"
+    )
+    if plan.refusals:
+        lines.append("not computed together:")
+        for source, reader, reason in plan.refusals[:_SHOWN_REFUSALS]:
+            lines.append(f"  {_title(plan, reader)} with {_title(plan, source)}: {reason}")
+        if len(plan.refusals) > _SHOWN_REFUSALS:
+            lines.append(f"  and {len(plan.refusals) - _SHOWN_REFUSALS:,} more")
+    return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _kernel(plan: Plan, number: int, kernel: Kernel) -> list[str]:
+    steps = " ".join(_step(x) for x in kernel.body[:_SHOWN_STEPS])
+    more = f" and {len(kernel.body) - _SHOWN_STEPS:,} more" if len(kernel.body) > 12 else ""
+    names = dict.fromkeys(name for x in kernel.body for name in plan.origins.get(x, ()))
+    shown = ", ".join(map(printable, [*names][:_SHOWN_NAMES]))
+    shown += ", ..." if len(names) > _SHOWN_NAMES else ""
+    tiling = plan.tilings.get(kernel)
+    tiles = f" in {-(-tiling.length // tiling.rows)} tiles" if tiling else ""
+    count = sum(map(operations, kernel.body))
+    return [
+        f"  {number} {kernel.form}{tiles}: {steps}{more} [{shown}]",
+        *(f"      reads {_read(plan, y)}" for y in _outside(plan, kernel)),
+        *(f"      writes {_written(plan, x)}" for x in kernel.outputs),
+        f"      {moved(plan, kernel):,} bytes, {_counted(count, 'operation')}",
+    ]
+
+
+def _step(x: Expr) -> str:
+    """The primitive, or for a native call the operator that it does."""
+    return str(x["name"]) if x.primitive == "native" else x.primitive
+
+
+def _outside(plan: Plan, kernel: Kernel) -> list[Expr]:
+    """What a kernel reads that it does not make itself, constants apart."""
+    body = set(kernel.body)
+    bases = dict.fromkeys(plan.layouts[y].base for x in kernel.body for y in x.inputs)
+    return [y for y in bases if y not in body and y.primitive != "constant"]
+
+
+def _read(plan: Plan, x: Expr) -> str:
+    where = f"input {x['index']}" if x.primitive in SOURCES else _place(plan, x)
+    return f"{x.dtype}{list(x.shape)} from {where}"
+
+
+def _written(plan: Plan, x: Expr) -> str:
+    return f"{x.dtype}{list(x.shape)} to {_place(plan, x)}"
+
+
+def _place(plan: Plan, x: Expr) -> str:
+    place = plan.places[x]
+    return f"arena+{place.offset}" if place.output is None else f"output {place.output}"
+
+
+def _title(plan: Plan, x: Expr) -> str:
+    names = plan.origins.get(x, ())
+    return f"{_step(x)} of {printable(names[0])}" if names else _step(x)
+
+
+def printable(name: str) -> str:
+    """A user's name that cannot break a line, however it is spelt and however long it is."""
+    shown = name if name.isprintable() else repr(name)
+    return shown if len(shown) <= _NAME_LENGTH else f"{shown[:_NAME_LENGTH]}..."
