@@ -1,15 +1,21 @@
-"""Writes ``operators.md`` from the registry of operators: ``python docs/generate.py``."""
+"""Writes what is not written by hand: ``python docs/generate.py``.
+
+That is ``operators.md``, from the registry of operators, and what the README's example prints.
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
+import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
 
 from tritonsym.op import Op, registered
 
-FILE = Path(__file__).parent / "operators.md"
+OPERATORS = Path(__file__).parent / "operators.md"
+README = Path(__file__).parents[1] / "README.md"
 
 _HEAD = """\
 # Operators
@@ -27,12 +33,12 @@ inferred both ways, so that weights and biases need none.
 """
 
 
-def document() -> str:
-    """The whole text."""
+def operators() -> str:
+    """The text of ``operators.md``."""
     names = registered()
-    operators = sorted({op.name: op for op in names.values()}.values(), key=_place)
-    parts = [_HEAD.format(count=len(operators), names=len(names))]
-    for family, members in groupby(operators, _family):
+    found = sorted({op.name: op for op in names.values()}.values(), key=_place)
+    parts = [_HEAD.format(count=len(found), names=len(names))]
+    for family, members in groupby(found, _family):
         about = inspect.getdoc(sys.modules[family]) or ""
         parts.append(f"## ops/{family.rpartition('.')[2]}.py\n\n{about}\n")
         parts += [_section(op) for op in members]
@@ -77,5 +83,17 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def readme() -> str:
+    """The text of the README, with what its example prints in a fresh process."""
+    text = README.read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    command = [sys.executable, "-c", example]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    before, _, rest = text.partition("```text\n")
+    _, _, after = rest.partition("```\n")
+    return f"{before}```text\n{printed}```\n{after}"
+
+
 if __name__ == "__main__":
-    FILE.write_text(document(), encoding="utf-8")
+    OPERATORS.write_text(operators(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")

@@ -80,7 +80,10 @@ def arange(
     first, last = (0.0, start) if stop is None else (start, stop)
     if step == 0:
         raise LoweringError("step cannot be 0")
-    count = math.ceil((last - first) / step)
+    length = (last - first) / step
+    if not (math.isfinite(step) and math.isfinite(length)):
+        raise LoweringError(f"the range from {first} to {last} by {step} has no finite length")
+    count = math.ceil(length)
     if count <= 0:
         raise LoweringError(f"the range from {first} to {last} by {step} is empty")
     positions = reshape(iota((count, repeat), 0), (count * repeat,))

@@ -89,7 +89,7 @@ def _split(length: int, first: int, second: int, want: tuple[int, ...]) -> tuple
         first = length // second
     elif second == -1 and first > 0:
         second = length // first
-    if first * second != length:
+    if first < 1 or second < 1 or first * second != length:
         raise LoweringError(f"shape={want}: {length} is not {first} times {second}")
     return first, second
 
@@ -355,11 +355,11 @@ def tile(data: Expr, *, reps: tuple[int, ...]) -> Expr:
     rank = max(len(reps), len(data.shape))
     counts = (1,) * (rank - len(reps)) + reps
     shape = (1,) * (rank - len(data.shape)) + data.shape
-    spread = reshape(data, tuple(n for length in shape for n in (1, length)))
-    pairs = tuple(n for pair in zip(counts, shape, strict=True) for n in pair)
-    return reshape(
-        broadcast(spread, pairs), tuple(a * b for a, b in zip(counts, shape, strict=True))
-    )
+    # Each repeated axis gets one before it, along which it is broadcast.
+    pairs = [(n,) if count == 1 else (count, n) for count, n in zip(counts, shape, strict=True)]
+    spread = tuple(n for pair in pairs for n in (*(1 for _ in pair[1:]), pair[-1]))
+    repeated = broadcast(reshape(data, spread), tuple(n for pair in pairs for n in pair))
+    return reshape(repeated, map(math.prod, pairs))
 
 
 @operator("repeat")

@@ -294,8 +294,8 @@ def embedding(
     data: Expr,
     weight: Expr,
     *,
-    input_dim: int,
-    output_dim: int,
+    input_dim: Count,
+    output_dim: Count,
     dtype: DType = FLOAT32,
     sparse_grad: bool = False,
 ) -> Expr:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import bisect
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritonsym.expr import Expr
-from tritonsym.layout import Layout
+from tritonsym.expr import REDUCTIONS, Expr
 from tritonsym.plan import Plan
+from tritonsym.schedule import Kernel
 
 ALIGNMENT = 64
 
@@ -65,95 +65,105 @@ def conflict(uses: Sequence[Use]) -> tuple[int, int] | None:
 
 def check_plan(plan: Plan) -> None:
     """Raise an AssertionError where a step would read what is not there or no longer there."""
-    steps = [(x, number) for number, kernel in enumerate(plan.kernels) for x in kernel.body]
-    end_of_run = len(steps)
-    first: dict[Expr, int] = {}
-    last: dict[Expr, int] = {}
-    kernel_of: dict[Expr, int] = {}
-    span: dict[int, tuple[int, int]] = {}
-    for step, (_, number) in enumerate(steps):
-        span[number] = (span.get(number, (step, step))[0], step)
-    for step, (x, number) in enumerate(steps):
-        kernel = plan.kernels[number]
-        begin, end = span[number]
-        assert x not in first, f"{x} is computed twice"
-        kernel_of[x] = number
-        repeated = kernel in plan.tilings
-        whole = not repeated or x in kernel.outputs
-        first[x], last[x] = (begin, end) if repeated and whole else (step, step)
-        for y in x.inputs:
-            base = plan.layouts[y].base
-            if base.primitive in ("input", "constant"):
-                continue
-            assert base in first, f"{x} reads {base} before it is computed"
-            inside = kernel_of[base] == number
-            assert inside or base in plan.kernels[kernel_of[base]].outputs, (
-                f"{base} is read outside its kernel, but it is no output of it"
-            )
-            # A kernel that runs tile by tile reads what comes from outside until its end.
-            inner = repeated and inside and base not in kernel.outputs
-            last[base] = max(last[base], end if repeated and not inner else step)
-    for x in plan.outputs:
-        base = plan.layouts[x].base
-        if base.primitive not in ("input", "constant"):
-            assert base in first, f"the output {x} is never computed"
-            last[base] = end_of_run
-
-    numbers = {x: number for number, x in enumerate(first)}
+    schedule = _Schedule(plan)
     spaces: dict[int | None, list[Expr]] = {}
-    for x in first:
+    for x in schedule.first:
         spaces.setdefault(plan.places[x].output, []).append(x)
-    for output, held in spaces.items():
-        if output is None:
-            uses = [
-                Use(
-                    plan.places[x].offset,
-                    plan.places[x].offset + plan.places[x].size,
-                    first[x],
-                    last[x],
-                    frozenset(numbers[y] for y in may_replace(x, plan.layouts) if y in numbers),
-                )
-                for x in held
-            ]
-            renumbered = {numbers[x]: position for position, x in enumerate(held)}
-            uses = [
-                Use(
-                    use.begin,
-                    use.end,
-                    use.first,
-                    use.last,
-                    frozenset(renumbered[n] for n in use.may_replace if n in renumbered),
-                )
-                for use in uses
-            ]
-            for x, use in zip(held, uses, strict=True):
-                assert use.begin % ALIGNMENT == 0, f"{x} is not aligned"
-                assert use.end <= plan.arena_size, f"{x} lies outside the arena"
-                assert use.end - use.begin >= bytes_needed(x, plan, kernel_of), f"{x} does not fit"
-            found = conflict(uses)
-            assert found is None, (
-                f"{held[found[0]]} and {held[found[1]]} share memory while both are in use"
+    arena = spaces.pop(None, [])
+    number = {x: position for position, x in enumerate(arena)}
+    uses = []
+    for x in arena:
+        place, replaced = plan.places[x], schedule.may_replace(x)
+        assert place.offset % ALIGNMENT == 0, f"{x} is not aligned"
+        assert place.offset + place.size <= plan.arena_size, f"{x} lies outside the arena"
+        assert place.size >= schedule.bytes_needed(x), f"{x} does not fit"
+        uses.append(
+            Use(
+                place.offset,
+                place.offset + place.size,
+                schedule.first[x],
+                schedule.last[x],
+                frozenset(number[y] for y in replaced if y in number),
             )
-        else:
-            assert len(held) == 1, f"{held} are all written to output {output}"
-            assert held[0].size == plan.outputs[output].size
-            assert held[0].dtype is plan.outputs[output].dtype
+        )
+    found = conflict(uses)
+    assert found is None, (
+        f"{arena[found[0]]} and {arena[found[1]]} share memory while both are in use"
+    )
+    for output, held in spaces.items():
+        (x,) = held
+        assert output is not None
+        wanted = plan.outputs[output]
+        assert (x.size, x.dtype) == (wanted.size, wanted.dtype), f"{x} is no output {output}"
 
 
-def may_replace(x: Expr, layouts: Mapping[Expr, Layout]) -> list[Expr]:
-    """The inputs whose memory ``x`` may write while it reads them: it reads no other view of it."""
-    if not x.is_elementwise:
-        return []
-    return [
-        y
-        for y in x.inputs
-        if layouts[y].base is y and all(z is y for z in x.inputs if layouts[z].base is y)
-    ]
+class _Schedule:
+    """When a plan's values are written and last read.
 
+    Steps are those of the CPU, one expression each. Where kernels keep inner values in registers,
+    a kernel is one step, and its inner values have no memory.
+    """
 
-def bytes_needed(x: Expr, plan: Plan, kernel_of: Mapping[Expr, int]) -> int:
-    kernel = plan.kernels[kernel_of[x]]
-    tiling = plan.tilings.get(kernel)
-    if tiling is None or x in kernel.outputs:
-        return x.size * x.dtype.itemsize
-    return x.size // tiling.length * tiling.rows * x.dtype.itemsize
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.first: dict[Expr, int] = {}
+        self.last: dict[Expr, int] = {}
+        self.kernel: dict[Expr, Kernel] = {}
+        self.together: dict[Expr, Sequence[Expr]] = {}
+        step = 0
+        for kernel in plan.kernels:
+            size = 1 if plan.in_registers else len(kernel.body)
+            self._kernel(kernel, step, step + size - 1)
+            step += size
+        for x in plan.outputs:
+            base = plan.layouts[x].base
+            if base.primitive not in ("input", "constant"):
+                assert base in self.first, f"the output {x} is never computed"
+                self.last[base] = step
+
+    def _kernel(self, kernel: Kernel, begin: int, end: int) -> None:
+        repeated = kernel in self.plan.tilings
+        for offset, x in enumerate(kernel.body):
+            assert x not in self.kernel, f"{x} is computed twice"
+            step = begin if self.plan.in_registers else begin + offset
+            for y in x.inputs:
+                base = self.plan.layouts[y].base
+                if base.primitive in ("input", "constant"):
+                    continue
+                assert base in self.kernel, f"{x} reads {base} before it is computed"
+                inside = self.kernel[base] is kernel
+                lasting = base in self.kernel[base].outputs
+                assert inside or lasting, f"{x} cannot see {base}"
+                # A kernel that runs tile by tile reads what comes from outside until its end.
+                if base in self.first:
+                    until = end if repeated and (lasting or not inside) else step
+                    self.last[base] = max(self.last[base], until)
+            self.kernel[x] = kernel
+            self.together[x] = kernel.body if self.plan.in_registers else (x,)
+            lasting = x in kernel.outputs
+            if lasting or not self.plan.in_registers:
+                over_all = repeated and lasting
+                self.first[x] = begin if over_all else step
+                self.last[x] = end if over_all else step
+
+    def may_replace(self, x: Expr) -> list[Expr]:
+        """The values whose memory ``x`` may write in the step that reads them.
+
+        Whoever reads them in this step has to look at the very element that is written, and not
+        at others: no views, no matrix products.
+        """
+        if not x.is_elementwise:
+            return []
+        readers = [(z, y, self.plan.layouts[y].base) for z in self.together[x] for y in z.inputs]
+        spoiled = {
+            base
+            for z, y, base in readers
+            if base is not y or not (z.is_elementwise or z.primitive in REDUCTIONS)
+        }
+        return [y for _, y, base in readers if base not in spoiled and y.shape == x.shape]
+
+    def bytes_needed(self, x: Expr) -> int:
+        tiling = self.plan.tilings.get(self.kernel[x])
+        if tiling is None or x in self.kernel[x].outputs:
+            return x.size * x.dtype.itemsize
+        return x.size // tiling.length * tiling.rows * x.dtype.itemsize

@@ -275,15 +275,15 @@ def test_writing_no_value(name: str, place: str, scene: Arrays) -> None:
 
 
 WIDE = [
-    refuse("array", lambda s: s.wide.__setitem__(slice(None), s.x), WRONG_VALUE, "copy()"),
-    refuse("row", lambda s: s.wide.__setitem__(0, 7), WRONG_VALUE, "copy()"),
-    refuse("add", lambda s: s.wide.__iadd__(1), (ValueError, MXNetError), "copy()"),
-    refuse("out", lambda s: nd.exp(s.x, out=s.wide), (ValueError, MXNetError), "copy()"),
-    refuse("copyto", lambda s: s.x.copyto(s.wide), (ValueError, MXNetError), "copy()"),
+    refuse("array", lambda s: s.wide.__setitem__(slice(None), s.x), MXNetError, "copy()"),
+    refuse("row", lambda s: s.wide.__setitem__(0, 7), MXNetError, "copy()"),
+    refuse("add", lambda s: s.wide.__iadd__(1), MXNetError, "copy()"),
+    refuse("out", lambda s: nd.exp(s.x, out=s.wide), MXNetError, "copy()"),
+    refuse("copyto", lambda s: s.x.copyto(s.wide), MXNetError, "copy()"),
     refuse(
         "forward",
         lambda s: (mx.sym.Variable("a") + 1).bind(mx.cpu(), [s.wide]).forward(a=s.x),
-        (ValueError, MXNetError),
+        MXNetError,
         "copy()",
     ),
 ]
@@ -328,7 +328,8 @@ def test_arrays_in_any_order_of_memory_are_written(key: Any) -> None:
     array = nd.from_torch(tensor)
     array[key] = 9
     assert np.array_equal(tensor.numpy(), expected)
-    assert array.reshape((-1,)).asnumpy().tolist() == expected.reshape(-1).tolist()
+    with pytest.raises(ValueError, match=r"copy\(\)"):
+        array.reshape((-1,))
 
 
 LAYOUTS: dict[str, Callable[[], torch.Tensor]] = {

@@ -9,7 +9,10 @@ from hypothesis import given, settings, strategies
 
 import tritonsym as mx
 from memory_checker import ALIGNMENT, Use, check_plan, conflict
+from tritonsym.infer import infer_dtypes, infer_shapes
 from tritonsym.memory import Lifetime, aligned, allocate
+from tritonsym.plan import Plan, make_plan
+from tritonsym.trace import trace
 
 
 @strategies.composite
@@ -155,6 +158,24 @@ def test_memory_that_is_also_read_through_a_view_is_not_handed_over() -> None:
         executor = total.bind(mx.cpu(), {"x": mx.nd.zeros((3, 3))})
         check_plan(executor.plan)
         assert executor.forward()[0].asscalar() == 18
+
+
+def test_what_a_product_reads_is_not_handed_over_to_what_follows_it() -> None:
+    """On a GPU a kernel's programs run in any order, and each reads whole rows and columns."""
+    x, weight = (mx.sym.Variable(name, shape=(32, 32), dtype="float16") for name in ("x", "weight"))
+    y = mx.sym.exp(x)
+    z = mx.sym.dot(y, weight) + y
+    plan = gpu_plan(mx.sym.sum(mx.sym.transpose(z)))
+    assert [kernel.form for kernel in plan.kernels] == ["pointwise", "matmul", "rows"]
+    check_plan(plan)
+
+
+def gpu_plan(symbol: mx.Symbol) -> Plan:
+    """The plan for a GPU, whatever machine this is."""
+    shapes, dtypes = infer_shapes(symbol._entries, {}), infer_dtypes(symbol._entries, {})
+    kinds = {n.name: dtypes.of(n) for n in shapes.nodes if n.op is None}
+    graph = trace(symbol._entries, shapes, kinds, native=False)
+    return make_plan(graph, in_registers=True)
 
 
 def test_a_long_chain_of_reductions_lives_in_little_memory() -> None:

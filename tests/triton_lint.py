@@ -40,9 +40,10 @@ POINTERS = {
     "int64": "*i64",
     "bool": "*i1",
 }
-
-
-BINARY = frozenset("add sub mul div mod pow maximum minimum hypot eq ne lt le gt ge and or".split())
+BINARY = {
+    *("add", "sub", "mul", "div", "mod", "pow", "maximum", "minimum", "hypot"),
+    *("eq", "ne", "lt", "le", "gt", "ge", "and", "or"),
+}
 HEADER = """\
 import triton
 import triton.language as tl
@@ -96,13 +97,12 @@ class Case:
     def source(self) -> str:
         """The kernel's text, in the manner of generated ones."""
         pointers = [f"p{i}" for i in range(len(self.inputs))]
-        lines = [
-            "@triton.jit",
-            f"def {self.name}({', '.join(pointers)}, out, BLOCK: tl.constexpr):",
-        ]
+        parameters = ", ".join([*pointers, "out", "BLOCK: tl.constexpr"])
+        lines = ["@triton.jit", f"def {self.name}({parameters}):"]
         if self.reduces:
             lines += [
-                f"    r = tl.program_id(0) * (BLOCK // {COLUMNS}) + tl.arange(0, BLOCK // {COLUMNS})",
+                f"    ROWS: tl.constexpr = BLOCK // {COLUMNS}",
+                "    r = tl.program_id(0) * ROWS + tl.arange(0, ROWS)",
                 f"    c = tl.arange(0, {COLUMNS})",
                 f"    i = r[:, None] * {COLUMNS} + c[None, :]",
             ]
@@ -115,9 +115,8 @@ class Case:
         value = self.value(operands)
         if self.result.is_reduced and self.primitive != "cast":
             value = f"math.cast({value}, tl.{self.result})"
-        return "\n".join(
-            [*lines, f"    tl.store(out + {'r' if self.reduces else 'i'}, {value})", ""]
-        )
+        positions = "r" if self.reduces else "i"
+        return "\n".join([*lines, f"    tl.store(out + {positions}, {value})", ""])
 
     def value(self, operands: list[str]) -> str:
         """The text of the primitive's result."""

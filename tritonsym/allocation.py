@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 import torch
@@ -11,11 +12,11 @@ from .shape import MAX_BYTES
 
 
 class allocating:
-    """Within, a lack of memory is an :class:`MXNetError`: ``with allocating(size, "the plan")``.
+    """Within, a lack of memory is an error: ``with allocating(size, lambda: "the plan"): ...``.
 
     Args:
         size: in bytes, or 0 where it is not known.
-        purpose: what the memory is for.
+        purpose: says what the memory is for; only asked when there is none.
 
     Raises:
         MXNetError: there is not as much memory, or no computer could address it.
@@ -23,13 +24,13 @@ class allocating:
 
     __slots__ = ("_purpose", "_size")
 
-    def __init__(self, size: int, purpose: str) -> None:
+    def __init__(self, size: int, purpose: Callable[[], str]) -> None:
         self._size = size
         self._purpose = purpose
 
     def _refusal(self) -> MXNetError:
         amount = f"{self._size} bytes" if self._size else "the bytes"
-        return MXNetError(f"cannot allocate {amount} for {self._purpose}: use smaller arrays")
+        return MXNetError(f"cannot allocate {amount} for {self._purpose()}: use smaller arrays")
 
     def __enter__(self) -> None:
         if self._size > MAX_BYTES:

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .context import Context, current_context, torch_device
+from .context import Context, as_context, torch_device
 from .dtype import FLOAT32, as_dtype
 from .errors import MXNetError
-from .executor import Executor, zeros
+from .executor import Executor
 from .graph import variables
-from .infer import infer_dtypes, infer_shapes, normalised
+from .infer import infer_dtypes, infer_shapes, known_shape
 from .ndarray.core import NDArray
+from .ndarray.create import filled
 from .op import is_complete
+from .text import escaped, listed, shown
 
 if TYPE_CHECKING:
     from .symbol.core import Symbol
@@ -47,19 +49,17 @@ def bind(
         shared_exec: accepted for MXNet's sake; memory is planned for each executor.
 
     Raises:
-        TypeError: no context or no arrays.
+        TypeError: no context, no arrays, or a request or group that is none.
         ValueError: arrays are missing, or ``grad_req`` is not one of the three.
         MXNetError: shapes, dtypes or contexts that do not fit, or two variables of one name.
     """
-    if not isinstance(ctx, Context):
-        raise TypeError(f"Context type error: got {ctx!r}, use mx.cpu() or mx.gpu()")
-    torch_device(ctx)
+    _check_device(ctx)
     names, state_names = symbol.list_arguments(), symbol.list_auxiliary_states()
     repeated = [name for name, count in Counter((*names, *state_names)).items() if count > 1]
     if repeated:
         raise MXNetError(
-            f"variables need names of their own, but {repeated} name several; use one Variable "
-            "wherever the same array is meant"
+            f"variables need names of their own, but some name several: {listed(repeated)}; use "
+            "one Variable wherever the same array is meant"
         )
     arguments = _by_name("args", args, names)
     if not state_names and not aux_states:
@@ -67,7 +67,7 @@ def bind(
     else:
         states = _by_name("aux_states", [] if aux_states is None else aux_states, state_names)
     requests = _requests(grad_req, names)
-    gradients = _gradients(args_grad, names, arguments)
+    gradients = _gradients(args_grad, names, arguments, ctx)
     _check_contexts(ctx, {**arguments, **states}, group2ctx)
     return Executor(symbol, ctx, arguments, states, gradients, requests)
 
@@ -92,35 +92,35 @@ def simple_bind(
         RuntimeError: everything that can go wrong here, as MXNet has it.
     """
     names = symbol.list_arguments()
-    given = "\n".join(f"{name}: {shape}" for name, shape in shapes.items())
+    given = "\n".join(f"{escaped(name)}: {shown(shape)}" for name, shape in shapes.items())
     try:
-        if not isinstance(ctx, Context):
-            raise TypeError(f"Context type error: got {ctx!r}")
-        torch_device(ctx)
-        inputs = set(symbol.list_inputs())
-        for name, shape in shapes.items():
-            if name not in inputs:
-                raise ValueError(f"{name} is no variable of the symbol; they are {names}")
-            if not isinstance(shape, tuple):
-                raise TypeError(f"the shape of {name} must be a tuple, got {shape!r}")
-        inferred = infer_shapes(
-            symbol._entries, {name: normalised(shape) for name, shape in shapes.items()}
-        )
+        _check_device(ctx)
+        inputs = dict.fromkeys(symbol.list_inputs())
+        known = {name: known_shape(name, shape) for name, shape in shapes.items()}
+        if type_dict is not None and not isinstance(type_dict, Mapping):
+            raise TypeError(f"type_dict must be a dict of str to dtype, got {shown(type_dict)}")
         types = {name: as_dtype(dtype) for name, dtype in (type_dict or {}).items()}
-        unknown = sorted(set(types).difference(inputs))
-        if unknown:
-            raise ValueError(f"type_dict: {unknown} are no variables of the symbol")
+        for what, named in (("shapes", known), ("type_dict", types)):
+            unknown = [name for name in named if name not in inputs]
+            if unknown:
+                raise ValueError(
+                    f"{what}: {listed(unknown)} are no variables of the symbol, which has "
+                    f"{listed(inputs)}"
+                )
+        inferred = infer_shapes(symbol._entries, known)
         dtypes = infer_dtypes(symbol._entries, types)
         arguments, states = variables(inferred.nodes)
         undecided = [n.name for n in (*arguments, *states) if not is_complete(inferred.of(n))]
         if undecided:
             raise MXNetError(
                 "cannot decide shapes for the following arguments (0s in shape means unknown "
-                f"dimensions): {undecided}. Please consider providing them as inputs"
+                f"dimensions): {listed(undecided)}. Please consider providing them as inputs"
             )
         made = [
             {
-                node.name: zeros(inferred.of(node) or (), dtypes.of(node) or FLOAT32, ctx)
+                node.name: filled(
+                    inferred.of(node) or (), 0, dtypes.of(node) or FLOAT32, ctx, shown(node.name)
+                )
                 for node in nodes
             }
             for nodes in (arguments, states)
@@ -129,89 +129,123 @@ def simple_bind(
         gradients: dict[str, NDArray | None] = {
             name: None
             if requests[name] == "null"
-            else zeros(array.shape, as_dtype(array._tensor.dtype), ctx)
+            else filled(
+                array.shape, 0, as_dtype(array._tensor.dtype), ctx, f"gradient {shown(name)}"
+            )
             for name, array in made[0].items()
         }
         return bind(symbol, ctx, made[0], gradients, requests, made[1])
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:
         raise RuntimeError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
 
 
 def evaluate(symbol: Symbol, ctx: Context | None, arrays: Mapping[str, NDArray]) -> list[NDArray]:
     """The outputs of a symbol on these arrays, once."""
-    return bind(symbol, ctx or current_context(), arrays).forward()
+    return bind(symbol, as_context(ctx), arrays).forward()
+
+
+def _check_device(ctx: Any) -> None:
+    if ctx is None:
+        raise TypeError("Context type error: got None, use mx.cpu() or mx.gpu()")
+    torch_device(as_context(ctx))
 
 
 def _by_name(what: str, given: Any, names: Sequence[str]) -> dict[str, NDArray]:
+    """The arrays for these names, given by name or in order."""
+    kinds = f"{what}: Only accept list of NDArrays or dict of str to NDArray"
     if isinstance(given, dict):
         for name in names:
             if name not in given:
-                raise ValueError(f"key `{name}` is missing in `{what}`; it has {[*given]}")
+                had = [key for key in given if isinstance(key, str)]
+                raise ValueError(
+                    f"key `{escaped(name)}` is missing in `{what}`; it has {listed(had) or 'none'}"
+                )
         found = {name: given[name] for name in names}
     elif isinstance(given, list):
         if len(given) != len(names):
             raise ValueError(
                 f"Length of {what} does not match the number of arguments: {len(given)} for "
-                f"{len(names)} ({', '.join(names)})"
+                f"{len(names)} ({listed(names)})"
             )
         found = dict(zip(names, given, strict=True))
     else:
-        raise TypeError(f"{what}: Only accept list of NDArrays or dict of str to NDArray")
+        raise TypeError(kinds)
     for name, array in found.items():
         if not isinstance(array, NDArray):
-            raise TypeError(
-                f"{what}: Only accept list of NDArrays or dict of str to NDArray; {name} is "
-                f"{type(array)}"
-            )
+            raise TypeError(f"{kinds}; {escaped(name)} is {type(array)}")
     return found
 
 
 def _requests(
     grad_req: str | Sequence[str] | Mapping[str, str], names: Sequence[str]
 ) -> dict[str, str]:
+    """What is to happen with the gradient of each argument."""
     if isinstance(grad_req, str):
         requests = dict.fromkeys(names, grad_req)
     elif isinstance(grad_req, Mapping):
         requests = {name: grad_req.get(name, "null") for name in names}
-    else:
+    elif isinstance(grad_req, (list, tuple)):
         if len(grad_req) != len(names):
             raise ValueError(f"grad_req has {len(grad_req)} entries for {len(names)} arguments")
         requests = dict(zip(names, grad_req, strict=True))
+    else:
+        raise TypeError(
+            f"grad_req must be one of {GRADIENT_REQUESTS}, or a list or dict of them, got "
+            f"{shown(grad_req)}"
+        )
     for name, request in requests.items():
         if request not in GRADIENT_REQUESTS:
             raise ValueError(
-                f"grad_req must be in {set(GRADIENT_REQUESTS)}, {name} has {request!r}"
+                f"grad_req must be in {GRADIENT_REQUESTS}, {escaped(name)} has {shown(request)}"
             )
     return requests
 
 
 def _gradients(
-    given: Gradients | None, names: Sequence[str], arguments: Mapping[str, NDArray]
+    given: Gradients | None,
+    names: Sequence[str],
+    arguments: Mapping[str, NDArray],
+    ctx: Context,
 ) -> dict[str, NDArray | None] | None:
+    """The arrays that gradients are written into: what their arguments are in every respect."""
     if given is None:
         return None
     if isinstance(given, Mapping):
-        found: dict[str, NDArray | None] = {name: given.get(name) for name in names}
+        asked = [name for name in names if given.get(name) is not None]
+        found = _by_name("args_grad", {name: given[name] for name in asked}, asked)
     else:
-        found = dict(_by_name("args_grad", given, names))
+        found = _by_name("args_grad", given, names)
     for name, array in found.items():
-        if array is not None and array.shape != arguments[name].shape:
+        argument = arguments[name]
+        if array.shape != argument.shape:
             raise MXNetError(
-                f"args_grad: {name} has shape {array.shape}, the argument has "
-                f"{arguments[name].shape}"
+                f"args_grad: {escaped(name)} has shape {array.shape}, the argument has "
+                f"{argument.shape}"
             )
-    return found
+        if array._tensor.dtype is not argument._tensor.dtype:
+            raise MXNetError(
+                f"args_grad: {escaped(name)} is {as_dtype(array._tensor.dtype)}, the argument is "
+                f"{as_dtype(argument._tensor.dtype)}"
+            )
+        if array.context != ctx:
+            raise MXNetError(
+                f"args_grad: {escaped(name)} is on {array.context}, the argument on {ctx}: use "
+                f"as_in_context({ctx})"
+            )
+    return {name: found.get(name) for name in names}
 
 
-def _check_contexts(
-    ctx: Context, bound: Mapping[str, NDArray], group2ctx: Mapping[str, Context] | None
-) -> None:
+def _check_contexts(ctx: Context, bound: Mapping[str, NDArray], group2ctx: Any) -> None:
     for name, array in bound.items():
         if array.context != ctx:
             raise MXNetError(
-                f"Input array {name} is in {array.context} while binding with ctx={ctx}. All "
-                f"arguments must be in the global context: use {name}.as_in_context({ctx})"
+                f"Input array {escaped(name)} is in {array.context} while binding with ctx={ctx}. "
+                f"All arguments must be in the global context: use as_in_context({ctx})"
             )
+    if group2ctx is not None and not isinstance(group2ctx, Mapping):
+        raise TypeError(f"group2ctx must be a dict of str to Context, got {shown(group2ctx)}")
     for group, other in (group2ctx or {}).items():
+        if not isinstance(other, Context):
+            raise TypeError(f"group2ctx: {shown(group)} needs a Context, got {shown(other)}")
         if other != ctx:
-            raise MXNetError(f"group2ctx puts {group!r} on {other}; only ctx={ctx} is supported")
+            raise MXNetError(f"group2ctx puts {shown(group)} on {other}; only {ctx} is supported")

@@ -13,7 +13,7 @@ import torch
 from .errors import MXNetError
 from .text import shown
 
-_LARGEST_NUMBER = 2**31 - 1  # of a device, in files
+_NUMBERS = range(-(2**31), 2**31)  # of devices, as files hold them
 
 
 class Context:
@@ -41,7 +41,7 @@ class Context:
             raise KeyError(f"{device_type!r} is no device type; use one of {[*self.devstr2type]}")
         if isinstance(device_id, bool) or not hasattr(device_id, "__index__"):
             raise TypeError(f"the number of a device must be an int, got {shown(device_id)}")
-        if abs(int(device_id)) > _LARGEST_NUMBER:
+        if int(device_id) not in _NUMBERS:
             raise ValueError(f"no device has the number {shown(device_id)}")
         self.device_typeid = self.devstr2type[device_type]
         self.device_id = int(device_id)

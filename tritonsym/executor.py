@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from . import collector, cpu
-from .context import Context, torch_device
+from .allocation import allocating
+from .context import Context
 from .dtype import DType, as_dtype
 from .errors import MXNetError
-from .expr import Shape
 from .graph import Entry, Node, toposort, variables
-from .infer import Inferred, infer_dtypes, infer_shapes, normalised
-from .ndarray.core import NDArray
+from .infer import Inferred, infer_dtypes, infer_shapes, known_shape
+from .ndarray.core import NDArray, tensor_of
+from .ndarray.create import filled
+from .ndarray.values import check_writable, write
 from .op import is_complete
 from .philox import default_state
 from .plan import Plan, make_plan
 from .program import Program
 from .reference import run
+from .shape import Shape
+from .text import escaped, listed, shown
 from .trace import trace
 
 if TYPE_CHECKING:
@@ -32,6 +39,9 @@ class Executor:
 
     The arrays are the caller's own: what is written into them is what the next :meth:`forward`
     reads. The outputs keep their memory from one run to the next; copy one to keep its values.
+
+    An executor runs in one thread at a time, since all its runs share that memory: bind one for
+    each thread, on the same arrays if they are only read.
 
     Attributes:
         plan: how the outputs are computed.
@@ -56,6 +66,7 @@ class Executor:
         self._gradients = gradients
         self._monitor: tuple[Callable[[str, NDArray], object], bool] | None = None
         self._bound = {**self._arguments, **self._states}
+        self._running = threading.Lock()
         with collector.paused():
             self._compile()
 
@@ -72,7 +83,8 @@ class Executor:
             if not tensor.is_contiguous()
         }
         self.plan: Plan = make_plan(graph, strides, in_registers=not on_cpu)
-        self._program = self._programmed(ordered)
+        with allocating(_bytes(self.plan), partial(_memory_of, self.plan)):
+            self._program = self._programmed(ordered)
         self._steps = self._program.steps
         self.outputs = [NDArray(tensor, ctx) for tensor in self._program.buffers.outputs]
 
@@ -85,7 +97,7 @@ class Executor:
 
     # ---- running ----
 
-    def forward(self, is_train: bool = False, **kwargs: Any) -> list[NDArray]:
+    def forward(self, /, is_train: bool = False, **kwargs: Any) -> list[NDArray]:
         """Compute the outputs from what the bound arrays hold.
 
         Args:
@@ -96,16 +108,25 @@ class Executor:
             :attr:`outputs`: the same list and the same memory at every run.
 
         Raises:
-            TypeError: a name that is no argument.
-            ValueError: values of another shape, or no array. Nothing is copied then.
+            TypeError: a name that is no argument, or values that are no real numbers.
+            ValueError: values of another shape, or no array.
+            MXNetError: it is running already. Nothing is copied in any of these cases.
         """
-        if kwargs:
-            self._copy_in(kwargs)
-        if self._monitor is not None:
-            return self._forward_watched(*self._monitor)
-        for step in self._steps:
-            step()
-        return self.outputs
+        if not self._running.acquire(blocking=False):
+            raise MXNetError(
+                "this executor is running already, in another thread or in its own monitor, on "
+                "the memory that this run would need: bind one for each thread"
+            )
+        try:
+            if kwargs:
+                self._copy_in(kwargs)
+            if self._monitor is not None:
+                return self._forward_watched(*self._monitor)
+            for step in self._steps:
+                step()
+            return self.outputs
+        finally:
+            self._running.release()
 
     def set_monitor_callback(
         self, callback: Callable[[str, NDArray], object] | None, monitor_all: bool = False
@@ -153,21 +174,25 @@ class Executor:
         return self.outputs
 
     def _copy_in(self, given: Mapping[str, Any]) -> None:
+        copies = []
         for name, value in given.items():
             if name not in self._arguments:
-                raise TypeError(f"Unknown argument {name}; the arguments are {[*self._arguments]}")
+                raise TypeError(
+                    f"Unknown argument {escaped(name)}; the arguments are {listed(self._arguments)}"
+                )
             if not isinstance(value, (NDArray, np.ndarray)):
                 raise ValueError(
-                    f"only accept keyword argument of NDArrays and numpy.ndarray, {name} is "
-                    f"{type(value)}"
+                    f"only accept keyword argument of NDArrays and numpy.ndarray, {escaped(name)} "
+                    f"is {type(value)}"
                 )
             need = self._arguments[name].shape
             if need != value.shape:
                 raise ValueError(
-                    f"Shape not match! Argument {name}, need: {need}, received: {value.shape}"
+                    f"Shape not match! Argument {escaped(name)}, need: {need}, "
+                    f"received: {value.shape}"
                 )
-        for name, value in given.items():
-            self._arguments[name][:] = value
+            copies.append((self._arguments[name], tensor_of(value, f"argument {escaped(name)}")))
+        _write_all(copies)
 
     def backward(self, out_grads: Any = None, is_train: bool = True) -> None:
         """Compute gradients. Not part of this version.
@@ -243,29 +268,37 @@ class Executor:
     ) -> None:
         """Copy values into arguments and states, by name, in the bound dtypes.
 
+        Args:
+            arg_params, aux_params: arrays by name, of this package or of numpy.
+            allow_extra_params: ignore names that are not bound.
+
         Raises:
             ValueError: a name that is not bound, unless extra ones are allowed.
-            MXNetError: a wrong shape. Nothing is copied in either case.
+            TypeError: no dict, or a value that is no array of real numbers.
+            MXNetError: a wrong shape. Nothing is copied in any of these cases.
         """
         copies = []
         for kind, given, bound in (
             ("arguments", arg_params, self._arguments),
-            ("auxiliary states", aux_params or {}, self._states),
+            ("auxiliary states", {} if aux_params is None else aux_params, self._states),
         ):
+            if not isinstance(given, Mapping):
+                raise TypeError(f"the {kind} must be a dict of str to NDArray, got {shown(given)}")
             for name, value in given.items():
                 if name in bound:
+                    if not isinstance(value, (NDArray, np.ndarray)):
+                        raise TypeError(f"{escaped(name)} needs an NDArray, got {type(value)}")
                     if bound[name].shape != value.shape:
                         raise MXNetError(
-                            f"{name} has shape {bound[name].shape}, received {value.shape}"
+                            f"{escaped(name)} has shape {bound[name].shape}, received {value.shape}"
                         )
-                    copies.append((bound[name], value))
+                    copies.append((bound[name], tensor_of(value, escaped(name))))
                 elif not allow_extra_params:
-                    raise ValueError(f'Find name "{name}" that is not in the {kind}')
-        for target, value in copies:
-            target[:] = value
+                    raise ValueError(f'Find name "{escaped(str(name))}" that is not in the {kind}')
+        _write_all(copies)
 
     def reshape(
-        self, partial_shaping: bool = False, allow_up_sizing: bool = False, **kwargs: Shape
+        self, /, partial_shaping: bool = False, allow_up_sizing: bool = False, **kwargs: Shape
     ) -> Executor:
         """An executor for other shapes, on the same arrays wherever their shape stays.
 
@@ -278,14 +311,13 @@ class Executor:
             MXNetError: a shape that changes or grows without leave, or does not follow.
             TypeError: a name that is no argument, or a shape that is no tuple.
         """
-        for name, shape in kwargs.items():
+        for name in kwargs:
             if name not in self._arguments:
-                raise TypeError(f"reshape: {name} is no argument; they are {[*self._arguments]}")
-            if not isinstance(shape, tuple):
-                raise TypeError(f"reshape: the shape of {name} must be a tuple, got {shape!r}")
-        inferred = infer_shapes(
-            self._symbol._entries, {name: normalised(shape) for name, shape in kwargs.items()}
-        )
+                raise TypeError(
+                    f"reshape: {escaped(name)} is no argument; they are {listed(self._arguments)}"
+                )
+        known = {name: known_shape(name, shape) for name, shape in kwargs.items()}
+        inferred = infer_shapes(self._symbol._entries, known)
         arguments, states = variables(inferred.nodes)
         groups = ((arguments, self._arguments, "arg"), (states, self._states, "aux"))
         made = [
@@ -303,7 +335,13 @@ class Executor:
             gradients = {
                 name: old
                 if old is None or old.shape == made[0][name].shape
-                else zeros(made[0][name].shape, as_dtype(old._tensor.dtype), self._ctx)
+                else filled(
+                    made[0][name].shape,
+                    0,
+                    as_dtype(old._tensor.dtype),
+                    self._ctx,
+                    f"gradient {shown(name)}",
+                )
                 for name, old in gradients.items()
             }
         return Executor(self._symbol, self._ctx, made[0], made[1], gradients, self._grad_req)
@@ -319,28 +357,50 @@ class Executor:
         named: bool,
     ) -> NDArray:
         if not is_complete(shape):
-            raise MXNetError(f"Insufficient argument shapes provided: {node.name} is {shape or ()}")
+            raise MXNetError(
+                f"Insufficient argument shapes provided: {escaped(node.name)} is {shape or ()}"
+            )
         if shape == old.shape:
             return old
         if not (named or partial_shaping):
             raise MXNetError(
-                f"Shape of unspecified {kind}: {node.name} changed from {old.shape} to {shape}. "
-                "This can cause the new executor to not share parameters with the old one. Set "
-                "partial_shaping=True to permit it"
+                f"Shape of unspecified {kind}: {escaped(node.name)} changed from {old.shape} "
+                f"to {shape}. This can cause the new executor to not share parameters with the "
+                "old one. Set partial_shaping=True to permit it"
             )
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         if count <= old.size:
             return NDArray(old._tensor.reshape(-1)[:count].view(shape), self._ctx)
         if not allow_up_sizing:
             raise MXNetError(
-                f"New shape of {kind}: {node.name} is larger than original: {shape} instead of "
-                f"{old.shape}. Set allow_up_sizing=True to permit new memory"
+                f"New shape of {kind}: {escaped(node.name)} is larger than original: {shape} "
+                f"instead of {old.shape}. Set allow_up_sizing=True to permit new memory"
             )
-        return zeros(shape, as_dtype(old._tensor.dtype), self._ctx)
+        return filled(
+            shape, 0, as_dtype(old._tensor.dtype), self._ctx, f"{kind} {shown(node.name)}"
+        )
 
 
-def zeros(shape: Shape, dtype: DType, ctx: Context) -> NDArray:
-    return NDArray(torch.zeros(shape, dtype=dtype.torch, device=torch_device(ctx)), ctx)
+def _write_all(copies: Sequence[tuple[NDArray, torch.Tensor]]) -> None:
+    """Write every value into its array, or none of them."""
+    for target, _ in copies:
+        check_writable(target._tensor)
+    for target, value in copies:
+        write(target._tensor, value)
+
+
+def _bytes(plan: Plan) -> int:
+    """How much memory a plan takes."""
+    return plan.arena_size + sum(x.size * x.dtype.itemsize for x in plan.outputs)
+
+
+def _memory_of(plan: Plan) -> str:
+    """What a plan takes memory for, in words for a person."""
+    largest = max((*plan.lifetimes, *plan.outputs), key=lambda x: x.size * x.dtype.itemsize)
+    return (
+        f"a plan of {len(plan.kernels)} kernels, whose largest value is {largest.dtype}"
+        f"{list(largest.shape)} of {listed(plan.origins.get(largest, ())) or 'a variable'}"
+    )
 
 
 def _checked_shapes(symbol: Symbol, bound: Mapping[str, NDArray]) -> Inferred[Shape]:

@@ -64,9 +64,7 @@ class Arguments:
                     )
             return self.inputs
         if len(self.variadic) > len(names):
-            raise MXNetError(
-                f"operator {op.name} got {len(self.variadic)} inputs for {len(names)}"
-            )
+            raise MXNetError(f"operator {op.name} got {len(self.variadic)} inputs for {len(names)}")
         return dict(zip(names, self.variadic, strict=False))
 
 
@@ -108,7 +106,8 @@ def sort_arguments(
     """Tell inputs from parameters.
 
     Raises:
-        TypeError: too many positional arguments, one given twice, or a parameter that is an input.
+        TypeError: too many positional arguments, or one given twice.
+        MXNetError: an input in the place of a parameter.
         AssertionError: an input that is not of the wanted kind (MXNet's type for this mistake).
     """
     if op.variadic is not None:
@@ -149,7 +148,7 @@ def _attributes(
 ) -> dict[str, str]:
     for key, value in given.items():
         if is_input(value):
-            raise TypeError(
+            raise MXNetError(
                 f"parameter {key!r} of {op.name} needs {op.schema.attributes[key].type_name}, "
                 f"got a {type(value).__name__}"
             )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,7 @@ from .dtype import BY_CODE, DType
 from .errors import LoweringError, MXNetError
 from .graph import Entry, Node, toposort
 from .op import Op, PartialShape, merge_shapes, unify_dtypes
-from .schema import read
+from .schema import MAX_ARITY, read
 from .shape import given_shape
 
 Value = TypeVar("Value")
@@ -47,71 +48,87 @@ def _fixed_point(
     nodes = toposort(entries)
     first: dict[int, int] = {}
     values: list[Value | None] = []
-    slots: list[list[int]] = []  # of each node: its inputs, then its outputs
+    inputs: list[list[int]] = []  # of each node: which values it reads
     for node in nodes:
-        start = first[id(node)] = len(values)
+        first[id(node)] = len(values)
+        inputs.append([first[id(entry.node)] + entry.index for entry in node.inputs])
         if node.op is None:
             values.append(known.get(node.name, stored(node)))
-            slots.append([])
         else:
             values.extend([None] * node.output_count)
-            inputs = [first[id(entry.node)] + entry.index for entry in node.inputs]
-            slots.append([*inputs, *range(start, len(values))])
+        if len(values) > len(nodes) + MAX_ARITY:
+            raise MXNetError(
+                f"{node.describe()}: the nodes up to this one have {len(values)} outputs; a graph "
+                f"can have one for each node and {MAX_ARITY} more"
+            )
+    starts = list(first.values())
 
     # Most graphs are settled by one walk from the inputs to the outputs.
-    operators = [position for position, node in enumerate(nodes) if node.op is not None]
     returned: dict[int, None] = {}
-    for position in operators:
-        count = len(nodes[position].inputs)
-        for place in _apply(nodes[position], slots[position], values, step):
-            if place < count:
-                returned[slots[position][place]] = None
+    for node, start, reads in zip(nodes, starts, inputs, strict=True):
+        if node.op is not None:
+            for slot in _apply(node, reads, start, values, step):
+                if slot < start:
+                    returned[slot] = None
     if returned:
-        _settle(nodes, slots, values, step, returned)
+        _settle(nodes, starts, inputs, values, step, returned)
     return Inferred(nodes, first, values)
 
 
 def _settle(
     nodes: Sequence[Node],
-    slots: Sequence[Sequence[int]],
+    starts: Sequence[int],
+    inputs: Sequence[Sequence[int]],
     values: list[Value | None],
     step: Step[Value],
     changed: Iterable[int],
 ) -> None:
     """Visit the nodes around every changed value until nothing changes any more."""
-    touching: list[list[int]] = [[] for _ in values]
-    for position, own in enumerate(slots):
-        for slot in dict.fromkeys(own):
-            touching[slot].append(position)
-    waiting = deque(dict.fromkeys(position for slot in changed for position in touching[slot]))
+    readers: dict[int, list[int]] = {}
+    for position, reads in enumerate(inputs):
+        for slot in dict.fromkeys(reads):
+            readers.setdefault(slot, []).append(position)
+
+    def around(slot: int) -> Iterator[int]:
+        maker = bisect_right(starts, slot) - 1
+        if nodes[maker].op is not None:
+            yield maker
+        yield from readers.get(slot, ())
+
+    waiting = deque(dict.fromkeys(position for slot in changed for position in around(slot)))
     queued = set(waiting)
     while waiting:
         position = waiting.popleft()
         queued.discard(position)
-        for place in _apply(nodes[position], slots[position], values, step):
-            for neighbour in touching[slots[position][place]]:
+        node, start = nodes[position], starts[position]
+        for slot in _apply(node, inputs[position], start, values, step):
+            for neighbour in around(slot):
                 if neighbour not in queued:
                     queued.add(neighbour)
                     waiting.append(neighbour)
 
 
 def _apply(
-    node: Node, slots: Sequence[int], values: list[Value | None], step: Step[Value]
+    node: Node, reads: Sequence[int], start: int, values: list[Value | None], step: Step[Value]
 ) -> list[int]:
-    """What one node says about its values; which of its slots have new ones."""
+    """What one node says about the values it reads and makes; which of them are new."""
     assert node.op is not None
-    count = len(node.inputs)
-    before = [values[slot] for slot in slots]
-    inputs, outputs = before[:count], before[count:]
+    stop = start + node.output_count
+    old_inputs, old_outputs = [values[slot] for slot in reads], values[start:stop]
+    inputs, outputs = old_inputs.copy(), old_outputs.copy()
     try:
         step(node.op, node.parameters, inputs, outputs)
     except LoweringError as error:
-        raise node.fail(error, (value or () for value in before[:count])) from None
+        raise node.fail(error, (value or () for value in old_inputs)) from None
     changed = []
-    for place, new in enumerate((*inputs, *outputs)):
-        if new != before[place]:
-            values[slots[place]] = new
-            changed.append(place)
+    for slot, new, old in zip(reads, inputs, old_inputs, strict=True):
+        if new != old:
+            values[slot] = new
+            changed.append(slot)
+    if outputs != old_outputs:
+        values[start:stop] = outputs
+        pairs = zip(outputs, old_outputs, strict=True)
+        changed += [start + place for place, (new, old) in enumerate(pairs) if new != old]
     return changed
 
 

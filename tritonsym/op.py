@@ -21,6 +21,7 @@ from .errors import LoweringError, MXNetError
 from .expr import Expr, Shape, input_, make
 from .reference import Step, Tensor
 from .schema import Arity, Schema
+from .text import shown
 
 # A shape under inference: None is not known at all, 0 is a length not known yet.
 PartialShape = Shape | None
@@ -223,7 +224,7 @@ def find(name: str) -> Op:
         return _registry[name]
     close = difflib.get_close_matches(name, _registry, n=3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise MXNetError(f"operator {name!r} is not registered{hint}")
+    raise MXNetError(f"operator {shown(name)} is not registered{hint}")
 
 
 def operator(

@@ -175,6 +175,8 @@ class _Times:
     sizes: dict[Expr, int] = field(default_factory=dict)
     # What is read in the pass that writes a value.
     beside: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
+    # What a product in that pass reads, all of it for every tile of the result.
+    scattered: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
 
 
 def _times(
@@ -195,12 +197,14 @@ def _times(
         tiling = tilings.get(kernel)
         inner = set(kernel.body).difference(kernel.outputs) if tiling or in_registers else set()
         read = [y for x in kernel.body for y in x.inputs]
+        products = [where[y].base for x in kernel.body if x.primitive == "dot" for y in x.inputs]
         for x in kernel.body:
             lasting = bool(tiling) and x not in inner
             if not (in_registers and x in inner):
                 times.first[x] = begin if lasting else step
                 times.last[x] = end if lasting else step
                 times.beside[x] = read if in_registers else x.inputs
+                times.scattered[x] = products if in_registers else ()
                 whole = tiling is None or lasting
                 times.sizes[x] = byte_count(x) if whole else _tile_bytes(x, tilings[kernel])
             for y in x.inputs:
@@ -233,6 +237,7 @@ def _lifetimes(
             read = times.beside[x]
             # Memory that is also read through a view is read in another order than it is written.
             viewed = {where[y].base for y in read if where[y].base is not y}
+            viewed.update(times.scattered.get(x, ()))
             for y in read:
                 ends = y in number and times.last[y] == times.first[x] > times.first[y]
                 same = ends and times.sizes[y] == times.sizes[x] and y.shape == x.shape

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .context import Context, current_context
+from .context import Context, as_context
 from .errors import MXNetError
 from .ndarray.core import NDArray, invoke_one
 from .philox import default_state
+from .text import shown
 
 
 def seed(seed_state: int, ctx: str | Context = "all") -> None:
@@ -23,7 +24,7 @@ def seed(seed_state: int, ctx: str | Context = "all") -> None:
         MXNetError: the seed is no integer.
     """
     if isinstance(seed_state, bool) or not isinstance(seed_state, (int, np.integer)):
-        raise MXNetError(f"random.seed: the seed must be an int, got {seed_state!r}")
+        raise MXNetError(f"random.seed: the seed must be an int, got {shown(seed_state)}")
     default_state().seed(int(seed_state))
 
 
@@ -59,7 +60,10 @@ def _drawn(
     ctx: Context | None,
     out: NDArray | None,
 ) -> NDArray:
-    given = {**parameters, "ctx": ctx or (out.context if out is not None else current_context())}
+    if out is not None and not isinstance(out, NDArray):
+        raise TypeError(f"random: out needs an NDArray, got {type(out)}")
+    context = as_context(ctx) if out is None or ctx is not None else out.context
+    given = {**parameters, "ctx": context}
     if shape is None and out is not None:
         shape = out.shape
     if dtype is None and out is not None:

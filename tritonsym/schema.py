@@ -87,7 +87,7 @@ def _tuple(item: Parser) -> Parser:
             if text[-1:] != {"(": ")", "[": "]"}[text[0]]:
                 raise _Reject
             inner = text[1:-1].strip()
-            inner = inner[:-1] if inner.endswith(",") else inner
+            inner = inner[:-1] if len(inner) > 1 and inner.endswith(",") else inner
         return tuple(item(part.strip()) for part in inner.split(",")) if inner else ()
 
     return parse

@@ -312,13 +312,23 @@ def ge(x: tl.tensor, y: tl.tensor) -> tl.tensor:
 
 
 @_function
-def and_(x: tl.tensor, y: tl.tensor) -> tl.tensor:
+def _both(x: tl.tensor, y: tl.tensor) -> tl.tensor:
     return x & y
 
 
 @_function
-def or_(x: tl.tensor, y: tl.tensor) -> tl.tensor:
+def _either(x: tl.tensor, y: tl.tensor) -> tl.tensor:
     return x | y
+
+
+@_function
+def _choice(condition: tl.tensor, x: tl.tensor, y: tl.tensor) -> tl.tensor:
+    return tl.where(condition, x, y)
+
+
+# The interpreter cannot repeat a single int1 along a block.
+and_ = _library(_both, np.logical_and, tl.int1)
+or_ = _library(_either, np.logical_or, tl.int1)
 
 
 @_function
@@ -326,9 +336,17 @@ def not_(x: tl.tensor) -> tl.tensor:
     return ~x
 
 
-@_function
-def where(condition: tl.tensor, x: tl.tensor, y: tl.tensor) -> tl.tensor:
-    return tl.where(condition, x, y)
+if INTERPRETED:
+
+    @_function
+    def where(condition: tl.tensor, x: tl.tensor, y: tl.tensor) -> tl.tensor:
+        """``x`` where the condition holds, else ``y``."""
+        data = np.where(condition.handle.data, x.handle.data, y.handle.data)
+        is_block = any(block.type.is_block() for block in (condition, x, y))
+        return _block(data, x.dtype, is_block)
+
+else:
+    where = _choice
 
 
 # ---- reductions --------------------------------------------------------------------------------

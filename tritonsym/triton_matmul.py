@@ -116,5 +116,7 @@ def _walk(writer: Writer, product: Expr, tile: Tile, depth: int, rows: int, colu
         access = access_of(y, writer.layouts)
         pointer = writer.pointer(access.base)
         where = offset_text(access, places)
+        if not any(access.strides[-2:]):
+            where += f" + {places[-1]} * 0"  # a block of the one element there is
         writer.line(f"{name} = tl.load({pointer} + {where}, {mask}, other=0.0)", 2)
     writer.line("total = math.dot(left, right, total)", 2)

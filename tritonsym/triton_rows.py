@@ -122,15 +122,19 @@ class _Rows:
         if x.primitive not in REDUCTIONS:
             self._compute(x, 1)
             return
+        self._repeat(x)
         data = self.writer.operand(x.inputs[0])
         self.writer.names[x] = self._finished(x, self._lane(x, data))
 
     def _compute(self, x: Expr, depth: int) -> None:
-        """An elementwise expression; a row's result is repeated along its columns by itself."""
+        self._repeat(x)
+        self.writer.compute(x, depth)
+
+    def _repeat(self, x: Expr) -> None:
+        """A row's result has a name of its own along the columns: Triton repeats it by itself."""
         for y in x.inputs:
             if y.primitive == "expand" and y not in self.writer.names:
                 self.writer.names[y] = self.writer.operand(y.inputs[0])
-        self.writer.compute(x, depth)
 
     def _store_full(self, depth: int) -> None:
         """Store the outputs that have a value for each column."""
@@ -204,6 +208,7 @@ class _Rows:
         if places:
             self.writer.line(f"places = tl.arange(0, {self.block})")
         self._begin_loop([data])
+        self._repeat(x)
         lane = self._lane(x, self.writer.operand(data))
         combine = f"math.{x.primitive}_combine"
         if places:

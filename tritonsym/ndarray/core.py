@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from .. import frontend
-from ..context import Context, current_context, torch_device
-from ..dtype import BFLOAT16, as_dtype
+from ..allocation import allocating
+from ..attribute import is_user_key
+from ..context import Context, context_of_text, torch_device
+from ..dtype import as_dtype
 from ..errors import LoweringError, MXNetError
-from ..expr import Shape, input_
+from ..expr import input_
 from ..op import Op, find
 from ..ops.movement import reshaped
 from ..philox import RandomState, default_state
 from ..reference import Tensor, run
+from ..shape import MAX_AXES, Shape
+from ..text import shown
 from . import params_file
-from .indexing import check_fits, converted, indexed, is_everything, store
-
-Number = (int, float, np.generic)
+from .indexing import indexed, is_everything, store
+from .values import as_number, as_tensor, check_writable, converted, write
 
 
 class NDArray:
     """An array of one dtype on one context.
 
     It wraps a torch tensor, whose memory never changes: whatever is assigned is written into it.
+
+    Raises:
+        MXNetError: the tensor has no elements or more axes than an array can have.
     """
 
     __slots__ = ("__weakref__", "_context", "_tensor")
@@ -35,6 +43,11 @@ class NDArray:
     __array_ufunc__: ClassVar[None] = None
 
     def __init__(self, tensor: Tensor, context: Context) -> None:
+        if tensor.ndim > MAX_AXES or tensor.numel() == 0:
+            raise MXNetError(
+                f"arrays have at most {MAX_AXES} axes and cannot be empty, got {tensor.ndim} axes, "
+                f"shape {shown(tuple(tensor.shape))}"
+            )
         self._tensor = tensor
         self._context = context
 
@@ -55,8 +68,7 @@ class NDArray:
     @property
     def dtype(self) -> Any:
         """numpy's scalar class, such as ``numpy.float32``; for bfloat16 torch's dtype."""
-        found = as_dtype(self._tensor.dtype)
-        return torch.bfloat16 if found is BFLOAT16 else found.numpy
+        return as_dtype(self._tensor.dtype).public
 
     @property
     def context(self) -> Context:
@@ -158,7 +170,7 @@ class NDArray:
             return self
         if other.shape != self.shape:
             raise MXNetError(f"copyto: shape {self.shape} does not fit into {other.shape}")
-        other._tensor.copy_(self._tensor)
+        write(other._tensor, self._tensor)
         return other
 
     def as_in_context(self, context: Context) -> NDArray:
@@ -188,7 +200,7 @@ class NDArray:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         ((_, tensor, context),) = params_file.parse(state["array"])
-        self._tensor, self._context = tensor, context
+        self._tensor, self._context = tensor.to(torch_device(context)), context
 
     # ---- shapes ----
 
@@ -196,7 +208,8 @@ class NDArray:
         """The same memory in another shape, with the codes of the operator ``Reshape``.
 
         Raises:
-            ValueError: the sizes differ or a code does not fit.
+            ValueError: the sizes differ, a code does not fit, or the elements do not lie together.
+            TypeError: a length that is no int.
         """
         reverse = bool(kwargs.pop("reverse", False))
         given = kwargs.pop("shape", shape)
@@ -205,10 +218,16 @@ class NDArray:
         if len(given) == 1 and isinstance(given[0], (tuple, list)):
             given = given[0]
         try:
-            target = reshaped(self.shape, tuple(int(n) for n in given), reverse)
+            target = reshaped(self.shape, tuple(operator.index(n) for n in given), reverse)
         except LoweringError as error:
             raise ValueError(str(error)) from None
-        return NDArray(self._tensor.view(target), self._context)
+        try:
+            return NDArray(self._tensor.view(target), self._context)
+        except RuntimeError:
+            raise ValueError(
+                f"the elements of this array of shape {self.shape} do not lie in their order in "
+                f"memory, so that {target} cannot be on the same memory: reshape a .copy() of it"
+            ) from None
 
     def expand_dims(self, axis: int, inplace: bool = False) -> NDArray:
         """A new axis of length 1: a copy, or with ``inplace`` the same memory."""
@@ -242,28 +261,37 @@ class NDArray:
         return NDArray(tensor.reshape(1) if tensor.ndim == 0 else tensor, self._context)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Write a number, or an array that broadcasts, into elements by numpy's rules."""
-        if isinstance(value, NDArray):
-            source: Any = value._tensor.to(self._tensor.device)
-        elif isinstance(value, Number):
-            source = value.item() if isinstance(value, np.generic) else value
+        """Write a number, or an array that broadcasts, into elements by numpy's rules.
+
+        Raises:
+            IndexError, ValueError: the key or the value's shape does not fit.
+            TypeError: the value is no number and no array of numbers.
+            MXNetError: elements of this array share memory. Nothing is written in any case.
+        """
+        target = self._tensor
+        source: Tensor | float
+        if isinstance(value, frontend.Number):
+            number = as_number(value, "assignment")
+            source = converted(number, as_dtype(target.dtype))
         else:
-            array_ = np.asarray(value)
-            if array_.dtype == object:
-                raise TypeError(f"NDArray does not support assignment with {type(value)}")
-            source = torch.from_numpy(np.ascontiguousarray(array_)).to(self._tensor.device)
-        target = self._tensor if is_everything(key) else None
-        if target is None:
-            store(self._tensor, _without_arrays(key), source)
+            source = tensor_of(value, "assignment")
+        if not is_everything(key):
+            store(target, _without_arrays(key), source)
         elif isinstance(source, torch.Tensor):
-            check_fits(tuple(source.shape), self.shape)
-            target.copy_(source.reshape(source.shape[-target.ndim :]))
+            write(target, source)
         else:
-            target.fill_(converted(source, as_dtype(target.dtype)))
+            check_writable(target)
+            target.fill_(source)
 
     def slice_assign(self, value: NDArray, begin: Shape, end: Shape, step: Shape = ()) -> NDArray:
-        """Write an array into a slice of this one."""
+        """Write an array into a slice of this one.
+
+        Raises:
+            ValueError: the bounds are not of one length, or the shapes do not fit.
+        """
         steps = step or (None,) * len(begin)
+        if not len(begin) == len(end) == len(steps):
+            raise ValueError(f"begin={begin}, end={end}, step={step} must have one length")
         self[tuple(slice(*bound) for bound in zip(begin, end, steps, strict=True))] = value
         return self
 
@@ -345,6 +373,15 @@ class NDArray:
         return apply_binary(self, other, "mod", out=self)
 
 
+def tensor_of(value: Any, what: str) -> Tensor:
+    """The numbers of an array, of any library, or of nested lists.
+
+    Raises:
+        TypeError: it holds something else; the message begins with ``what``.
+    """
+    return value._tensor if isinstance(value, NDArray) else as_tensor(value, what)
+
+
 def _without_arrays(key: Any) -> Any:
     """The key with tensors in place of arrays."""
     if isinstance(key, tuple):
@@ -380,22 +417,30 @@ def invoke(
     call = frontend.sort_arguments(
         op, args, kwargs or {}, lambda value: isinstance(value, NDArray), "NDArray"
     )
-    own = {k: v for k, v in call.attributes.items() if not k.startswith("__")}
+    own = {k: v for k, v in call.attributes.items() if not is_user_key(k)}
+    op.schema.check_names(own)
     parameters = op.schema.parse(own)
     names = op.input_names(parameters)
-    given = call.inputs or dict(zip(names, call.variadic, strict=False))
-    missing = [name for name in names if name not in given]
-    if missing or len(given) > len(names):
-        raise MXNetError(f"operator {op.name} needs {names}, got {tuple(given)}")
+    given = call.by_name(op, names)
+    if len(given) < len(names):
+        missing = islice((name for name in names if name not in given), 8)
+        raise MXNetError(
+            f"operator {op.name} needs {len(names)} inputs, got {len(given)}: without "
+            f"{', '.join(missing)}"
+        )
     arrays: list[NDArray] = [given[name] for name in names]
-    context = _common_context(op, arrays, own, out)
-    results = _computed(op, parameters, arrays, state or default_state())
-    if out is None:
-        found = [NDArray(tensor, context) for tensor in results]
+    targets = None if out is None else _targets(op, out)
+    context = _common_context(op, arrays, targets, own.get("ctx", ""))
+    with allocating(0, lambda: f"operator {op.name}"):
+        results = _computed(op, parameters, arrays, state or default_state())
+        if not arrays:
+            device = torch_device(context)
+            results = [tensor.to(device) for tensor in results]
+    if targets is None:
+        targets = [NDArray(tensor, context) for tensor in results]
     else:
-        found = [out] if isinstance(out, NDArray) else list(out)
-        _write_out(op, results, found)
-    return found[0] if len(found) == 1 else found
+        _write_out(op, results, targets)
+    return targets[0] if len(targets) == 1 else targets
 
 
 def invoke_one(
@@ -429,21 +474,37 @@ def _computed(
         raise MXNetError(f"Error in operator {op.name}: {error} [inputs: {shown}]") from None
 
 
-def _write_out(op: Op, results: Sequence[Tensor], out: Sequence[NDArray]) -> None:
-    if len(out) != len(results):
-        raise MXNetError(f"operator {op.name} has {len(results)} outputs, out has {len(out)}")
-    for result, target in zip(results, out, strict=True):
+def _targets(op: Op, out: Any) -> list[NDArray]:
+    """The arrays that a user gave to write results into."""
+    targets = list(out) if isinstance(out, (list, tuple)) else [out]
+    for target in targets:
+        if not isinstance(target, NDArray):
+            raise TypeError(f"operator {op.name}: out needs NDArrays, got {type(target)}")
+    return targets
+
+
+def _write_out(op: Op, results: Sequence[Tensor], targets: Sequence[NDArray]) -> None:
+    """Write all results, or nothing where one of them does not fit."""
+    if len(targets) != len(results):
+        raise MXNetError(f"operator {op.name} has {len(results)} outputs, out has {len(targets)}")
+    for result, target in zip(results, targets, strict=True):
         if target.shape != tuple(result.shape):
             raise MXNetError(
                 f"operator {op.name}: out has shape {target.shape}, the result has "
                 f"{tuple(result.shape)}"
             )
-    for result, target in zip(results, out, strict=True):
-        target._tensor.copy_(result)
+        if target._tensor.dtype is not result.dtype:
+            raise MXNetError(
+                f"operator {op.name}: out is {as_dtype(target._tensor.dtype)}, the result is "
+                f"{as_dtype(result.dtype)}: cast it with astype"
+            )
+        check_writable(target._tensor)
+    for result, target in zip(results, targets, strict=True):
+        write(target._tensor, result)
 
 
 def _common_context(
-    op: Op, arrays: Sequence[NDArray], attributes: Mapping[str, str], out: Any
+    op: Op, arrays: Sequence[NDArray], targets: Sequence[NDArray] | None, given: str
 ) -> Context:
     for array_ in arrays[1:]:
         if array_.context != arrays[0].context:
@@ -453,17 +514,7 @@ def _common_context(
             )
     if arrays:
         return arrays[0].context
-    if isinstance(out, NDArray):
-        return out.context
-    given = attributes.get("ctx", "")
-    return _context_of(given) if given not in ("", "None") else current_context()
-
-
-def _context_of(text: str) -> Context:
-    name, _, number = text.partition("(")
-    if not number.rstrip(")").isdigit():
-        raise MXNetError(f"ctx={text!r} is no context such as cpu(0)")
-    return Context(name, int(number.rstrip(")")))
+    return targets[0].context if targets else context_of_text(given)
 
 
 def apply_binary(
@@ -471,10 +522,10 @@ def apply_binary(
 ) -> NDArray:
     if isinstance(right, NDArray):
         return invoke_one(f"broadcast_{stem}", (left, right), None, out)
-    if isinstance(right, Number):
+    if isinstance(right, frontend.Number):
         scalar_stem = {"add": "plus", "sub": "minus"}.get(stem, stem)
         alias = f"_{'r' if reflected else ''}{scalar_stem}_scalar"
-        return invoke_one(alias, (left,), {"scalar": float(right)}, out)
+        return invoke_one(alias, (left,), {"scalar": float(as_number(right, stem))}, out)
     raise TypeError(f"type {type(right)} not supported")
 
 

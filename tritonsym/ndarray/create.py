@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,28 +12,31 @@ import numpy as np
 import torch
 import torch.utils.dlpack
 
-from ..context import Context, current_context, torch_device
-from ..dtype import FLOAT32, as_dtype
+from ..allocation import allocating
+from ..context import Context, as_context, torch_device
+from ..dtype import FLOAT32, DType, as_dtype
 from ..errors import MXNetError
-from ..expr import Shape
 from ..reference import Tensor
+from ..shape import Shape, array_shape
+from ..text import shown
 from . import params_file
-from .core import NDArray, apply_binary, invoke_one
-from .indexing import converted
+from .core import NDArray, apply_binary, invoke_one, tensor_of
+from .values import as_number, converted
 
 
-def _placed(tensor: Tensor, context: Context | None) -> NDArray:
-    context = context or current_context()
-    if tensor.numel() == 0:
-        raise MXNetError(f"arrays cannot be empty, got shape {tuple(tensor.shape)}")
-    return NDArray(tensor.to(torch_device(context)), context)
+def filled(
+    shape: Shape, value: float, dtype: DType, context: Context, what: str = "an array"
+) -> NDArray:
+    """A new array of one value.
 
-
-def _as_shape(shape: Any) -> Shape:
-    found = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0 for n in found):
-        raise MXNetError(f"a shape is made of whole lengths, got {shape!r}")
-    return tuple(int(n) for n in found) or (1,)
+    Raises:
+        MXNetError: there is not as much memory; it names ``what``.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    with allocating(size, lambda: f"{what} of shape {shown(shape)} and dtype {dtype}"):
+        number = converted(value, dtype)
+        tensor = torch.full(shape, number, dtype=dtype.torch, device=torch_device(context))
+    return NDArray(tensor, context)
 
 
 def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
@@ -44,31 +48,17 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
         dtype: float32 if not given, but an NDArray's own for an NDArray.
 
     Raises:
-        TypeError: the source is no array.
+        TypeError: the source is no array, or the context none.
         MXNetError: a dtype that is not supported, or no elements.
     """
-    if isinstance(source_array, NDArray):
-        wanted = as_dtype(dtype) if dtype is not None else as_dtype(source_array._tensor.dtype)
-        tensor = source_array._tensor
-    else:
-        wanted = as_dtype(dtype) if dtype is not None else FLOAT32
-        try:
-            tensor = torch.from_numpy(_plain(np.asarray(source_array)))
-        except (TypeError, ValueError, UnicodeError):
-            raise TypeError(
-                f"source_array must be array like object, got {type(source_array)}"
-            ) from None
-    tensor = tensor.reshape(1) if tensor.ndim == 0 else tensor
-    copied = torch.empty(tensor.shape, dtype=wanted.torch)
-    copied.copy_(tensor)
-    return _placed(copied, ctx)
-
-
-def _plain(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Values that torch can take: its own byte order, strides and types, writable."""
-    if values.dtype.kind in "fiub":
-        return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
-    raise TypeError(f"values of {values.dtype}")
+    context = as_context(ctx)
+    own = source_array._tensor.dtype if isinstance(source_array, NDArray) else FLOAT32
+    wanted = as_dtype(own if dtype is None else dtype)
+    source = tensor_of(source_array, "source_array must be array like object: it")
+    with allocating(source.numel() * wanted.itemsize, lambda: "an array"):
+        # Converted on the CPU, so that numbers out of range become the same everywhere.
+        tensor = torch.empty(source.shape or (1,), dtype=wanted.torch).copy_(source)
+        return NDArray(tensor.to(torch_device(context)), context)
 
 
 def from_torch(tensor: Tensor) -> NDArray:
@@ -76,15 +66,16 @@ def from_torch(tensor: Tensor) -> NDArray:
 
     Raises:
         TypeError: it is no tensor.
-        MXNetError: it is empty, or of a dtype or on a device that arrays cannot have.
+        MXNetError: it is empty, or of a dtype, on a device or in a form that arrays cannot have.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"from_torch needs a torch tensor, got {type(tensor)}")
     as_dtype(tensor.dtype)
     if tensor.device.type not in ("cpu", "cuda") or tensor.layout is not torch.strided:
         raise MXNetError(f"a tensor on {tensor.device}, {tensor.layout}, cannot be an NDArray")
-    if tensor.numel() == 0:
-        raise MXNetError(f"arrays cannot be empty, got shape {tuple(tensor.shape)}")
+    if tensor.is_neg():
+        raise MXNetError("the tensor's memory holds the values with the other sign, as views of "
+                         "conjugates do: give tensor.resolve_neg()")  # fmt: skip
     on_gpu = tensor.device.type == "cuda"
     context = Context("gpu", tensor.device.index or 0) if on_gpu else Context("cpu", 0)
     plain = tensor.detach()
@@ -95,8 +86,13 @@ def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray
     """An array on a numpy array's own memory, or with ``zero_copy=False`` a copy of it.
 
     Raises:
+        TypeError: it is no numpy array.
+        MXNetError: a dtype that arrays cannot have.
         ValueError: the memory is read-only or not contiguous, so that it cannot be shared.
     """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy needs a numpy array, got {type(ndarray)}")
+    as_dtype(ndarray.dtype)
     if not zero_copy:
         return array(ndarray, dtype=ndarray.dtype)
     if not (ndarray.flags.writeable and ndarray.flags.c_contiguous):
@@ -105,7 +101,14 @@ def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray
 
 
 def from_dlpack(tensor: Any) -> NDArray:
-    """An array on the memory of any object that has ``__dlpack__``."""
+    """An array on the memory of any object that has ``__dlpack__``, or of a capsule of it.
+
+    Raises:
+        TypeError: it has none.
+        MXNetError: it is of a dtype or on a device that arrays cannot have.
+    """
+    if not hasattr(tensor, "__dlpack__") and type(tensor).__name__ != "PyCapsule":
+        raise TypeError(f"from_dlpack needs an object with __dlpack__, got {type(tensor)}")
     return from_torch(torch.utils.dlpack.from_dlpack(tensor))
 
 
@@ -131,10 +134,17 @@ def full(
     dtype: Any = None,
     out: NDArray | None = None,
 ) -> NDArray:
-    """One value everywhere; float32 if no dtype is given."""
-    wanted = as_dtype(dtype or FLOAT32)
-    tensor = torch.full(_as_shape(shape), converted(val, wanted), dtype=wanted.torch)
-    made = _placed(tensor, ctx or (out.context if out is not None else None))
+    """One value everywhere; float32 if no dtype is given.
+
+    Raises:
+        TypeError: the value is no number, the context none, or ``out`` no array.
+        MXNetError: the shape, or the memory that it takes, cannot be had.
+    """
+    if out is not None and not isinstance(out, NDArray):
+        raise TypeError(f"full: out needs an NDArray, got {type(out)}")
+    context = as_context(ctx) if out is None or ctx is not None else out.context
+    number, wanted = as_number(val, "full"), as_dtype(dtype or FLOAT32)
+    made = filled(array_shape(shape), number, wanted, context)
     return made if out is None else made.copyto(out)
 
 
@@ -150,7 +160,7 @@ def arange(
     """``start``, ``start + step``, ... below ``stop``, each ``repeat`` times; float32."""
     given = {"start": start, "stop": stop, "step": step, "repeat": repeat}
     made = invoke_one("_arange", (), {**given, "dtype": as_dtype(dtype or FLOAT32)})
-    return made.as_in_context(ctx or current_context())
+    return made.as_in_context(as_context(ctx))
 
 
 def eye(
@@ -162,7 +172,7 @@ def eye(
 ) -> NDArray:
     """Ones on the ``k``-th diagonal of ``N`` rows and ``M`` columns."""
     made = invoke_one("_eye", (), {"N": N, "M": M, "k": k, "dtype": dtype or "float32"})
-    return made.as_in_context(ctx or current_context())
+    return made.as_in_context(as_context(ctx))
 
 
 def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = True) -> NDArray:

@@ -2,91 +2,162 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..dtype import DType, as_dtype
-from ..expr import Shape, constant, constant_value
 from ..reference import Tensor
+from ..shape import Shape
+from ..text import shown
+from .values import apart, check_writable
 
 
-def _torch_key(key: Any, device: torch.device) -> Any:
-    if isinstance(key, tuple):
-        return tuple(_torch_key(item, device) for item in key)
-    if isinstance(key, torch.Tensor):
-        return key if key.dtype is torch.bool else key.long()
-    if isinstance(key, (list, np.ndarray)):
-        return torch.as_tensor(np.asarray(key), device=device)
-    if isinstance(key, np.integer):
-        return int(key)
-    if key is None or key is Ellipsis or isinstance(key, (int, slice)):
-        return key
-    raise ValueError(f"an index cannot be {type(key).__name__}: {key!r}")
+@dataclass(frozen=True)
+class _Selection:
+    """A key taken apart for a tensor, all of it checked.
 
+    Attributes:
+        part: the tensor cut by the key's slices, on its memory.
+        mirrored: axes of the part whose slices walk backwards, which torch has no views for.
+        key: what is left of the key for the part: numbers, arrays, new axes and whole axes.
+    """
 
-def _split_negative_steps(tensor: Tensor, key: Any) -> tuple[Tensor, Any]:
-    """torch has no slices that walk backwards: such axes are flipped first."""
-    keys = key if isinstance(key, tuple) else (key,)
-    if not any(isinstance(item, slice) and (item.step or 1) < 0 for item in keys):
-        return tensor, key
-    consumed = sum(item is not None and item is not Ellipsis for item in keys)
-    result, axis, flipped = [], 0, []
-    for item in keys:
-        if item is Ellipsis:
-            axis += tensor.ndim - consumed
-        elif item is not None:
-            if isinstance(item, slice) and (item.step or 1) < 0:
-                chosen = range(tensor.shape[axis])[item]
-                flipped.append(axis)
-                mirrored = tensor.shape[axis] - 1 - chosen.start
-                item = slice(mirrored, mirrored + len(chosen) * -chosen.step, -chosen.step)
-            axis += 1
-        result.append(item)
-    return torch.flip(tensor, flipped), tuple(result)
+    part: Tensor
+    mirrored: tuple[int, ...]
+    key: tuple[Any, ...]
 
 
 def indexed(tensor: Tensor, key: Any) -> Tensor:
-    mirrored, key = _split_negative_steps(tensor, key)
+    """The elements of a key, on the tensor's memory where they can be.
+
+    Raises:
+        IndexError: an index is out of range, or an array is no index.
+        ValueError, TypeError: a key that is no number, slice or array of them.
+    """
+    chosen = _select(tensor, key)
+    part = chosen.part.flip(chosen.mirrored) if chosen.mirrored else chosen.part
+    return part[chosen.key]
+
+
+def store(tensor: Tensor, key: Any, source: Tensor | float) -> None:
+    """Write a number, or values that broadcast, into the elements of a key.
+
+    Raises:
+        As :func:`indexed`, and
+        ValueError: the shapes do not fit.
+        MXNetError: elements of the tensor share memory. Nothing is written in any case.
+    """
+    chosen = _select(tensor, key)
+    check_writable(tensor)
+    if isinstance(source, torch.Tensor):
+        source = apart(source, tensor).to(tensor.device, tensor.dtype)
+    part = chosen.part.flip(chosen.mirrored) if chosen.mirrored else chosen.part
     try:
-        return mirrored[_torch_key(key, tensor.device)]
-    except IndexError as error:
-        raise IndexError(f"{error} (shape {tuple(tensor.shape)})") from None
-
-
-def store(tensor: Tensor, key: Any, source: Any) -> None:
-    position = torch.arange(tensor.numel(), device=tensor.device).view(tensor.shape)
-    mirrored, plain_key = _split_negative_steps(tensor, key)
-    if mirrored is not tensor:
-        chosen = indexed(position, key)
-        flat = tensor.view(-1)
-        values = source if isinstance(source, torch.Tensor) else torch.tensor(source)
-        flat[chosen.reshape(-1)] = values.to(tensor.dtype).expand(chosen.shape).reshape(-1)
-        return
-    try:
-        if isinstance(source, torch.Tensor):
-            source = source.to(tensor.dtype)
-        else:
-            source = converted(source, as_dtype(tensor.dtype))
-        tensor[_torch_key(plain_key, tensor.device)] = source
-    except (RuntimeError, IndexError) as error:
-        kind = IndexError if isinstance(error, IndexError) else ValueError
-        raise kind(f"cannot assign to {key!r} of shape {tuple(tensor.shape)}: {error}") from None
-
-
-def converted(value: Any, dtype: DType) -> Any:
-    """A number as a C conversion makes it, so that -1 or 1.5 can be written into uint8."""
-    return constant_value(constant(value, dtype))
+        part[chosen.key] = source
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise ValueError(
+            f"cannot assign to {shown(key)} of shape {tuple(tensor.shape)}: {error}"
+        ) from None
+    if chosen.mirrored:
+        chosen.part.copy_(part.flip(chosen.mirrored))
 
 
 def is_everything(key: Any) -> bool:
     return key is Ellipsis or (isinstance(key, slice) and key == slice(None))
 
 
-def check_fits(source: Shape, target: Shape) -> None:
-    trimmed = source[len(source) - len(target) :] if len(source) > len(target) else source
-    lead = source[: len(source) - len(trimmed)]
-    pairs = zip(reversed(trimmed), reversed(target), strict=False)
-    if any(n != 1 for n in lead) or any(a not in (1, b) for a, b in pairs):
-        raise ValueError(f"could not broadcast input of shape {source} into shape {target}")
+def _select(tensor: Tensor, key: Any) -> _Selection:
+    shape = tuple(tensor.shape)
+    items = _spread([_item(item) for item in (key if isinstance(key, tuple) else (key,))], shape)
+    # As in numpy, a number beside an array of indices is one of them.
+    arrays = any(isinstance(item, torch.Tensor) and item.ndim > 0 for item in items)
+    cuts: list[slice] = []
+    rest: list[Any] = []
+    mirrored: list[int] = []
+    for item in items:
+        axis = len(cuts)
+        if item is None:
+            rest.append(None)
+        elif isinstance(item, slice):
+            chosen = range(shape[axis])[item]
+            cuts.append(_forward(chosen))
+            rest.append(slice(None))
+            if chosen.step < 0:
+                mirrored.append(axis)
+        elif isinstance(item, int):
+            _check_range(item, item, shape, axis)
+            cuts.append(slice(None))
+            rest.append(torch.tensor([item], device=tensor.device) if arrays else item)
+        else:
+            cuts += [slice(None)] * _axes_of(item)
+            if item.dtype is torch.bool:
+                _check_mask(item, shape, axis)
+            elif item.numel():
+                _check_range(int(item.min()), int(item.max()), shape, axis)
+            rest.append(item.to(tensor.device))
+    return _Selection(tensor[tuple(cuts)], tuple(mirrored), tuple(rest))
+
+
+def _item(item: Any) -> Any:
+    """One item of a key: None, an ellipsis, a slice, a number, or a tensor of int64 or bool."""
+    if item is None or item is Ellipsis or isinstance(item, slice):
+        return item
+    if isinstance(item, (bool, np.bool_)):
+        return torch.tensor(bool(item))
+    if isinstance(item, (int, np.integer)):
+        return int(item)
+    if isinstance(item, torch.Tensor):
+        return item if item.dtype is torch.bool else item.long()
+    if not isinstance(item, (list, tuple, range, np.ndarray)):
+        raise ValueError(f"an index cannot be {type(item).__name__}: {shown(item)}")
+    array = np.asarray(item)
+    if array.dtype.kind not in "biu" and array.size:
+        raise IndexError(f"arrays of {array.dtype} are no indices; they need whole numbers or bool")
+    if array.dtype == np.uint64:
+        array = np.minimum(array, np.uint64(2**63 - 1))  # out of range in any case
+    return torch.tensor(array.astype(bool if array.dtype.kind == "b" else np.int64))
+
+
+def _axes_of(item: Any) -> int:
+    """How many axes of the tensor an item stands for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if isinstance(item, torch.Tensor) and item.dtype is torch.bool else 1
+
+
+def _spread(items: Sequence[Any], shape: Shape) -> list[Any]:
+    """The items with whole slices in place of the ellipsis, or behind the last one."""
+    dots = [place for place, item in enumerate(items) if item is Ellipsis]
+    left = len(shape) - sum(map(_axes_of, items))
+    if left < 0 or len(dots) > 1:
+        raise IndexError(f"too many indices: {len(items)} for an array of shape {shape}")
+    at = dots[0] if dots else len(items)
+    return [*items[:at], *[slice(None)] * left, *items[at + 1 :]]
+
+
+def _forward(chosen: range) -> slice:
+    """The slice that selects the same positions from the first to the last."""
+    if not chosen:
+        return slice(0, 0)
+    low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
+    return slice(low, high + 1, abs(chosen.step) if low < high else 1)
+
+
+def _check_range(lowest: int, highest: int, shape: Shape, axis: int) -> None:
+    length = shape[axis]
+    if lowest < -length or highest >= length:
+        wrong = lowest if lowest < -length else highest
+        raise IndexError(
+            f"index {shown(wrong)} is out of bounds for axis {axis} of length {length} "
+            f"(shape {shape})"
+        )
+
+
+def _check_mask(mask: Tensor, shape: Shape, axis: int) -> None:
+    if tuple(mask.shape) != shape[axis : axis + mask.ndim]:
+        raise IndexError(
+            f"a mask of shape {tuple(mask.shape)} does not fit axis {axis} of shape {shape}"
+        )

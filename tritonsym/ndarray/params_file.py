@@ -16,15 +16,16 @@ import numpy as np
 import torch
 
 from ..context import Context
-from ..dtype import BFLOAT16, BY_CODE, as_dtype
+from ..dtype import BFLOAT16, BOOL, BY_CODE, as_dtype
 from ..errors import MXNetError
 from ..files import read_file, replace_file
+from ..shape import MAX_AXES
+from ..text import shown
 
 _FILE_MAGIC = 0x112
 _ARRAY_MAGIC = 0xF993FAC9
 _ARRAY_MAGIC_1 = 0xF993FAC8
 _DENSE = 0
-MAX_AXES = 32
 
 Item = tuple[str | None, torch.Tensor, Context]
 
@@ -98,7 +99,7 @@ def read(path: str | Path) -> list[Item]:
     try:
         return parse(content)
     except MXNetError as error:
-        raise MXNetError(f"{str(path)!r}: {error}") from None
+        raise MXNetError(f"{shown(str(path))}: {error}") from None
 
 
 def parse(content: bytes) -> list[Item]:
@@ -148,8 +149,11 @@ def _array(reader: _Reader, what: str) -> tuple[torch.Tensor, Context]:
     dtype = BY_CODE[code]
     size = math.prod(shape) * dtype.itemsize
     data = reader.take(size, f"the data of {what}, {dtype.name}{list(shape)},")
-    plain = np.uint16 if dtype is BFLOAT16 else dtype.numpy
-    values = torch.from_numpy(np.frombuffer(data, dtype=plain).copy())
+    if dtype is BOOL:  # any byte but 0 is true; in memory it must be 1
+        values = torch.from_numpy(np.frombuffer(data, dtype=np.uint8) != 0)
+    else:
+        plain = np.uint16 if dtype is BFLOAT16 else dtype.numpy
+        values = torch.from_numpy(np.frombuffer(data, dtype=plain).copy())
     context = Context(Context.devtype2str[device_type], device_id)
     return values.view(dtype.torch).view(shape), context
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,23 +9,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .. import collector, frontend
-from ..attribute import current_attributes, is_user_key, shown_attributes, stored_key
+from ..attribute import (
+    checked_attributes,
+    current_attributes,
+    is_user_key,
+    shown_attributes,
+    stored_key,
+)
 from ..context import Context
-from ..dtype import DType, as_dtype
 from ..errors import MXNetError, NotImplementedForSymbol, caller_line
 from ..files import replace_file
 from ..graph import Entry, Node, parse_parameters, toposort, variables
-from ..infer import Inferred, infer_dtypes, infer_shapes, normalised
 from ..name import current_names
-from ..op import PartialShape, find, is_complete
-from . import json_file
+from ..op import find
+from ..shape import Shape
+from ..text import checked_text, escaped, listed, shown
+from . import inference, json_file
 
 if TYPE_CHECKING:
     from ..executor import Executor
     from ..ndarray.core import NDArray
-
-Shape = tuple[int, ...]
-Number = (int, float, np.generic)
 
 
 class Symbol:
@@ -80,18 +82,18 @@ class Symbol:
             found = [entry for entry in self._entries if entry.name == index]
             if not found:
                 raise ValueError(
-                    f'Cannot find output that matches name "{index}"; '
-                    f"the outputs are {self.list_outputs()}"
+                    f'Cannot find output that matches name "{escaped(index)}"; '
+                    f"the outputs are {listed(self.list_outputs())}"
                 )
             if len(found) > 1:
-                raise ValueError(f'There are multiple outputs with name "{index}"')
+                raise ValueError(f'There are multiple outputs with name "{escaped(index)}"')
             return Symbol(found)
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
             raise TypeError("Symbol only support integer index to fetch i-th output")
         if index < 0:
-            raise MXNetError(f"Symbol only accept nonnegative index, got {index}")
+            raise MXNetError(f"Symbol only accept nonnegative index, got {shown(index)}")
         if index >= len(self):
-            raise IndexError(f"output {index} of a symbol with {len(self)} outputs")
+            raise IndexError(f"output {shown(index)} of a symbol with {len(self)} outputs")
         return Symbol((self._entries[index],))
 
     def list_arguments(self) -> list[str]:
@@ -169,63 +171,85 @@ class Symbol:
             if node.attributes
         }
 
-    def _set_attr(self, **attributes: str) -> None:
-        """Set attributes of the node.
+    def _set_attr(self, /, **attributes: str) -> None:
+        """Set attributes of the node. Nothing is set if one cannot be.
 
         Raises:
             ValueError: a value is not a string.
-            MXNetError: an operator's parameter that it does not have.
+            MXNetError: an operator's parameter that it does not have, or one that would give it
+                other inputs or outputs than it has been connected with.
         """
-        for key, value in attributes.items():
-            if not isinstance(value, str):
-                raise ValueError(f"Set Attr only accepts string values, {key} is {value!r}")
+        given = {stored_key(key): value for key, value in checked_attributes(attributes).items()}
         node = self._entries[0].node
-        merged = {**node.attributes, **{stored_key(k): v for k, v in attributes.items()}}
+        merged = {**node.attributes, **given}
         if node.op is not None:
-            node.parameters = parse_parameters(node.op, merged)
+            parameters = parse_parameters(node.op, merged)
+            for what, names in (("inputs", node.op.input_names), ("outputs", node.op.output_names)):
+                had, has = len(names(node.parameters)), len(names(parameters))
+                if had != has:
+                    raise MXNetError(
+                        f"{node.describe()} has {had} {what}; with {shown(given)} it would have "
+                        f"{has}: make another symbol"
+                    )
+            node.parameters = parameters
         node.attributes = merged
 
     # ---- composition, copies ----
 
-    def __call__(self, *args: Symbol, **kwargs: Any) -> Symbol:
+    def __call__(self, /, *args: Symbol, **kwargs: Any) -> Symbol:
         """A copy whose variables of these names are replaced by other symbols."""
         composed = self.__copy__()
         composed._compose(*args, **kwargs)
         return composed
 
-    def _compose(self, *args: Symbol, name: str | None = None, **kwargs: Symbol) -> None:
+    def _compose(self, /, *args: Symbol, name: str | None = None, **kwargs: Symbol) -> None:
         """Replace variables by symbols, by name, in place.
 
         Raises:
-            TypeError: positional and keyword arguments together, or no symbols.
-            MXNetError: positional arguments, or a name that no variable has.
+            TypeError: positional and keyword arguments together, no symbols, or a name that is no
+                text.
+            MXNetError: positional arguments, a name that no variable has, or a replacement that
+                is computed from what it replaces.
         """
         if args and kwargs:
             raise TypeError("compose only accept input Symbols either as positional or keyword")
         for given in (*args, *kwargs.values()):
             if not isinstance(given, Symbol):
-                raise TypeError(f"Compose expect `Symbol` as arguments, got {given!r}")
+                raise TypeError(f"Compose expect `Symbol` as arguments, got {shown(given)}")
         if args:
             raise MXNetError("General composition only support kwargs for now: name the variables")
+        if name is not None:
+            checked_text("the name of a symbol", name)
         nodes = toposort(self._entries)
         names = {node.name: None for node in nodes if node.op is None}
         replacement: dict[str, Entry] = {}
         for key, symbol in kwargs.items():
             if key not in names:
-                listed = " ".join(f"[{i}]{n}" for i, n in enumerate(names))
                 raise MXNetError(
-                    f"Symbol.Compose: keyword argument name {key} not found. Candidates: {listed}"
+                    f"Symbol.Compose: keyword argument name {escaped(key)} not found. "
+                    f"Candidates: {listed(names, numbered=True)}"
                 )
-            replacement[key] = symbol._single(f"the replacement of {key}")
+            replacement[key] = symbol._single(f"the replacement of {escaped(key)}")
+
+        def replaced(entry: Entry) -> Entry:
+            variable = entry.node.op is None
+            return replacement.get(entry.node.name, entry) if variable else entry
+
+        changed = {
+            id(node): node for node in nodes if any(replaced(e) is not e for e in node.inputs)
+        }
+        for node in toposort(replacement.values()):
+            if id(node) in changed:
+                raise MXNetError(
+                    f"Symbol.Compose: a replacement is computed by {node.describe()}, which reads "
+                    f"what is replaced, and would read itself: compose a copy, "
+                    f"symbol({', '.join(f'{escaped(key)}=...' for key in replacement)})"
+                )
         if name is not None:
             self._entries[0].node.name = name
-        for node in nodes:
-            node.inputs = tuple(
-                replacement.get(e.node.name, e) if e.node.op is None else e for e in node.inputs
-            )
-        self._entries = tuple(
-            replacement.get(e.node.name, e) if e.node.op is None else e for e in self._entries
-        )
+        for node in changed.values():
+            node.inputs = tuple(map(replaced, node.inputs))
+        self._entries = tuple(map(replaced, self._entries))
 
     def _single(self, role: str) -> Entry:
         """The one output of this symbol.
@@ -236,7 +260,7 @@ class Symbol:
         if len(self) != 1:
             raise MXNetError(
                 f"Keyword Argument {role} is a tuple, single value is required: choose one of "
-                f"its outputs {self.list_outputs()} by index"
+                f"its outputs by index: {listed(self.list_outputs())}"
             )
         return self._entries[0]
 
@@ -268,12 +292,12 @@ class Symbol:
     def save(self, fname: str) -> None:
         """Write :meth:`tojson` to a file, which is replaced as a whole or not at all."""
         if not isinstance(fname, (str, Path)):
-            raise TypeError(f"fname need to be string, got {fname!r}")
+            raise TypeError(f"fname need to be string, got {shown(fname)}")
         replace_file(fname, self.tojson().encode())
 
     # ---- inference ----
 
-    def infer_shape(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+    def infer_shape(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
         """Shapes of arguments, outputs and states, from the shapes of some variables.
 
         Shapes are tuples; 0 and () are not known. They are given by name, or in the order of
@@ -284,109 +308,35 @@ class Symbol:
 
         Raises:
             MXNetError: the shapes contradict each other or a name is unknown.
-            TypeError: a shape is not a tuple of ints.
+            TypeError: a shape is not a tuple of ints, or there are more than arguments.
             ValueError: positional and named shapes together.
         """
-        inferred = self._infer_shapes(args, kwargs)
-        arguments, states = variables(inferred.nodes)
-        unknown = [n for n in arguments if not is_complete(inferred.of(n))]
-        if unknown or not all(is_complete(inferred.entry(e)) for e in self._entries):
-            listed = "\n\t".join(f"{n.name}: {inferred.of(n) or ()}" for n in unknown)
-            warnings.warn(
-                "Cannot decide shape for the following arguments (0s in shape means unknown "
-                f"dimensions). Consider providing them as input:\n\t{listed}",
-                stacklevel=2,
-            )
-            return None, None, None
-        return self._shapes(inferred, arguments, states)
+        inferred = inference.shapes(self._entries, args, kwargs)
+        return inference.complete_lists(self._entries, inferred, inference.SHAPES)
 
-    def infer_shape_partial(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+    def infer_shape_partial(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
         """As :meth:`infer_shape`, but with what is not known left as 0 and ()."""
-        inferred = self._infer_shapes(args, kwargs)
-        return self._shapes(inferred, *variables(inferred.nodes))
+        inferred = inference.shapes(self._entries, args, kwargs)
+        return inference.lists(self._entries, inferred, inference.SHAPES)
 
-    def _shapes(
-        self, inferred: Inferred[Shape], arguments: list[Node], states: list[Node]
-    ) -> tuple[list[Shape], list[Shape], list[Shape]]:
-        return (
-            [inferred.of(node) or () for node in arguments],
-            [inferred.entry(entry) or () for entry in self._entries],
-            [inferred.of(node) or () for node in states],
-        )
-
-    def _infer_shapes(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inferred[Shape]:
-        known: dict[str, PartialShape] = {}
-        for name, shape in self._by_name("infer_shape", args, kwargs).items():
-            if shape is None and args:
-                continue
-            if not isinstance(shape, tuple):
-                raise TypeError(
-                    f"Arguments need to be shapes (tuple), but '{name}' is {type(shape)}."
-                )
-            if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) for n in shape):
-                raise TypeError(f"The lengths of shape '{name}' must be ints, got {shape!r}")
-            known[name] = normalised([int(n) for n in shape])
-        return infer_shapes(self._entries, known)
-
-    def infer_type(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+    def infer_type(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
         """Dtypes of arguments, outputs and states, from those of some variables.
 
         Returns:
-            Three lists of numpy scalar classes; three times None, with a warning, where they do
-            not follow.
+            Three lists of numpy scalar classes (torch's dtype for bfloat16); three times None,
+            with a warning, where they do not follow.
 
         Raises:
             MXNetError: two dtypes meet that have to be one.
+            TypeError: no dtype, or more than there are arguments.
         """
-        arguments, outputs, states = self.infer_type_partial(*args, **kwargs)
-        if None in (*arguments, *outputs, *states):
-            listed = "\n\t".join(
-                f"{name}: None"
-                for name, dtype in zip(self.list_arguments(), arguments, strict=True)
-                if dtype is None
-            )
-            warnings.warn(
-                "Cannot decide type for the following arguments. Consider providing them as "
-                f"input:\n\t{listed}",
-                stacklevel=2,
-            )
-            return None, None, None
-        return arguments, outputs, states
+        inferred = inference.dtypes(self._entries, args, kwargs)
+        return inference.complete_lists(self._entries, inferred, inference.DTYPES)
 
-    def infer_type_partial(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+    def infer_type_partial(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
         """As :meth:`infer_type`, but with None for what is not known."""
-        known: dict[str, DType] = {}
-        for name, given in self._by_name("infer_type", args, kwargs).items():
-            if given is not None:
-                known[name] = as_dtype(given)
-        inferred = infer_dtypes(self._entries, known)
-        arguments, states = variables(inferred.nodes)
-
-        def class_of(dtype: DType | None) -> Any:
-            return None if dtype is None else dtype.numpy
-
-        return (
-            [class_of(inferred.of(node)) for node in arguments],
-            [class_of(inferred.entry(entry)) for entry in self._entries],
-            [class_of(inferred.of(node)) for node in states],
-        )
-
-    def _by_name(
-        self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        if args and kwargs:
-            raise ValueError(f"{function}: give values by position or by name, not both")
-        names = self.list_inputs()
-        if args:
-            return dict(zip(self.list_arguments(), args, strict=False))
-        known = set(names)
-        for name in kwargs:
-            if name not in known:
-                listed = " ".join(f"[{i}]{n}" for i, n in enumerate(names))
-                raise MXNetError(
-                    f"{function}: keyword argument name {name} not found. Candidates: {listed}"
-                )
-        return kwargs
+        inferred = inference.dtypes(self._entries, args, kwargs)
+        return inference.lists(self._entries, inferred, inference.DTYPES)
 
     # ---- running; binding stands above this module and is reached only here ----
 
@@ -407,6 +357,7 @@ class Symbol:
 
     def simple_bind(
         self,
+        /,
         ctx: Context,
         grad_req: Any = "write",
         type_dict: Mapping[str, Any] | None = None,
@@ -417,7 +368,7 @@ class Symbol:
 
         return bind.simple_bind(self, ctx, grad_req, type_dict, shapes)
 
-    def eval(self, ctx: Context | None = None, **arrays: NDArray) -> list[NDArray]:
+    def eval(self, /, ctx: Context | None = None, **arrays: NDArray) -> list[NDArray]:
         """Bind to these arrays and run forward once."""
         from .. import bind
 
@@ -522,7 +473,7 @@ for _function in (
 def apply_binary(left: Symbol, right: Any, both: str, with_scalar: str) -> Symbol:
     if isinstance(right, Symbol):
         return apply(both, (left, right))
-    if isinstance(right, Number):
+    if isinstance(right, frontend.Number):
         number = int(right) if isinstance(right, (bool, np.bool_)) else right
         return apply(with_scalar, (left,), {"scalar": number})
     raise TypeError(f"type {type(right)} not supported")
@@ -542,24 +493,19 @@ def apply(
         AssertionError: an input that is no symbol.
         TypeError: a name that is no string.
     """
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"the name of a symbol must be a string, got {name!r}")
+    if name is not None:
+        checked_text("the name of a symbol", name)
     op = find(alias)
     call = frontend.sort_arguments(
         op, args, kwargs or {}, lambda value: isinstance(value, Symbol), "Symbol"
     )
     op.schema.check_names(key for key in call.attributes if not is_user_key(key))
-    scoped = {key: str(value) for key, value in current_attributes().get(attr).items()}
+    scoped = current_attributes().get(_attributes_of(attr))
     attributes = {**scoped, **call.attributes}
     line = caller_line()
     parameters = parse_parameters(op, attributes)
     names = op.input_names(parameters)
-    for key in call.inputs:
-        if key not in names:
-            raise MXNetError(f"operator {op.name} has no input {key!r} here; it has {names}")
-    if len(call.variadic) > len(names):
-        raise MXNetError(f"operator {op.name} got {len(call.variadic)} inputs for {len(names)}")
-    given = call.inputs or dict(zip(names, call.variadic, strict=False))
+    given = call.by_name(op, names)
     single = {key: symbol._single(key) for key, symbol in given.items()}
     node_name = current_names().get(name, _hint(alias))
     inputs = tuple(
@@ -569,6 +515,13 @@ def apply(
     stored = {stored_key(key): value for key, value in attributes.items()}
     node = Node(op, node_name, stored, inputs, line, parameters)
     return Symbol([Entry(node, i) for i in range(node.output_count)])
+
+
+def _attributes_of(attr: Any) -> Mapping[str, str]:
+    """The ``attr`` of an operator; values become texts, as MXNet makes them."""
+    if isinstance(attr, Mapping):
+        attr = {key: str(value) for key, value in attr.items()}
+    return {} if attr is None else checked_attributes(attr)
 
 
 def _hint(alias: str) -> str:

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import frontend
-from ..attribute import current_attributes, stored_key
+from ..attribute import checked_attributes, current_attributes, stored_key
 from ..dtype import as_dtype
 from ..errors import caller_line
-from ..expr import Shape
+from ..frontend import Number, attribute_text
 from ..graph import Entry, Node, toposort
 from ..name import current_names
+from ..shape import Shape, given_shape
+from ..text import checked_text, escaped, shown
 from . import json_file
-from .core import Number, Symbol, apply, apply_binary
+from .core import Symbol, apply, apply_binary
 
 
 def Variable(
@@ -40,42 +41,46 @@ def Variable(
         kwargs: more attributes, named ``__like_this__``.
 
     Raises:
-        TypeError: the name is no text.
-        ValueError: an attribute that is not supported or no text.
+        TypeError: the name is no text, the shape no tuple of ints, the initializer none.
+        ValueError: an attribute that is not supported or no text, or a text without a UTF-8 form.
     """
-    if not isinstance(name, str):
-        raise TypeError("Expect a string for variable `name`")
-    for key, value in (attr or {}).items():
-        if not isinstance(value, str):
-            raise ValueError(f"Set Attr only accepts string values, {key} is {value!r}")
-    attributes = current_attributes().get(attr)
+    checked_text("variable `name`", name)
+    attributes = current_attributes().get({} if attr is None else checked_attributes(attr))
     if shape is not None:
-        attributes["__shape__"] = frontend.attribute_text("shape", shape)
+        given_shape(name, tuple(shape) if isinstance(shape, list) else shape)
+        attributes["__shape__"] = attribute_text("shape", shape)
     for key, multiplier in (("__lr_mult__", lr_mult), ("__wd_mult__", wd_mult)):
         if multiplier is not None:
             attributes[key] = str(multiplier)
     if dtype is not None:
         attributes["__dtype__"] = str(as_dtype(dtype).code)
     if init is not None:
-        attributes["__init__"] = init if isinstance(init, str) else init.dumps()
+        attributes["__init__"] = _initializer(init)
     if stype is not None:
         attributes["__storage_type__"] = _storage_type(stype)
     for key, value in kwargs.items():
         if not (key.startswith("__") and key.endswith("__")):
             raise ValueError(
-                f"Attribute name={key} is not supported. Additional attributes must start and "
-                f"end with double underscores, e.g, __{key}__"
+                f"Attribute name={escaped(key)} is not supported. Additional attributes must start "
+                f"and end with double underscores, e.g, __{escaped(key)}__"
             )
-        attributes[key] = str(value)
+        attributes[key] = checked_text(f"attribute {key}", str(value))
     stored = {stored_key(key): value for key, value in attributes.items()}
     return Symbol([Entry(Node(None, name, stored, (), caller_line()), 0)])
+
+
+def _initializer(init: Any) -> str:
+    """MXNet's text of an initializer."""
+    if not isinstance(init, str) and not hasattr(init, "dumps"):
+        raise TypeError(f"init needs an initializer or its text, got {shown(init)}")
+    return checked_text("init", init if isinstance(init, str) else init.dumps())
 
 
 def _storage_type(stype: Any) -> str:
     """MXNet's number of a storage type; only dense arrays can be bound, whatever it says."""
     numbers = {"default": "0", "row_sparse": "1", "csr": "2"}
     if str(stype) not in (*numbers, *numbers.values()):
-        raise ValueError(f"stype {stype!r} is not one of {[*numbers]}")
+        raise ValueError(f"stype {shown(stype)} is not one of {[*numbers]}")
     return numbers.get(str(stype), str(stype))
 
 
@@ -117,7 +122,7 @@ def load(fname: str) -> Symbol:
         MXNetError: the file cannot be read or is no graph.
     """
     if not isinstance(fname, (str, Path)):
-        raise TypeError(f"fname need to be string, got {fname!r}")
+        raise TypeError(f"fname need to be string, got {shown(fname)}")
     return load_json(json_file.read(fname))
 
 

@@ -16,6 +16,7 @@ from ..errors import MXNetError
 from ..files import read_file
 from ..graph import Entry, Node, make_node, toposort
 from ..op import find
+from ..text import encodes, escaped, shown
 
 VERSION = 10901
 # A text without a version was written by 0.8 or earlier.
@@ -96,7 +97,7 @@ def read(path: str | Path) -> str:
     try:
         return read_file(path).decode()
     except UnicodeDecodeError:
-        raise MXNetError(f"{str(path)!r} is no JSON graph: it is not UTF-8 text") from None
+        raise MXNetError(f"{shown(str(path))} is no JSON graph: it is not UTF-8 text") from None
 
 
 @collector.paused()
@@ -111,7 +112,7 @@ def parse(text: str, line: tuple[str, int]) -> list[Entry]:
     for key in ("nodes", "arg_nodes", "heads"):
         _require(key in graph, f'Missing field "{key}"')
     unknown = sorted(set(graph) - _TOP_KEYS)
-    _require(not unknown, f"unknown fields {unknown}")
+    _require(not unknown, f"unknown fields {shown(unknown)}")
     for key in ("nodes", "arg_nodes", "heads"):
         _require(isinstance(graph[key], list), f'"{key}" is no list')
     version = _version(graph.get("attrs", {}))
@@ -151,7 +152,7 @@ def _version(attributes: Any) -> int:
     _require(isinstance(attributes, dict), '"attrs" is no object')
     given = attributes.get("mxnet_version", ["int", _OLDEST_VERSION])
     valid = isinstance(given, list) and len(given) == 2 and _is_index(given[1])
-    _require(valid, f"mxnet_version is {str(given)[:80]}")
+    _require(valid, f"mxnet_version is {shown(given)}")
     return int(given[1])
 
 
@@ -159,17 +160,20 @@ def _is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _entry(item: Any, nodes: Sequence[Node], role: str) -> Entry:
-    shown = str(item)[:80]
+def _entry(item: Any, nodes: Sequence[Node], role: str, owner: str = "") -> Entry:
+    """The output that an input of the node ``owner``, or a head of the graph, names."""
     valid = isinstance(item, list) and len(item) in (2, 3) and all(map(_is_index, item))
-    _require(valid, f"{role} is {shown}, not [node, output] or [node, output, version]")
-    _require(item[0] < len(nodes), f"{role} names node {shown} before it is defined")
-    node = nodes[item[0]]
-    _require(
-        item[1] < node.output_count,
-        f"{role} names output {item[1]} of {node.name!r}, which has {node.output_count}",
-    )
-    return Entry(node, item[1])
+    if valid and item[0] < len(nodes):
+        node = nodes[item[0]]
+        if item[1] < node.output_count:
+            return Entry(node, item[1])
+        problem = f"output {shown(item[1])} of {shown(node.name)}, which has {node.output_count}"
+    elif valid:
+        problem = f"node {shown(item)} before it is defined"
+    else:
+        problem = f"{shown(item)}, not [node, output] or [node, output, version]"
+    of_owner = f" of {shown(owner)}" if owner else ""
+    raise MXNetError(f"cannot load the symbol: {role}{of_owner} names {problem}")
 
 
 def _node(
@@ -179,17 +183,17 @@ def _node(
     for key in ("op", "name", "inputs"):
         _require(key in record, f'node {position}: Missing field "{key}"')
     unknown = sorted(set(record) - _NODE_KEYS)
-    _require(not unknown, f"node {position} has unknown fields {unknown}")
+    _require(not unknown, f"node {position} has unknown fields {shown(unknown)}")
     op_name, name = record["op"], record["name"]
     _require(isinstance(op_name, str), f"node {position}: its op is no text")
-    _require(isinstance(name, str) and _encodes(name), f"node {position}: its name is no text")
-    _require(isinstance(record["inputs"], list), f"node {name!r}: its inputs are no list")
-    attributes = _attributes(record, name)
+    _require(isinstance(name, str) and encodes(name), f"node {position}: its name is no text")
+    _require(isinstance(record["inputs"], list), f"node {position}: its inputs are no list")
+    attributes = _attributes(record, position)
     inputs = tuple(
-        _entry(item, nodes, f"input {i} of {name!r}") for i, item in enumerate(record["inputs"])
+        _entry(item, nodes, f"input {i}", name) for i, item in enumerate(record["inputs"])
     )
     if op_name == "null":
-        _require(not inputs, f"variable {name!r} has inputs")
+        _require(not inputs, f"node {position}, a variable, has inputs")
         return Node(None, name, _upgraded(attributes, version), (), line)
     try:
         op = find(op_name)
@@ -197,27 +201,23 @@ def _node(
             _hand_on(attributes, inputs)
         return make_node(op, name, _upgraded(attributes, version), inputs, line)
     except MXNetError as error:
-        raise MXNetError(f"Failed loading Op {name} of type {op_name}: {error}") from None
+        raise MXNetError(
+            f"Failed loading Op {escaped(name)} of type {escaped(op_name)}: {error}"
+        ) from None
 
 
-def _encodes(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, which no file could hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _attributes(record: Mapping[str, Any], name: str) -> dict[str, str]:
+def _attributes(record: Mapping[str, Any], position: int) -> dict[str, str]:
     """A node's attributes, which older texts keep in "param" and "attr"."""
     merged: dict[str, str] = {}
     for key in ("param", "attr", "attrs"):
         given = record.get(key, {})
-        _require(isinstance(given, dict), f'node {name!r}: "{key}" is no object')
+        _require(isinstance(given, dict), f'node {position}: "{key}" is no object')
         for attribute, value in given.items():
-            valid = isinstance(value, str) and _encodes(attribute) and _encodes(value)
-            _require(valid, f"node {name!r}: attribute {attribute[:80]!r} is no text")
+            if not (isinstance(value, str) and encodes(attribute) and encodes(value)):
+                raise MXNetError(
+                    f"cannot load the symbol: node {position}: attribute {shown(attribute)} is no "
+                    f"text: {shown(value)}"
+                )
         merged.update(given)
     return merged
 

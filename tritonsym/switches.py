@@ -1,0 +1,75 @@
+"""Switches for finding faults: each an environment variable and a ``with`` block, per thread.
+
+None of them changes a result beyond rounding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+
+from .errors import MXNetError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the next binds do.
+
+    Attributes:
+        fusion: compute expressions together (``TRITONSYM_FUSION``).
+        reuse: let values take memory that is no longer needed (``TRITONSYM_REUSE``).
+        validate: compare every GPU kernel with the reference, at every run
+            (``TRITONSYM_VALIDATE``).
+        debug: what to print at a bind: 1 the plan, 2 the kernels' text as well
+            (``TRITONSYM_DEBUG``).
+    """
+
+    fusion: bool = True
+    reuse: bool = True
+    validate: bool = False
+    debug: int = 0
+
+
+def _from_environment() -> Settings:
+    found = Settings()
+    for field in fields(Settings):
+        name = f"TRITONSYM_{field.name.upper()}"
+        text = os.environ.get(name)
+        if text is None:
+            continue
+        if text not in ("0", "1", "2") or (text == "2" and field.name != "debug"):
+            allowed = "0, 1 or 2" if field.name == "debug" else "0 or 1"
+            raise MXNetError(f"the environment's {name}={text!r} must be {allowed}")
+        default = getattr(found, field.name)
+        found = replace(found, **{field.name: type(default)(int(text))})
+    return found
+
+
+_current: ContextVar[Settings | None] = ContextVar("tritonsym_settings", default=None)
+
+
+def current() -> Settings:
+    """The settings of the innermost ``with`` block, or of the environment."""
+    found = _current.get()
+    return _from_environment() if found is None else found
+
+
+@contextmanager
+def settings(**changes: bool | int) -> Iterator[Settings]:
+    """Other settings for the binds within: ``with mx.settings(fusion=False): ...``.
+
+    Raises:
+        TypeError: a setting that there is not.
+    """
+    known = {field.name for field in fields(Settings)}
+    unknown = sorted(set(changes).difference(known))
+    if unknown:
+        raise TypeError(f"there are no settings {unknown}; there are {sorted(known)}")
+    token = _current.set(replace(current(), **changes))  # type: ignore[arg-type]
+    try:
+        yield current()
+    finally:
+        _current.reset(token)
