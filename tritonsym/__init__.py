@@ -10,6 +10,7 @@ from .errors import MXNetError, NotImplementedForSymbol
 from .executor import Executor
 from .name import NameManager, Prefix
 from .ndarray import NDArray, waitall
+from .switches import switched
 from .symbol import Symbol
 
 __version__ = "0.1.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from . import collector, cpu
+from . import collector, cpu, switches
 from .allocation import allocating
 from .context import Context
 from .dtype import DType, as_dtype
@@ -82,7 +83,16 @@ class Executor:
             for index, tensor in enumerate(ordered)
             if not tensor.is_contiguous()
         }
-        self.plan: Plan = make_plan(graph, strides, in_registers=not on_cpu)
+        switched = switches.current()
+        self.plan: Plan = make_plan(
+            graph,
+            strides,
+            fuse=switched.fusion,
+            reuse=switched.reuse,
+            in_registers=not on_cpu,
+        )
+        if switched.debug:
+            print(self.plan, file=sys.stderr)
         with allocating(_bytes(self.plan), partial(_memory_of, self.plan)):
             self._program = self._programmed(ordered)
         self._steps = self._program.steps
@@ -93,7 +103,9 @@ class Executor:
             return cpu.program(self.plan, inputs, default_state())
         from . import triton_runtime  # Triton is imported for a GPU plan, and not before
 
-        return triton_runtime.program(self.plan, inputs, default_state(), self._ctx)
+        return triton_runtime.program(
+            self.plan, inputs, default_state(), self._ctx, switches.current()
+        )
 
     # ---- running ----
 

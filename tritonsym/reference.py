@@ -7,7 +7,7 @@ here knows of plans or buffers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -382,3 +382,19 @@ def run(outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState) -
         taken.add(value.untyped_storage().data_ptr())
         results.append(value)
     return results
+
+
+def evaluate_within(
+    body: Sequence[Expr], wanted: Sequence[Expr], known: Mapping[Expr, Tensor]
+) -> list[Tensor]:
+    """The values of a kernel's expressions, from those of what it reads."""
+    values = dict(known)
+
+    def value(x: Expr) -> Tensor:
+        if x not in values:
+            values[x] = scalar(x) if x.primitive == "constant" else view(x, value(x.inputs[0]))
+        return values[x]
+
+    for x in body:
+        values.update({x: evaluate(x, [value(y) for y in x.inputs], RandomState(0))})
+    return [values[x] for x in wanted]

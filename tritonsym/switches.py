@@ -15,7 +15,7 @@ from .errors import MXNetError
 
 
 @dataclass(frozen=True)
-class Settings:
+class Switches:
     """What the next binds do.
 
     Attributes:
@@ -33,9 +33,9 @@ class Settings:
     debug: int = 0
 
 
-def _from_environment() -> Settings:
-    found = Settings()
-    for field in fields(Settings):
+def _from_environment() -> Switches:
+    found = Switches()
+    for field in fields(Switches):
         name = f"TRITONSYM_{field.name.upper()}"
         text = os.environ.get(name)
         if text is None:
@@ -48,26 +48,26 @@ def _from_environment() -> Settings:
     return found
 
 
-_current: ContextVar[Settings | None] = ContextVar("tritonsym_settings", default=None)
+_current: ContextVar[Switches | None] = ContextVar("tritonsym_switches", default=None)
 
 
-def current() -> Settings:
-    """The settings of the innermost ``with`` block, or of the environment."""
+def current() -> Switches:
+    """The switches of the innermost ``with`` block, or of the environment."""
     found = _current.get()
     return _from_environment() if found is None else found
 
 
 @contextmanager
-def settings(**changes: bool | int) -> Iterator[Settings]:
-    """Other settings for the binds within: ``with mx.settings(fusion=False): ...``.
+def switched(**changes: bool | int) -> Iterator[Switches]:
+    """Other switches for the binds within: ``with mx.switched(fusion=False): ...``.
 
     Raises:
-        TypeError: a setting that there is not.
+        TypeError: a switch that there is not.
     """
-    known = {field.name for field in fields(Settings)}
+    known = {field.name for field in fields(Switches)}
     unknown = sorted(set(changes).difference(known))
     if unknown:
-        raise TypeError(f"there are no settings {unknown}; there are {sorted(known)}")
+        raise TypeError(f"there are no switches {unknown}; there are {sorted(known)}")
     token = _current.set(replace(current(), **changes))  # type: ignore[arg-type]
     try:
         yield current()
