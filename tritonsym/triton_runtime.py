@@ -21,6 +21,7 @@ from .plan import Plan
 from .program import Buffers, Program
 from .reference import Step, Tensor, evaluate_within, prepare
 from .schedule import Kernel
+from .switches import Switches
 from .triton_writer import Source
 
 # Without these, fused and separate kernels differ in the last bit, and denormals become zero.
