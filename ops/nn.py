@@ -13,7 +13,7 @@ from tritonsym.dtype import FLOAT32, FLOAT64, INT64, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, cast, dot, iota, make, reduce, reshape, take, where
 from tritonsym.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
-from tritonsym.reference import Step, Tensor
+from tritonsym.reference import Step, Tensor, on_reshaped
 from tritonsym.schema import Count
 
 from .common import accumulator, axis_of, reject_bool
@@ -46,11 +46,14 @@ def _dense_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 
 def _dense_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     rows = out.view(-1, attributes.num_hidden)
-    data = inputs[0].reshape(rows.shape[0], -1)
     weight = inputs[1].t()
-    if len(inputs) == 2:
-        return partial(torch.mm, data, weight, out=rows)
-    return partial(torch.addmm, inputs[2], data, weight, out=rows)
+
+    def product(data: Tensor) -> Step:
+        if len(inputs) == 2:
+            return partial(torch.mm, data, weight, out=rows)
+        return partial(torch.addmm, inputs[2], data, weight, out=rows)
+
+    return on_reshaped(inputs[0], (rows.shape[0], inputs[1].shape[1]), product)
 
 
 def _dense_in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:

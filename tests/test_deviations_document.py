@@ -7,9 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from oracle.deviations import DEVIATIONS
-
 import test_api_deviations
+from oracle.deviations import DEVIATIONS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "deviations.md"
 INTRODUCTION = """# Where tritonsym differs from MXNet 1.9.1

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 
 import pytest
-from named_graphs import GRAPHS, plan_of
 
 import tritonsym as mx
+from named_graphs import GRAPHS, plan_of
 from tritonsym import triton_source
 from tritonsym.expr import ELEMENTWISE
 from tritonsym.plan import Plan

@@ -2,7 +2,7 @@
 
 The generator is Philox 4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 SC'11), as numpy implements it. A draw is fixed by the seed, the number of the draw and the stream
-of the node that draws, so that no order of evaluation changes it.
+of the node that draws.
 """
 
 from __future__ import annotations

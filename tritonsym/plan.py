@@ -14,7 +14,7 @@ from .trace import Graph
 
 # Elements that a tile of a long pointwise kernel has: its few intermediate values stay in the
 # cache, and torch still finds enough work in one call for all its threads.
-TILE = 2**18
+TILE = 2**19
 
 
 @dataclass(frozen=True)

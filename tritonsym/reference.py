@@ -219,15 +219,41 @@ def _concat(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return partial(torch.cat, tuple(inputs), x.integer("axis"), out=out)
 
 
+def on_reshaped(data: Tensor, shape: Sequence[int], prepare: Callable[[Tensor], Step]) -> Step:
+    """A step on a tensor in another shape: prepared at once where that is a view of its memory.
+
+    Where it is not, the elements are copied at every run, when they are there.
+    """
+    try:
+        return prepare(data.view(*shape))
+    except RuntimeError:
+        copied = torch.empty(*shape, dtype=data.dtype, device=data.device)
+        step, place = prepare(copied), copied.view(data.shape)
+
+    def copy_and_step() -> object:
+        place.copy_(data)
+        return step()
+
+    return copy_and_step
+
+
 def _dot(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     a = inputs[0].mT if x["transpose_a"] else inputs[0]
     b = inputs[1].mT if x["transpose_b"] else inputs[1]
     if a.shape[-1] == 0:
         return out.zero_
-    if out.ndim > 3:
-        a, b = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
-        out = out.view(-1, *out.shape[-2:])
-    return partial(torch.mm if out.ndim == 2 else torch.bmm, a, b, out=out)
+    if out.ndim == 2:
+        return partial(torch.mm, a, b, out=out)
+    flat = out.view(-1, *out.shape[-2:])
+    return on_reshaped(
+        a,
+        (flat.shape[0], *a.shape[-2:]),
+        lambda left: on_reshaped(
+            b,
+            (flat.shape[0], *b.shape[-2:]),
+            lambda right: partial(torch.bmm, left, right, out=flat),
+        ),
+    )
 
 
 def _take(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
