@@ -11,6 +11,7 @@ import torch
 
 import tritonsym as mx
 from refusals import MXNetError, Refusal, check, refuse
+from tritonsym.context import torch_device
 
 nd = mx.nd
 INFINITY, NAN = float("inf"), float("nan")
@@ -341,6 +342,14 @@ LAYOUTS: dict[str, Callable[[], torch.Tensor]] = {
     "overlapping windows": lambda: torch.arange(6.0).as_strided((3, 4), (1, 1)),
     "axes of three": lambda: torch.arange(24.0).reshape(2, 3, 4).permute(1, 2, 0)[:, :, 1],
 }
+
+
+def same_order(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on a device, its elements in the same places of its memory."""
+    memory = torch.empty(0).set_(tensor.untyped_storage())
+    return memory.to(device).as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
 A, B = mx.sym.Variable("a"), mx.sym.Variable("b")
 GRAPHS = {
     "itself": A,
@@ -358,13 +367,16 @@ GRAPHS = {
 
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_arrays_in_any_order_of_memory_are_bound(graph: str, layout: str) -> None:
+def test_arrays_in_any_order_of_memory_are_bound(
+    graph: str, layout: str, context: mx.Context
+) -> None:
     """Bound as they are, read at every run, and left as they were."""
-    tensors = {"a": LAYOUTS[layout](), "b": LAYOUTS[layout]() + 1}
+    made = {"a": LAYOUTS[layout](), "b": LAYOUTS[layout]() + 1}
+    tensors = {name: same_order(tensor, torch_device(context)) for name, tensor in made.items()}
     before = {name: tensor.clone() for name, tensor in tensors.items()}
     names = GRAPHS[graph].list_arguments()
-    odd = GRAPHS[graph].bind(mx.cpu(), {n: nd.from_torch(tensors[n]) for n in names})
-    plain = GRAPHS[graph].bind(mx.cpu(), {n: nd.array(before[n]) for n in names})
+    odd = GRAPHS[graph].bind(context, {n: nd.NDArray(tensors[n], context) for n in names})
+    plain = GRAPHS[graph].bind(mx.cpu(), {n: nd.array(made[n]) for n in names})
     for ours, expected in zip(odd.forward(), plain.forward(), strict=True):
-        np.testing.assert_allclose(ours.asnumpy(), expected.asnumpy(), rtol=1e-6)
+        np.testing.assert_allclose(ours.asnumpy(), expected.asnumpy(), rtol=1e-5)
     assert all(torch.equal(tensors[name], before[name]) for name in tensors)

@@ -206,6 +206,27 @@ def test_operators(refusal: Refusal, scene: Scene) -> None:
     check(refusal, scene)
 
 
+@pytest.mark.parametrize("module", [mx.sym, mx.nd], ids=["sym", "nd"])
+def test_an_operator_that_there_is_not_has_a_hint(module: Any) -> None:
+    with pytest.raises(AttributeError, match="did you mean Activation"):
+        _ = module.Activatoin
+    with pytest.raises(AttributeError, match="_internal"):
+        _ = module._plus_scalar
+
+
+@pytest.mark.parametrize("number", [INFINITY, -INFINITY, NAN, 1e300, 10**30, -0.0, 5e-324])
+def test_every_float_is_a_parameter(number: float) -> None:
+    """Also those that are no numbers: they are kept in files and computed with."""
+    symbol = Variable("a") * number
+    loaded = mx.sym.load_json(symbol.tojson())
+    assert loaded.attr_dict() == symbol.attr_dict()
+    x = mx.nd.array([-1, 0, 2], dtype="float64")
+    expected = np.array([-1, 0, 2]) * float(number)
+    assert np.array_equal(loaded.eval(a=x)[0].asnumpy(), expected, equal_nan=True)
+    clipped = op.clip(Variable("a"), a_min=-INFINITY, a_max=number).eval(a=x)[0].asnumpy()
+    assert clipped.shape == (3,)
+
+
 # ---- operators: what their inputs must be ------------------------------------------------------
 
 

@@ -22,14 +22,14 @@ class Fault(BaseException):
     """Like a key pressed at a bad moment: no `except Exception` may swallow it."""
 
 
-def several() -> tuple[Any, dict[str, Any]]:
+def several(context: mx.Context = CPU) -> tuple[Any, dict[str, Any]]:
     """A graph of several kernels and outputs, and arrays for it."""
     a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
     product = mx.sym.dot(mx.sym.exp(a), b, transpose_b=True)
     rows = mx.sym.softmax(product, axis=1)
     symbol = mx.sym.Group([rows, mx.sym.sum(rows * 2, axis=0), a - b, a])
     values = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
-    return symbol, {"a": mx.nd.array(values), "b": mx.nd.array(values[::-1])}
+    return symbol, {"a": mx.nd.array(values, context), "b": mx.nd.array(values[::-1], context)}
 
 
 def bits(arrays: list[Any]) -> list[bytes]:
@@ -39,12 +39,12 @@ def bits(arrays: list[Any]) -> list[bytes]:
 # ---- in the middle -----------------------------------------------------------------------------
 
 
-def test_a_run_that_is_broken_off_at_any_step_can_be_repeated() -> None:
-    symbol, arrays = several()
-    executor = symbol.bind(CPU, arrays)
+def test_a_run_that_is_broken_off_at_any_step_can_be_repeated(context: mx.Context) -> None:
+    symbol, arrays = several(context)
+    executor = symbol.bind(context, arrays)
     expected, before = bits(executor.forward()), bits(list(arrays.values()))
     steps = executor._steps
-    assert len(steps) >= 5
+    assert len(steps) >= 2
 
     def fail() -> None:
         raise Fault

@@ -91,7 +91,9 @@ REFUSED: dict[str, tuple[Call, type[BaseException], tuple[str, ...]]] = {
     "half a character": (lambda: sym.Variable(SURROGATE), ValueError, ("UTF-8",)),
     "half of an operator": (lambda: sym.exp(A, name=SURROGATE), ValueError, ("UTF-8",)),
     "half of an attribute": (lambda: A._set_attr(__k__=SURROGATE), ValueError, ("UTF-8",)),
-    "half of a parameter": (lambda: sym._internal._zeros(shape=(1,), ctx=SURROGATE), ValueError, ("UTF-8",)),
+    "half of a parameter": (
+        lambda: sym._internal._zeros(shape=(1,), ctx=SURROGATE), ValueError, ("UTF-8",),
+    ),
     "half of a scope": (lambda: mx.AttrScope(k=SURROGATE), ValueError, ("UTF-8",)),
     "half of a prefix": (lambda: mx.Prefix(SURROGATE), ValueError, ("UTF-8",)),
     "prefix": (lambda: mx.Prefix(3), TypeError, ("3",)),  # type: ignore[arg-type]

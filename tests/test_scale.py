@@ -38,118 +38,11 @@ def chain(length: int) -> Symbol:
     return y
 
 
-# ---- a long one ----------------------------------------------------------------------------------
-
-
-def test_a_long_chain_goes_through_every_call(tmp_path: Path) -> None:
-    gc.collect()
-    interned = len(expr._interned)
-    y = chain(LONG)
-    last = f"_plusscalar{LONG - 1}"
-    assert repr(y) == f"<Symbol {last}>"
-    assert y.list_arguments() == y.list_inputs() == ["x"]
-    assert y.list_auxiliary_states() == []
-    assert y.list_outputs() == [f"{last}_output"]
-    internals = y.get_internals()
-    assert len(internals) == LONG + 1
-    assert internals.list_outputs()[1] == "_plusscalar0_output"
-    assert len(y.get_children()) == 1
-    assert len(y.get_inputs()) == 1
-    assert y.infer_shape(x=(2, 3)) == ([(2, 3)], [(2, 3)], [])
-    assert y.infer_shape_partial(x=(2, 0))[1] == [(2, 0)]
-    assert y.infer_type(x="float64") == ([np.float64], [np.float64], [])
-    assert len(y.attr_dict()) == LONG
-    assert y.debug_str().count("Op:_plus_scalar") == LONG
-
-    text = y.tojson()
-    y.save(str(tmp_path / "chain.json"))
-    loaded = mx.sym.load(str(tmp_path / "chain.json"))  # by way of load_json
-    assert loaded.list_outputs() == y.list_outputs()
-    assert loaded.tojson() == text
-    for other in (copy.copy(y), copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
-        assert other.list_outputs() == y.list_outputs()
-        assert len(other.get_internals()) == LONG + 1
-    composed = loaded(x=mx.sym.Variable("z"))
-    assert composed.list_arguments() == ["z"]
-
-    executor = y.bind(mx.cpu(), {"x": mx.nd.zeros((2,), dtype="float64")})
-    assert executor.forward()[0].asnumpy().tolist() == [LONG, LONG]
-    assert f"add and {LONG - 12} more" in executor.debug_str() or "more" in executor.debug_str()
-    smaller = executor.reshape(x=(1,))
-    assert smaller.forward()[0].asnumpy().tolist() == [LONG]
-    del executor, smaller, internals, loaded, composed, other, y
-    gc.collect()
-    assert len(expr._interned) == interned
-
-
-def test_what_is_read_twice_is_walked_once(tmp_path: Path) -> None:
-    """60 times y + y has 2**60 paths from the output to the input."""
-    levels = 60
+def diamond(levels: int) -> Symbol:
     y = mx.sym.Variable("x")
     for _ in range(levels):
         y = y + y
-    assert y.list_arguments() == ["x"]
-    assert len(y.get_internals()) == levels + 1
-    assert y.infer_shape(x=(2,))[1] == [(2,)]
-    assert y.infer_type(x="float64")[1] == [np.float64]
-    assert len(y.attr_dict()) == 0
-    assert y.debug_str().count("Op:") == levels
-    y.save(str(tmp_path / "diamond.json"))
-    for other in (
-        mx.sym.load(str(tmp_path / "diamond.json")),
-        copy.copy(y),
-        copy.deepcopy(y),
-        pickle.loads(pickle.dumps(y)),
-        y(x=mx.sym.Variable("x")),
-    ):
-        assert len(other.get_internals()) == levels + 1
-    executor = y.bind(mx.cpu(), {"x": mx.nd.ones((1,), dtype="float64")})
-    assert executor.forward()[0].asscalar() == 2.0**levels
-    assert len(executor.plan.kernels) == 1
-    assert len(executor.reshape(x=(1,)).forward()) == 1
-
-
-# ---- a wide one ----------------------------------------------------------------------------------
-
-
-def test_a_wide_group_goes_through_every_call() -> None:
-    x = mx.sym.Variable("x")
-    group = mx.sym.Group([x + float(i) for i in range(WIDE)])
-    assert len(group) == group.num_outputs == WIDE
-    assert repr(group).startswith("<Symbol group [_plusscalar")
-    names = group.list_outputs()
-    assert len(set(names)) == WIDE
-    assert group[names[-1]].list_outputs() == [group[WIDE - 1].list_outputs()[0]]
-    assert len(list(group)) == WIDE
-    assert len(group.get_internals()) == WIDE + 1
-    assert group.infer_shape(x=(1,))[1] == [(1,)] * WIDE
-    again = mx.sym.load_json(group.tojson())
-    assert again.list_outputs() == names
-    assert copy.copy(group).list_outputs() == names
-    executor = again.bind(mx.cpu(), {"x": mx.nd.zeros((1,))})
-    outputs = executor.forward()
-    assert [array.asscalar() for array in outputs[:3]] == [0, 1, 2]
-    assert outputs[-1].asscalar() == WIDE - 1
-    assert len(executor.output_dict) == WIDE
-
-
-def test_many_arguments_go_through_every_call() -> None:
-    names = [f"v{i}" for i in range(WIDE)]
-    total = mx.sym.add_n(*(mx.sym.Variable(name) for name in names))
-    assert total.list_arguments() == names
-    shapes = dict.fromkeys(names, (1,))
-    assert total.infer_shape(**shapes)[1] == [(1,)]
-    assert total.infer_shape(v0=(1,))[0] == [(1,)] * WIDE, "one shape says all others"
-    assert total.infer_type(**dict.fromkeys(names, "float64"))[1] == [np.float64]
-    assert mx.sym.load_json(total.tojson()).list_arguments() == names
-    executor = total.simple_bind(mx.cpu(), type_dict=dict.fromkeys(names, "float64"), **shapes)
-    executor.copy_params_from({name: mx.nd.ones((1,)) for name in names})
-    assert executor.forward()[0].asscalar() == WIDE
-    assert executor.forward(v0=mx.nd.zeros((1,)))[0].asscalar() == WIDE - 1
-    assert list(executor.arg_dict) == names
-    assert len(executor.reshape(**shapes).forward()) == 1
-    renamed = total(**{name: mx.sym.Variable(f"w{name}") for name in names})
-    assert renamed.list_arguments() == [f"w{name}" for name in names]
+    return y
 
 
 # ---- work that grows with the size, and no faster ------------------------------------------------
@@ -314,12 +207,142 @@ STAGES: dict[str, Stage] = {
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_twice_the_size_is_twice_the_work(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare, action = STAGES[stage]
+def count_twice(stage: Stage, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> float:
+    """How many times as much work the second size takes."""
+    prepare, action = stage
     counts = []
-    for size in (200, 400):
+    for size in sizes:
         action(prepare(size))  # what is computed once is computed here
         given = prepare(size)
         counts.append(work(lambda given=given: action(given), monkeypatch))
-    assert counts[1] <= 2.5 * counts[0], counts
+    return counts[1] / counts[0]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_twice_the_size_is_twice_the_work(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert count_twice(STAGES[stage], (200, 400), monkeypatch) <= 2.5
+
+
+# What walks from an output to the inputs; each level of a diamond has twice as many paths.
+WALKS = (
+    *("list_arguments", "get_internals", "infer_shape", "infer_type", "tojson", "copy", "pickle"),
+    *("attr_dict", "debug_str", "compose", "bind"),
+)
+
+
+@pytest.mark.parametrize("stage", WALKS)
+def test_twice_the_levels_are_twice_the_work(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, action = STAGES[stage]
+    assert count_twice((diamond, action), (9, 18), monkeypatch) <= 2.5
+
+
+# ---- a long one ----------------------------------------------------------------------------------
+
+
+def test_a_long_chain_goes_through_every_call(tmp_path: Path) -> None:
+    gc.collect()
+    interned = len(expr._interned)
+    y = chain(LONG)
+    last = f"_plusscalar{LONG - 1}"
+    assert repr(y) == f"<Symbol {last}>"
+    assert y.list_arguments() == y.list_inputs() == ["x"]
+    assert y.list_auxiliary_states() == []
+    assert y.list_outputs() == [f"{last}_output"]
+    internals = y.get_internals()
+    assert len(internals) == LONG + 1
+    assert internals.list_outputs()[1] == "_plusscalar0_output"
+    assert len(y.get_children()) == 1
+    assert len(y.get_inputs()) == 1
+    assert y.infer_shape(x=(2, 3)) == ([(2, 3)], [(2, 3)], [])
+    assert y.infer_shape_partial(x=(2, 0))[1] == [(2, 0)]
+    assert y.infer_type(x="float64") == ([np.float64], [np.float64], [])
+    assert len(y.attr_dict()) == LONG
+    assert y.debug_str().count("Op:_plus_scalar") == LONG
+
+    text = y.tojson()
+    y.save(str(tmp_path / "chain.json"))
+    loaded = mx.sym.load(str(tmp_path / "chain.json"))  # by way of load_json
+    assert loaded.list_outputs() == y.list_outputs()
+    assert loaded.tojson() == text
+    for other in (copy.copy(y), copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
+        assert other.list_outputs() == y.list_outputs()
+        assert len(other.get_internals()) == LONG + 1
+    composed = loaded(x=mx.sym.Variable("z"))
+    assert composed.list_arguments() == ["z"]
+
+    executor = y.bind(mx.cpu(), {"x": mx.nd.zeros((2,), dtype="float64")})
+    assert executor.forward()[0].asnumpy().tolist() == [LONG, LONG]
+    assert f"add and {LONG - 12} more" in executor.debug_str() or "more" in executor.debug_str()
+    smaller = executor.reshape(x=(1,))
+    assert smaller.forward()[0].asnumpy().tolist() == [LONG]
+    del executor, smaller, internals, loaded, composed, other, y
+    gc.collect()
+    assert len(expr._interned) == interned
+
+
+def test_what_is_read_twice_is_walked_once(tmp_path: Path) -> None:
+    """60 times y + y has 2**60 paths from the output to the input."""
+    levels = 60
+    y = diamond(levels)
+    assert y.list_arguments() == ["x"]
+    assert len(y.get_internals()) == levels + 1
+    assert y.infer_shape(x=(2,))[1] == [(2,)]
+    assert y.infer_type(x="float64")[1] == [np.float64]
+    assert len(y.attr_dict()) == 0
+    assert y.debug_str().count("Op:") == levels
+    y.save(str(tmp_path / "diamond.json"))
+    for other in (
+        mx.sym.load(str(tmp_path / "diamond.json")),
+        copy.copy(y),
+        copy.deepcopy(y),
+        pickle.loads(pickle.dumps(y)),
+        y(x=mx.sym.Variable("x")),
+    ):
+        assert len(other.get_internals()) == levels + 1
+    executor = y.bind(mx.cpu(), {"x": mx.nd.ones((1,), dtype="float64")})
+    assert executor.forward()[0].asscalar() == 2.0**levels
+    assert len(executor.plan.kernels) == 1
+    assert len(executor.reshape(x=(1,)).forward()) == 1
+
+
+# ---- a wide one ----------------------------------------------------------------------------------
+
+
+def test_a_wide_group_goes_through_every_call() -> None:
+    x = mx.sym.Variable("x")
+    group = mx.sym.Group([x + float(i) for i in range(WIDE)])
+    assert len(group) == group.num_outputs == WIDE
+    assert repr(group).startswith("<Symbol group [_plusscalar")
+    names = group.list_outputs()
+    assert len(set(names)) == WIDE
+    assert group[names[-1]].list_outputs() == [group[WIDE - 1].list_outputs()[0]]
+    assert len(list(group)) == WIDE
+    assert len(group.get_internals()) == WIDE + 1
+    assert group.infer_shape(x=(1,))[1] == [(1,)] * WIDE
+    again = mx.sym.load_json(group.tojson())
+    assert again.list_outputs() == names
+    assert copy.copy(group).list_outputs() == names
+    executor = again.bind(mx.cpu(), {"x": mx.nd.zeros((1,))})
+    outputs = executor.forward()
+    assert [array.asscalar() for array in outputs[:3]] == [0, 1, 2]
+    assert outputs[-1].asscalar() == WIDE - 1
+    assert len(executor.output_dict) == WIDE
+
+
+def test_many_arguments_go_through_every_call() -> None:
+    names = [f"v{i}" for i in range(WIDE)]
+    total = mx.sym.add_n(*(mx.sym.Variable(name) for name in names))
+    assert total.list_arguments() == names
+    shapes = dict.fromkeys(names, (1,))
+    assert total.infer_shape(**shapes)[1] == [(1,)]
+    assert total.infer_shape(v0=(1,))[0] == [(1,)] * WIDE, "one shape says all others"
+    assert total.infer_type(**dict.fromkeys(names, "float64"))[1] == [np.float64]
+    assert mx.sym.load_json(total.tojson()).list_arguments() == names
+    executor = total.simple_bind(mx.cpu(), type_dict=dict.fromkeys(names, "float64"), **shapes)
+    executor.copy_params_from({name: mx.nd.ones((1,)) for name in names})
+    assert executor.forward()[0].asscalar() == WIDE
+    assert executor.forward(v0=mx.nd.zeros((1,)))[0].asscalar() == WIDE - 1
+    assert list(executor.arg_dict) == names
+    assert len(executor.reshape(**shapes).forward()) == 1
+    renamed = total(**{name: mx.sym.Variable(f"w{name}") for name in names})
+    assert renamed.list_arguments() == [f"w{name}" for name in names]

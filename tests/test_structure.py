@@ -85,17 +85,19 @@ LAYERS: dict[str, frozenset[str]] = {
         "expr layout schedule triton_matmul triton_pointwise triton_rows triton_writer"
     ),
     "triton_runtime": words(
-        "context module_cache philox plan program reference schedule triton_source"
+        "context module_cache philox plan program reference schedule switches triton_source "
+        "triton_writer"
     ),
     "ahead_of_time": words(
         "module_cache plan schedule triton_runtime triton_source triton_writer"
     ),
+    "eager": words("context expr philox plan reference switches trace"),
     # what a user holds
     "ndarray.params_file": words("allocation context files"),
     "ndarray.values": words("expr frontend reference"),
     "ndarray.indexing": words("reference ndarray.values"),
     "ndarray.core": words(
-        "allocation attribute context expr frontend op ops.movement philox reference "
+        "allocation attribute context eager expr frontend op ops.movement philox reference "
         "ndarray.indexing ndarray.params_file ndarray.values"
     ),
     "ndarray.create": words(
@@ -112,7 +114,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "symbol.create": words("attribute frontend graph name symbol.core symbol.json_file"),
     "symbol": words("frontend op ops symbol.core symbol.create"),
     "executor": words(
-        "allocation collector context cpu graph infer ndarray.core ndarray.create "
+        "allocation collector context cpu eager graph infer ndarray.core ndarray.create "
         "ndarray.values op philox plan program reference switches trace"
     ),
     "bind": words("context executor graph infer ndarray.core ndarray.create op"),
@@ -128,6 +130,7 @@ LAYERS: dict[str, frozenset[str]] = {
 LATE = {
     *(("symbol.core", function, "bind") for function in ("bind", "simple_bind", "eval")),
     ("plan", "__str__", "plan_text"),
+    ("eager", "compute", "triton_runtime"),
     ("executor", "_programmed", "triton_runtime"),
     ("plan_command", "main", "ahead_of_time"),
     ("plan_command", "main", "triton_source"),
@@ -136,6 +139,7 @@ LATE = {
 # What may be imported of other people's. The rest describes graphs, plans and kernels as data.
 OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("allocation", "context", "cpu", "expr", "program"), words("torch")),
+    "triton_runtime": words("torch"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
     **dict.fromkeys(
@@ -419,7 +423,7 @@ def test_help_of_a_layer() -> None:
 PUBLIC = words(
     "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
     "Symbol attribute base context cpu cpu_pinned current_context executor gpu name nd ndarray "
-    "num_gpus random sym symbol waitall"
+    "num_gpus random switched sym symbol waitall"
 )
 # Folders and files that the import system shows as names of the package.
 MODULES = {name.split(".")[0] for name in FILES if name}

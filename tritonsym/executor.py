@@ -16,6 +16,7 @@ from . import collector, cpu, switches
 from .allocation import allocating
 from .context import Context
 from .dtype import DType, as_dtype
+from .eager import compute
 from .errors import MXNetError
 from .graph import Entry, Node, toposort, variables
 from .infer import Inferred, infer_dtypes, infer_shapes, known_shape
@@ -26,7 +27,6 @@ from .op import is_complete
 from .philox import default_state
 from .plan import Plan, make_plan
 from .program import Program
-from .reference import run
 from .shape import Shape
 from .text import escaped, listed, shown
 from .trace import trace
@@ -161,9 +161,9 @@ class Executor:
         entries = [Entry(node, index) for node in nodes for index in range(node.output_count)]
         shapes = _checked_shapes(self._symbol, self._bound)
         dtypes = _checked_dtypes(self._symbol, self._bound)
-        graph = trace(entries, shapes, dtypes, native=True)
+        graph = trace(entries, shapes, dtypes, native=self._ctx.device_type != "gpu")
         inputs = [self._bound[node.name]._tensor for node in nodes if node.op is None]
-        tensors = run(graph.outputs, inputs, default_state())
+        tensors = compute(graph.outputs, inputs, default_state(), self._ctx)
         arrays = {
             (id(entry.node), entry.index): NDArray(tensor, self._ctx)
             for entry, tensor in zip(entries, tensors, strict=True)

@@ -16,12 +16,13 @@ from ..allocation import allocating
 from ..attribute import is_user_key
 from ..context import Context, context_of_text, torch_device
 from ..dtype import as_dtype
+from ..eager import compute
 from ..errors import LoweringError, MXNetError
 from ..expr import input_
 from ..op import Op, find
 from ..ops.movement import reshaped
 from ..philox import RandomState, default_state
-from ..reference import Tensor, run
+from ..reference import Tensor
 from ..shape import MAX_AXES, Shape
 from ..text import shown
 from . import params_file
@@ -432,10 +433,7 @@ def invoke(
     targets = None if out is None else _targets(op, out)
     context = _common_context(op, arrays, targets, own.get("ctx", ""))
     with allocating(0, lambda: f"operator {op.name}"):
-        results = _computed(op, parameters, arrays, state or default_state())
-        if not arrays:
-            device = torch_device(context)
-            results = [tensor.to(device) for tensor in results]
+        results = _computed(op, parameters, arrays, state or default_state(), context)
     if targets is None:
         targets = [NDArray(tensor, context) for tensor in results]
     else:
@@ -456,7 +454,7 @@ def invoke_one(
 
 
 def _computed(
-    op: Op, parameters: Any, arrays: Sequence[NDArray], state: RandomState
+    op: Op, parameters: Any, arrays: Sequence[NDArray], state: RandomState, context: Context
 ) -> list[Tensor]:
     inputs = [
         input_(index, array.shape, as_dtype(array._tensor.dtype))
@@ -465,8 +463,10 @@ def _computed(
     try:
         # Where a symbol would leave the shape to inference, an array has one element.
         shape = (1,) if getattr(parameters, "shape", None) == () else None
-        outputs = op.lower(parameters, inputs, shape=shape, native=True)
-        return run(outputs, [array._tensor for array in arrays], state)
+        on_cpu = context.device_type != "gpu"
+        outputs = op.lower(parameters, inputs, shape=shape, native=on_cpu)
+        tensors = [array._tensor for array in arrays]
+        return compute(outputs, tensors, state, context)
     except LoweringError as error:
         names = op.input_names(parameters)
         pairs = zip(names, inputs, strict=True)

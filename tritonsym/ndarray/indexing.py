@@ -15,6 +15,9 @@ from ..text import shown
 from .values import apart, check_writable
 
 
+_WHOLE = slice(None)
+
+
 @dataclass(frozen=True)
 class _Selection:
     """A key taken apart for a tensor, all of it checked.
@@ -81,24 +84,28 @@ def _select(tensor: Tensor, key: Any) -> _Selection:
         axis = len(cuts)
         if item is None:
             rest.append(None)
+        elif item is _WHOLE:
+            cuts.append(_WHOLE)
+            rest.append(_WHOLE)
         elif isinstance(item, slice):
             chosen = range(shape[axis])[item]
             cuts.append(_forward(chosen))
-            rest.append(slice(None))
+            rest.append(_WHOLE)
             if chosen.step < 0:
                 mirrored.append(axis)
         elif isinstance(item, int):
             _check_range(item, item, shape, axis)
-            cuts.append(slice(None))
+            cuts.append(_WHOLE)
             rest.append(torch.tensor([item], device=tensor.device) if arrays else item)
         else:
-            cuts += [slice(None)] * _axes_of(item)
+            cuts += [_WHOLE] * _axes_of(item)
             if item.dtype is torch.bool:
                 _check_mask(item, shape, axis)
             elif item.numel():
                 _check_range(int(item.min()), int(item.max()), shape, axis)
             rest.append(item.to(tensor.device))
-    return _Selection(tensor[tuple(cuts)], tuple(mirrored), tuple(rest))
+    part = tensor if all(cut is _WHOLE for cut in cuts) else tensor[tuple(cuts)]
+    return _Selection(part, tuple(mirrored), tuple(rest))
 
 
 def _item(item: Any) -> Any:
@@ -135,7 +142,7 @@ def _spread(items: Sequence[Any], shape: Shape) -> list[Any]:
     if left < 0 or len(dots) > 1:
         raise IndexError(f"too many indices: {len(items)} for an array of shape {shape}")
     at = dots[0] if dots else len(items)
-    return [*items[:at], *[slice(None)] * left, *items[at + 1 :]]
+    return [*items[:at], *[_WHOLE] * left, *items[at + 1 :]]
 
 
 def _forward(chosen: range) -> slice:

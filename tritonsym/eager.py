@@ -1,0 +1,35 @@
+"""Expressions computed at once, on whichever context their inputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import switches
+from .context import Context
+from .expr import Expr
+from .philox import RandomState
+from .plan import make_plan
+from .reference import Tensor, run
+from .trace import Graph
+
+
+def compute(
+    outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState, context: Context
+) -> list[Tensor]:
+    """The values of expressions, each in memory of its own.
+
+    Args:
+        outputs: what is wanted.
+        inputs: the tensors that ``input`` expressions name by their index.
+        state: where random numbers are drawn from.
+        context: where the inputs are. On a GPU the kernels run that a bound graph would run.
+    """
+    if context.device_type != "gpu":
+        return run(outputs, inputs, state)
+    from . import triton_runtime  # Triton is imported for a GPU, and not before
+
+    strides = {i: x.stride() for i, x in enumerate(inputs) if not x.is_contiguous()}
+    plan = make_plan(Graph(tuple(outputs), {}), strides, in_registers=True)
+    program = triton_runtime.program(plan, inputs, state, context, switches.current())
+    program.run()
+    return program.buffers.outputs
