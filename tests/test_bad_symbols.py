@@ -220,8 +220,8 @@ def test_every_float_is_a_parameter(number: float) -> None:
     symbol = Variable("a") * number
     loaded = mx.sym.load_json(symbol.tojson())
     assert loaded.attr_dict() == symbol.attr_dict()
-    x = mx.nd.array([-1, 0, 2], dtype="float64")
-    expected = np.array([-1, 0, 2]) * float(number)
+    x = mx.nd.array([-1, 0.5, 2], dtype="float64")
+    expected = np.array([-1, 0.5, 2]) * float(number)
     assert np.array_equal(loaded.eval(a=x)[0].asnumpy(), expected, equal_nan=True)
     clipped = op.clip(Variable("a"), a_min=-INFINITY, a_max=number).eval(a=x)[0].asnumpy()
     assert clipped.shape == (3,)
@@ -363,7 +363,7 @@ def test_files_that_cannot_be_written_or_read(kind: str, tmp_path: Path, scene: 
     scene.assert_unchanged()
 
 
-@pytest.mark.parametrize("path", [None, 3, 1.5, ["x"], object()], ids=repr)
+@pytest.mark.parametrize("path", [None, 3, 1.5, ["x"], object], ids=repr)
 def test_paths_that_are_no_text(path: Any, scene: Scene) -> None:
     for call in (
         lambda: scene.head.save(path),

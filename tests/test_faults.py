@@ -103,7 +103,7 @@ def test_memory_that_cannot_be_had_leaves_everything_as_it_was(
         assert bits(symbol.bind(CPU, arrays).forward()) == expected
 
 
-def test_a_failed_bind_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_bind_keeps_nothing() -> None:
     """Neither arrays nor symbols stay alive after it."""
     kept = []
     for _ in range(3):

@@ -119,6 +119,11 @@ REFUSED: dict[str, tuple[Call, type[BaseException], tuple[str, ...]]] = {
     ),
     "device number": (lambda: mx.Context("cpu", 10**30), ValueError, ("1000",)),
     "device fraction": (lambda: mx.Context("cpu", 2.7), TypeError, ("2.7",)),  # type: ignore[arg-type]
+    "move no array": (lambda: nd.moveaxis(3, 0, 1), TypeError, ("int",)),  # type: ignore[arg-type]
+    "join no list": (lambda: nd.concatenate(torch.ones(2)), TypeError, ("Tensor",)),
+    "monitor": (
+        lambda: A.bind(mx.cpu(), [nd.ones((1,))]).set_monitor_callback(3), TypeError, ("3",),
+    ),
     "no view": (
         lambda: nd.from_torch(torch.ones(2, 3).t()).reshape((6,)), ValueError, ("copy()",),
     ),

@@ -151,7 +151,12 @@ class Executor:
         Args:
             callback: called with the output's name and its array; None ends it.
             monitor_all: show the inputs of nodes too, as ``<node>_<input>``, and variables.
+
+        Raises:
+            TypeError: no function.
         """
+        if callback is not None and not callable(callback):
+            raise TypeError(f"the monitor must be a function, got {shown(callback)}")
         self._monitor = None if callback is None else (callback, monitor_all)
 
     def _forward_watched(

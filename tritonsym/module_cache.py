@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
+from .errors import MXNetError
 from .files import replace_file
 
 _CHANGEABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -50,7 +51,13 @@ def load(text: str) -> ModuleType:
     content = text.encode()
     name = hashlib.sha256(content).hexdigest()
     path = folder() / f"{name}.py"
-    if not path.is_file() or path.read_bytes() != content:
+    try:
+        if path.is_symlink() or not path.is_file() or path.read_bytes() != content:
+            path.unlink(missing_ok=True)
+            replace_file(path, content)
+    except (OSError, MXNetError):
+        # A full or broken cache is no reason to fail.
+        path = Path(tempfile.mkdtemp(prefix="tritonsym-")) / path.name
         replace_file(path, content)
     spec = importlib.util.spec_from_file_location(f"tritonsym_{name}", path)
     assert spec is not None and spec.loader is not None

@@ -62,12 +62,15 @@ def switched(**changes: bool | int) -> Iterator[Switches]:
     """Other switches for the binds within: ``with mx.switched(fusion=False): ...``.
 
     Raises:
-        TypeError: a switch that there is not.
+        TypeError: a switch that there is not, or a value that is none.
     """
     known = {field.name for field in fields(Switches)}
     unknown = sorted(set(changes).difference(known))
     if unknown:
         raise TypeError(f"there are no switches {unknown}; there are {sorted(known)}")
+    for name, value in changes.items():
+        if not isinstance(value, int):
+            raise TypeError(f"the switch {name} is True, False or a number, got {value!r}")
     token = _current.set(replace(current(), **changes))  # type: ignore[arg-type]
     try:
         yield current()

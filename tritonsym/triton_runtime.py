@@ -6,6 +6,7 @@ Triton's interpreter on CPU memory.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -23,6 +24,9 @@ from .reference import Step, Tensor, evaluate_within, prepare
 from .schedule import Kernel
 from .switches import Switches
 from .triton_writer import Source
+
+# Triton trusts what it finds in its cache, so it has one in our folder, which is the user's alone.
+os.environ.setdefault("TRITON_CACHE_DIR", str(module_cache.folder() / "triton"))
 
 # Without these, fused and separate kernels differ in the last bit, and denormals become zero.
 LAUNCH_OPTIONS = MappingProxyType({"enable_fp_fusion": False, "enable_reflect_ftz": False})

@@ -176,7 +176,15 @@ def eye(
 
 
 def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = True) -> NDArray:
-    """The arrays one after the other along ``axis``."""
+    """The arrays one after the other along ``axis``.
+
+    Raises:
+        TypeError: no list of arrays.
+        ValueError: an empty one.
+        MXNetError: shapes or dtypes that do not fit.
+    """
+    if not isinstance(arrays, (list, tuple)):
+        raise TypeError(f"concatenate needs a list of NDArrays, got {type(arrays)}")
     if not arrays:
         raise ValueError("concatenate needs at least one array")
     if len(arrays) == 1 and not always_copy:
@@ -187,7 +195,14 @@ def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = Tr
 def moveaxis(
     tensor: NDArray, source: int | Sequence[int], destination: int | Sequence[int]
 ) -> NDArray:
-    """Axes moved to other places, as numpy does it; a copy."""
+    """Axes moved to other places, as numpy does it; a copy.
+
+    Raises:
+        TypeError: no array.
+        ValueError: an axis that it does not have, or lists of two lengths.
+    """
+    if not isinstance(tensor, NDArray):
+        raise TypeError(f"moveaxis needs an NDArray, got {type(tensor)}")
     order = np.moveaxis(np.empty((1,) * tensor.ndim), source, destination)
     sources = [source] if isinstance(source, int) else list(source)
     targets = [destination] if isinstance(destination, int) else list(destination)

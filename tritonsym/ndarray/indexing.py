@@ -14,7 +14,6 @@ from ..shape import Shape
 from ..text import shown
 from .values import apart, check_writable
 
-
 _WHOLE = slice(None)
 
 
