@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from . import creation, elementwise, indexing, matrix, movement, nn, reduction
+from . import (
+    creation,
+    elementwise,
+    indexing,
+    matrix,
+    movement,
+    nn,
+    ordering,
+    rearrangement,
+    reduction,
+)
 
-__all__ = ["creation", "elementwise", "indexing", "matrix", "movement", "nn", "reduction"]
+__all__ = [
+    "creation",
+    "elementwise",
+    "indexing",
+    "matrix",
+    "movement",
+    "nn",
+    "ordering",
+    "rearrangement",
+    "reduction",
+]

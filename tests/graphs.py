@@ -299,6 +299,55 @@ def slice_channel(grow: Grower) -> Call:
     return [value], {"num_outputs": count, "axis": axis, "squeeze_axis": squeezed}
 
 
+def ordering(grow: Grower) -> Call:
+    value = grow.value()
+    axis = grow.choose.choice((None, grow.axis(value.shape)))
+    return [value], {"axis": axis, "is_ascend": grow.choose.random() < 0.5}
+
+
+def topk(grow: Grower) -> Call:
+    inputs, attributes = ordering(grow)
+    kind = grow.choose.choice(("indices", "value", "mask", "both"))
+    return inputs, {**attributes, "k": grow.choose.randint(0, 3), "ret_typ": kind}
+
+
+def diagonal(grow: Grower) -> Call:
+    value = grow.value()
+    if len(value.shape) == 1:
+        return [value], {"k": grow.choose.randint(-1, 1)}
+    one, two = grow.choose.sample(range(len(value.shape)), 2)
+    return [value], {"axis1": one, "axis2": two}
+
+
+def depth_to_space(grow: Grower) -> Call:
+    value = grow.value(lambda value: len(value.shape) == 4, lambda: (1, 4, 2, 3))
+    return [value], {"block_size": 2 if value.shape[1] % 4 == 0 else 1}
+
+
+def space_to_depth(grow: Grower) -> Call:
+    value = grow.value(lambda value: len(value.shape) == 4, lambda: (2, 1, 4, 2))
+    even = value.shape[2] % 2 == 0 and value.shape[3] % 2 == 0
+    return [value], {"block_size": 2 if even else 1}
+
+
+def border(grow: Grower) -> Call:
+    value = grow.value()
+    mode = grow.choose.choice(("constant", "edge", "reflect"))
+    widths = tuple(
+        grow.choose.randint(0, min(2, length - 1) if mode == "reflect" else 2)
+        for length in value.shape
+        for _ in range(2)
+    )
+    return [value], {"mode": mode, "pad_width": widths, "constant_value": 2.5}
+
+
+def parts(grow: Grower) -> Call:
+    value = grow.value(lambda value: max(value.shape) > 1)
+    axis = grow.axis(value.shape)
+    cuts = [0, *([1] if value.shape[axis] > 1 else [])]
+    return [value], {"indices": tuple(cuts), "axis": axis}
+
+
 def tile(grow: Grower) -> Call:
     value = grow.value()
     repeats = tuple(grow.choose.choice((1, 2)) for _ in range(grow.choose.randint(1, 3)))
@@ -419,6 +468,13 @@ NAMED: dict[str, Recipe] = {
     "norm": norm,
     **dict.fromkeys(("argmax", "argmin"), position),
     "argmax_channel": argmax_channel,
+    **dict.fromkeys(("argsort", "sort"), ordering),
+    "topk": topk,
+    "diag": diagonal,
+    "depth_to_space": depth_to_space,
+    "space_to_depth": space_to_depth,
+    "Pad": border,
+    "_split_v2": parts,
 }
 
 

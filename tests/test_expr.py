@@ -142,6 +142,7 @@ SAMPLES: dict[str, list[Expr]] = {
     ],
     "take": [expr.take(CUBE, input_(6, (2, 2), INT64), 1)],
     "pick": [expr.pick(X, input_(7, (2, 1), INT64), 1)],
+    "argsort": [expr.argsort(X, 1, descending=False), expr.argsort(X, 0, descending=True)],
     "iota": [expr.iota((2, 3), 1)],
     "random": [expr.random((2, 3), FLOAT64, 0)],
     "constant": [constant(1.5, FLOAT16)],

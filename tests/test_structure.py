@@ -60,9 +60,12 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.matrix": words(OPERATOR),
     "ops.movement": words(OPERATOR),
     "ops.reduction": words(OPERATOR),
+    "ops.ordering": words(OPERATOR),
+    "ops.rearrangement": words(OPERATOR),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
-        "ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn ops.reduction"
+        "ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn ops.ordering "
+        "ops.rearrangement ops.reduction"
     ),
     # graphs of nodes
     "graph": words("attribute op"),
@@ -101,7 +104,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "ndarray.indexing ndarray.params_file ndarray.values"
     ),
     "ndarray.create": words(
-        "allocation context reference ndarray.core ndarray.params_file ndarray.values"
+        "frontend allocation context reference ndarray.core ndarray.params_file ndarray.values"
     ),
     "ndarray": words("frontend op ops ndarray.core ndarray.create"),
     "random": words("context philox ndarray.core"),

@@ -311,6 +311,10 @@ def _take(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
     return (*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :]), data.dtype
 
 
+def _order(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
+    return inputs[0].shape, INT64
+
+
 def _pick(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
     data, indices = inputs
     return indices.shape, data.dtype
@@ -348,6 +352,7 @@ RULES: dict[str, Rule] = {
     "dot": _dot,
     "take": _take,
     "pick": _pick,
+    "argsort": _order,
     # one call of a vendor library, for what it does better
     "native": _given,
 }
@@ -547,6 +552,11 @@ def take(data: Expr, indices: Expr, axis: int) -> Expr:
 def pick(data: Expr, indices: Expr, axis: int) -> Expr:
     """One element of ``data`` per index along ``axis``; int64 indices that are in range."""
     return make("pick", data, indices, axis=axis)
+
+
+def argsort(x: Expr, axis: int, descending: bool) -> Expr:
+    """The positions of the elements in order along ``axis``; stable, and NaN is last."""
+    return make("argsort", x, axis=axis, descending=descending)
 
 
 # ---- walking -----------------------------------------------------------------------------------

@@ -162,6 +162,21 @@ def _check_input(op: Op, name: str, value: Any, is_input: Callable[[Any], bool],
         )
 
 
+def split_parameters(
+    indices_or_sections: int | Sequence[int], axis: int = 0, squeeze_axis: bool = False
+) -> dict[str, Any]:
+    """The parameters of `_split_v2` for what `split_v2` is given, as MXNet writes them."""
+    by_count = isinstance(indices_or_sections, (int, np.integer))
+    indices = [] if by_count else [0, *indices_or_sections]  # type: ignore[misc]
+    sections = indices_or_sections if by_count else 0
+    return {
+        "indices": indices,
+        "axis": axis,
+        "squeeze_axis": squeeze_axis,
+        "sections": sections,
+    }
+
+
 def signature(op: Op, extra: Sequence[str]) -> inspect.Signature:
     """The Python signature of an operator's function; ``extra`` are keyword arguments."""
     kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -269,6 +269,20 @@ def _pick(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return partial(torch.gather, inputs[0], x.integer("axis"), inputs[1], out=out)
 
 
+def _argsort(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    (data,) = inputs
+    axis, descending = x.integer("axis"), bool(x["descending"])
+
+    def step() -> object:
+        # The order of the negatives has NaN last as well; integers have no NaN and may overflow.
+        turned = descending and data.dtype.is_floating_point
+        keys = -data if turned else data
+        found = torch.argsort(keys, dim=axis, descending=descending and not turned, stable=True)
+        return out.copy_(found)
+
+    return step
+
+
 def _iota(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     axis = x.integer("axis")
     shape = [1] * len(x.shape)
@@ -351,6 +365,7 @@ TORCH: dict[str, Prepare] = {
     "dot": _dot,
     "take": _take,
     "pick": _pick,
+    "argsort": _argsort,
     "iota": _iota,
     "native": _native,
 }

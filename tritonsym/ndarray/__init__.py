@@ -26,6 +26,7 @@ from .create import (
     moveaxis,
     ones,
     save,
+    split_v2,
     waitall,
     zeros,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "moveaxis",
     "ones",
     "save",
+    "split_v2",
     "waitall",
     "zeros",
 ]

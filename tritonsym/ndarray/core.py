@@ -533,6 +533,8 @@ def _fluent(name: str) -> Callable[..., Any]:
     def method(self: NDArray, *args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None)
         kwargs.pop("inplace", None)
+        if name == "split_v2":
+            return invoke("_split_v2", (self,), frontend.split_parameters(*args, **kwargs), out)
         return invoke(name, (self, *args), kwargs, out)
 
     method.__name__ = name

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.utils.dlpack
 
+from .. import frontend
 from ..allocation import allocating
 from ..context import Context, as_context, torch_device
 from ..dtype import FLOAT32, DType, as_dtype
@@ -20,7 +21,7 @@ from ..reference import Tensor
 from ..shape import Shape, array_shape
 from ..text import shown
 from . import params_file
-from .core import NDArray, apply_binary, invoke_one, tensor_of
+from .core import NDArray, apply_binary, invoke, invoke_one, tensor_of
 from .values import as_number, converted
 
 
@@ -260,6 +261,18 @@ def waitall() -> None:
     """Return when everything that was started is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def split_v2(
+    ary: NDArray,
+    indices_or_sections: int | Sequence[int],
+    axis: int = 0,
+    squeeze_axis: bool = False,
+) -> Any:
+    """The parts of an array along ``axis``: so many equal ones, or cut before these indices."""
+    return invoke(
+        "_split_v2", (ary,), frontend.split_parameters(indices_or_sections, axis, squeeze_axis)
+    )
 
 
 # ---- functions of two values, either of which may be a number ----------------------------------

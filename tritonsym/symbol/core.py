@@ -539,6 +539,8 @@ def _missing(
 
 
 _FLUENT_ALIASES = {"astype": "cast"}
+# Parameters that MXNet's methods give of themselves, so that they are stored.
+_FLUENT_DEFAULTS: dict[str, dict[str, Any]] = {"squeeze": {"axis": None}, "diag": {"k": 0}}
 
 
 def _fluent(name: str) -> Callable[..., Symbol]:
@@ -546,8 +548,10 @@ def _fluent(name: str) -> Callable[..., Symbol]:
 
     def method(self: Symbol, *args: Any, **kwargs: Any) -> Symbol:
         node_name, attr = kwargs.pop("name", None), kwargs.pop("attr", None)
-        if name == "squeeze" and not args:
-            kwargs.setdefault("axis", None)  # MXNet's method gives it, and so it is stored
+        if name == "split_v2":
+            return apply("_split_v2", (self,), frontend.split_parameters(*args, **kwargs))
+        if not args:
+            kwargs = {**_FLUENT_DEFAULTS.get(name, {}), **kwargs}
         return apply(alias, (self, *args), kwargs, node_name, attr)
 
     method.__name__ = name

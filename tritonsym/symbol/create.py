@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import frontend
 from ..attribute import checked_attributes, current_attributes, stored_key
 from ..dtype import as_dtype
 from ..errors import caller_line
@@ -127,6 +128,18 @@ def load(fname: str) -> Symbol:
 
 
 fromjson = load_json
+
+
+def split_v2(
+    ary: Symbol,
+    indices_or_sections: int | Sequence[int],
+    axis: int = 0,
+    squeeze_axis: bool = False,
+) -> Symbol:
+    """The parts of a symbol along ``axis``: so many equal ones, or cut before these indices."""
+    return apply(
+        "_split_v2", (ary,), frontend.split_parameters(indices_or_sections, axis, squeeze_axis)
+    )
 
 
 # ---- functions of two values, either of which may be a number ------------------------------------

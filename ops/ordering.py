@@ -1,0 +1,85 @@
+"""Operators that put elements in order: sorting, and the largest or smallest few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tritonsym.dtype import FLOAT32, DType
+from tritonsym.expr import Expr, argsort, cast, narrow, pick, reshape
+from tritonsym.op import DTypes, operator
+
+from .common import axis_of, reject_bool
+
+
+def _along(data: Expr, axis: int | None) -> tuple[Expr, int]:
+    """The data, flattened where no axis is given, and the axis from the front."""
+    if axis is None:
+        return reshape(data, (data.size,)), 0
+    return data, axis_of(axis, len(data.shape))
+
+
+def _index_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    outputs[0] = attributes.dtype
+
+
+@operator("argsort", dtypes=_index_dtype)
+def argsort_(
+    data: Expr, *, axis: int | None = -1, is_ascend: bool = True, dtype: DType = FLOAT32
+) -> Expr:
+    """The positions of the elements in order along ``axis`` (None: of the flattened input).
+
+    Equal elements keep their order; NaN comes last. ``dtype`` is that of the positions.
+    """
+    reject_bool(data)
+    source, at = _along(data, axis)
+    return cast(argsort(source, at, descending=not is_ascend), dtype)
+
+
+@operator("sort", outputs=lambda attributes: ("output0",))
+def sort(data: Expr, *, axis: int | None = -1, is_ascend: bool = True) -> Expr:
+    """The elements in order along ``axis`` (None: of the flattened input); NaN comes last."""
+    reject_bool(data)
+    source, at = _along(data, axis)
+    return pick(source, argsort(source, at, descending=not is_ascend), at)
+
+
+def _topk_outputs(attributes: Any) -> Sequence[str]:
+    return ("output0", "output1") if attributes.ret_typ == "both" else ("output",)
+
+
+def _topk_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    known = inputs[0] or (None if attributes.ret_typ == "indices" else outputs[0])
+    inputs[0] = known
+    outputs[0] = attributes.dtype if attributes.ret_typ == "indices" else known
+    outputs[1:] = [attributes.dtype] * (len(outputs) - 1)
+
+
+@operator("topk", outputs=_topk_outputs, dtypes=_topk_dtypes)
+def topk(
+    data: Expr,
+    *,
+    axis: int | None = -1,
+    k: int = 1,
+    ret_typ: Literal["indices", "value", "mask", "both"] = "indices",
+    is_ascend: bool = False,
+    dtype: DType = FLOAT32,
+) -> Expr | tuple[Expr, ...]:
+    """The ``k`` largest elements along ``axis``, or with ``is_ascend`` the smallest, in order.
+
+    ``ret_typ`` chooses their positions in ``dtype``, their values, both, or a mask of the input's
+    shape with 1 for each of them. Of equal elements the first are taken; ``k`` below 1 takes all.
+    """
+    reject_bool(data)
+    source, at = _along(data, axis)
+    order = argsort(source, at, descending=not is_ascend)
+    count = source.shape[at] if k < 1 else min(k, source.shape[at])
+    if ret_typ == "mask":
+        # The position of a position in the order is the element's rank.
+        chosen = argsort(order, at, descending=False) < count
+        return reshape(cast(chosen, data.dtype), data.shape)
+    first = narrow(order, at, 0, count)
+    if ret_typ == "indices":
+        return cast(first, dtype)
+    values = pick(source, first, at)
+    return values if ret_typ == "value" else (values, cast(first, dtype))
