@@ -69,6 +69,15 @@ def test_a_result_of_rows_is_reduced_again(context: mx.Context) -> None:
     assert graph.eval(context, a=values)[0].asnumpy().tolist() == [15.0, 21.0]
 
 
+def test_rows_of_what_other_rows_were_reduced_to(context: mx.Context) -> None:
+    """A reduction reads what another kernel's reduction made, in that result's full shape."""
+    v = mx.sym.Variable("v")
+    graph = mx.sym.sum(mx.sym.sum(v, axis=(0, 3), keepdims=True), axis=(2, 3))
+    values = mx.nd.array([[[[*range(8 * i, 8 * i + 8)] for i in range(4)]]] * 2, context)
+    expected = [[2.0 * sum(range(32))]]
+    assert graph.eval(context, v=values)[0].asnumpy().tolist() == expected
+
+
 def test_a_product_with_one_repeated_element(context: mx.Context) -> None:
     a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
     graph = mx.sym.dot(mx.sym.broadcast_to(a, shape=(2, 3)), b)

@@ -91,9 +91,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "context module_cache philox plan program reference schedule switches triton_source "
         "triton_writer"
     ),
-    "ahead_of_time": words(
-        "module_cache plan schedule triton_runtime triton_source triton_writer"
-    ),
+    "ahead_of_time": words("module_cache plan schedule triton_runtime triton_source triton_writer"),
     "eager": words("context expr philox plan reference switches trace"),
     # what a user holds
     "ndarray.params_file": words("allocation context files"),
@@ -111,8 +109,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "symbol.json_file": words("attribute collector files graph op"),
     "symbol.inference": words("graph infer op"),
     "symbol.core": words(
-        "attribute collector context files frontend graph name op symbol.inference "
-        "symbol.json_file"
+        "attribute collector context files frontend graph name op symbol.inference symbol.json_file"
     ),
     "symbol.create": words("attribute frontend graph name symbol.core symbol.json_file"),
     "symbol": words("frontend op ops symbol.core symbol.create"),
@@ -127,7 +124,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "": words("attribute context executor name ndarray ops random switches symbol test_utils"),
     "tour": words("context ndarray symbol") | {""},
     "__main__": words("plan_command tour"),
-}  # fmt: skip
+}
 
 # Imports within a function, which run when it is called: the ways up, and the ways to Triton.
 LATE = {

@@ -41,6 +41,7 @@ class _Rows:
 
     def __init__(self, kernel: Kernel, layouts: Mapping[Expr, Layout]) -> None:
         self.body = kernel.body
+        self.inside = frozenset(kernel.body)
         self.writer = Writer(layouts, kernel.outputs)
         first = next(x for x in self.body if x.primitive in REDUCTIONS)
         self.shape, axes = first.inputs[0].shape, first.integers("axes")
@@ -50,15 +51,15 @@ class _Rows:
         self.columns = math.prod(self.shape[a] for a in axes)
         self.block = min(1 << (self.columns - 1).bit_length(), BLOCK)
         self.is_long = self.columns > self.block
-        inside = set(self.body)
-        read = [y for y in reads(self.body) if layouts[y].base not in inside]
+        read = [y for y in reads(self.body) if layouts[y].base not in self.inside]
         self.full_reads = [y for y in read if self.is_full(y)]
         self.row_reads = [y for y in read if not self.is_full(y)]
         self._lay_out(kernel.outputs)
 
     def is_full(self, x: Expr) -> bool:
         """Whether a value has one element for each column of a row."""
-        return x.shape == self.shape and x.primitive not in REDUCTIONS
+        reduced_here = x.primitive in REDUCTIONS and x in self.inside
+        return x.shape == self.shape and not reduced_here
 
     def _lay_out(self, outputs: Sequence[Expr]) -> None:
         """Collapse the kept and the reduced axes of everything that is read and stored."""
