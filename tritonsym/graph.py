@@ -41,6 +41,11 @@ class Node:
         return 1 if self.op is None else len(self.op.output_names(self.parameters))
 
     @property
+    def visible_count(self) -> int:
+        """How many of its outputs a symbol shows."""
+        return 1 if self.op is None else self.op.visible_count(self.parameters)
+
+    @property
     def input_names(self) -> Sequence[str]:
         return () if self.op is None else self.op.input_names(self.parameters)
 

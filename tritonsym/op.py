@@ -30,6 +30,11 @@ DTypes = list[DType | None]
 Lowering = Callable[..., Expr | tuple[Expr, ...]]
 FillShapes = Callable[[Any, Shapes, Shapes], None]
 FillDTypes = Callable[[Any, DTypes, DTypes], None]
+# A closed form: (attributes, head gradients, inputs, outputs) to one gradient for each input, or
+# None where it is zero. Without one, gradients are derived from the operator's expression.
+Gradient = Callable[[Any, Sequence[Expr], Sequence[Expr], Sequence[Expr]], Sequence[Expr | None]]
+# What auxiliary states become in training: (attributes, inputs, outputs) to one value for each.
+Updates = Callable[[Any, Sequence[Expr], Sequence[Expr]], Sequence[Expr]]
 # A native CPU function: (attributes, input tensors, output tensor) to a prepared call, or None
 # where torch has no call for these attributes and the operator's own expression is used.
 Native = Callable[[Any, list[Tensor], Tensor], Step]
@@ -108,6 +113,12 @@ class Op:
         uses_native: whether ``native`` can serve these attributes and inputs.
         elementwise: whether ``native`` computes element by element.
         random: whether ``lower`` takes the number of a random ``stream``.
+        gradient: the closed form of its gradients, where they are not the derivative of its
+            expression, or are better computed from its outputs.
+        is_loss: whether it begins backward passes by itself, and ignores head gradients.
+        updates: the values that its auxiliary states take on when it runs in training.
+        visible_count: how many of its outputs a symbol shows; the others serve its gradient.
+        depends_on_training: whether ``lower`` takes ``train``.
     """
 
     name: str
@@ -125,6 +136,11 @@ class Op:
     uses_native: Callable[[Any, Sequence[Expr]], bool]
     elementwise: bool
     random: bool
+    gradient: Gradient | None
+    is_loss: Callable[[Any], bool]
+    updates: Updates | None
+    visible_count: Callable[[Any], int]
+    depends_on_training: bool
 
     def lower(
         self,
@@ -133,6 +149,7 @@ class Op:
         *,
         shape: PartialShape = None,
         stream: int = 0,
+        train: bool = False,
         native: bool = False,
     ) -> tuple[Expr, ...]:
         """The expressions of the operator's outputs.
@@ -142,6 +159,7 @@ class Op:
             inputs: one expression per input name.
             shape: of the output, for operators without inputs whose ``shape`` leaves it open.
             stream: the number of this node among the random ones of its graph.
+            train: whether it is to behave as in training.
             native: prefer the one torch call that does it, where there is one.
 
         Raises:
@@ -152,6 +170,8 @@ class Op:
             keywords["shape"] = shape
         if self.random:
             keywords["stream"] = stream
+        if self.depends_on_training:
+            keywords["train"] = train
         result = self.function(*inputs, **keywords)
         outputs = result if isinstance(result, tuple) else (result,)
         if native and self.native is not None and self.uses_native(attributes, inputs):
@@ -241,6 +261,10 @@ def operator(
     uses_native: Callable[[Any, Sequence[Expr]], bool] = lambda attributes, inputs: True,
     elementwise: bool = False,
     random: bool = False,
+    gradient: Gradient | None = None,
+    is_loss: Callable[[Any], bool] = lambda attributes: False,
+    updates: Updates | None = None,
+    visible: Callable[[Any], int] | None = None,
 ) -> Callable[[Lowering], Lowering]:
     """Register the decorated function as an operator; see :class:`Op` for the options.
 
@@ -259,7 +283,8 @@ def operator(
         keywords = {
             parameter.name: parameter
             for parameter in signature.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != "stream"
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            and parameter.name not in ("stream", "train")
         }
         if variadic is not None:
             keywords[variadic] = inspect.Parameter(variadic, inspect.Parameter.KEYWORD_ONLY)
@@ -280,6 +305,11 @@ def operator(
             uses_native=uses_native,
             elementwise=elementwise,
             random=random,
+            gradient=gradient,
+            is_loss=is_loss,
+            updates=updates,
+            visible_count=visible or (lambda attributes: len(outputs(attributes))),
+            depends_on_training="train" in signature,
         )
         for key in (name, *aliases):
             if key in _registry:

@@ -118,7 +118,9 @@ class Symbol:
 
     def get_internals(self) -> Symbol:
         """A group of every output of every node within."""
-        return Symbol([Entry(n, i) for n in toposort(self._entries) for i in range(n.output_count)])
+        return Symbol(
+            [Entry(n, i) for n in toposort(self._entries) for i in range(n.visible_count)]
+        )
 
     def get_children(self) -> Symbol | None:
         """A group of the direct inputs; None for variables."""
@@ -514,7 +516,7 @@ def apply(
     )
     stored = {stored_key(key): value for key, value in attributes.items()}
     node = Node(op, node_name, stored, inputs, line, parameters)
-    return Symbol([Entry(node, i) for i in range(node.output_count)])
+    return Symbol([Entry(node, i) for i in range(node.visible_count)])
 
 
 def _attributes_of(attr: Any) -> Mapping[str, str]:
