@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tritonsym.expr import REDUCTIONS, Expr
+from tritonsym.expr import REDUCTIONS, SOURCES, Expr
 from tritonsym.plan import Plan
 from tritonsym.schedule import Kernel
 
@@ -117,7 +117,7 @@ class _Schedule:
             step += size
         for x in plan.outputs:
             base = plan.layouts[x].base
-            if base.primitive not in ("input", "constant"):
+            if base.primitive not in SOURCES:
                 assert base in self.first, f"the output {x} is never computed"
                 self.last[base] = step
 
@@ -128,7 +128,7 @@ class _Schedule:
             step = begin if self.plan.in_registers else begin + offset
             for y in x.inputs:
                 base = self.plan.layouts[y].base
-                if base.primitive in ("input", "constant"):
+                if base.primitive in SOURCES:
                     continue
                 assert base in self.kernel, f"{x} reads {base} before it is computed"
                 inside = self.kernel[base] is kernel

@@ -146,6 +146,7 @@ SAMPLES: dict[str, list[Expr]] = {
     "iota": [expr.iota((2, 3), 1)],
     "random": [expr.random((2, 3), FLOAT64, 0)],
     "constant": [constant(1.5, FLOAT16)],
+    "draw": [expr.draw()],
     "input": [X],
     "native": [
         make(
@@ -177,11 +178,11 @@ def test_there_is_a_sample_of_every_primitive() -> None:
 def test_values_have_the_shape_and_dtype_of_their_expression(primitive: str) -> None:
     for x in SAMPLES[primitive]:
         assert x.primitive == primitive
-        if primitive not in ("input", "constant", "random"):
+        if primitive not in expr.SOURCES:
             # A call with `out` of another shape or dtype would resize it, or raise.
             out = torch.empty(x.shape, dtype=x.dtype.torch)
             sources = run(list(x.inputs), bound([x]), RandomState(0))
-            prepare(x, sources, out, RandomState(0))()
+            prepare(x, sources, out)()
             assert tuple(out.shape) == x.shape
         (value,) = run([x], bound([x]), RandomState(0))
         assert (tuple(value.shape), value.dtype) == (x.shape, x.dtype.torch)

@@ -23,7 +23,7 @@ from tritonsym.infer import infer_shapes
 from tritonsym.ndarray import NDArray
 from tritonsym.philox import RandomState, default_state
 from tritonsym.plan import Plan, make_plan
-from tritonsym.reference import evaluate
+from tritonsym.reference import evaluate, run
 from tritonsym.trace import Graph, trace
 
 GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000"))
@@ -67,6 +67,8 @@ def node_by_node(outputs: Sequence, inputs: Tensors) -> list[torch.Tensor]:
         match x.primitive:
             case "input":
                 values[x] = inputs[x.integer("index")]
+            case "draw":
+                (values[x],) = run([x], [], state)
             case "reshape":
                 values[x] = sources[0].reshape(x.shape)
             case "permute":
@@ -77,7 +79,7 @@ def node_by_node(outputs: Sequence, inputs: Tensors) -> list[torch.Tensor]:
                 bounds = zip(x["starts"], x["stops"], x["steps"], strict=True)
                 values[x] = sources[0][tuple(slice(*bound) for bound in bounds)]
             case _:
-                values[x] = evaluate(x, sources, state)
+                values[x] = evaluate(x, sources)
     return [values[x].clone() for x in outputs]
 
 

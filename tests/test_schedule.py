@@ -10,7 +10,7 @@ from hypothesis import given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from tritonsym.context import cpu
-from tritonsym.expr import REDUCTIONS, Expr, toposort
+from tritonsym.expr import REDUCTIONS, SOURCES, Expr, toposort
 from tritonsym.layout import Layout
 from tritonsym.plan import Plan
 from tritonsym.schedule import Kernel, schedule
@@ -163,11 +163,7 @@ def check_schedule(
     found: Sequence[Kernel], outputs: Sequence[Expr], where: Mapping[Expr, Layout]
 ) -> None:
     """Each expression is computed once, after what it reads; what leaves a kernel is an output."""
-    work = {
-        x
-        for x in toposort(outputs)
-        if x.primitive not in ("input", "constant") and where[x].base is x
-    }
+    work = {x for x in toposort(outputs) if x.primitive not in SOURCES and where[x].base is x}
     computed = [x for kernel in found for x in kernel.body]
     assert len(computed) == len(set(computed))
     assert set(computed) == work

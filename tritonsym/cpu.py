@@ -22,21 +22,19 @@ def program(plan: Plan, inputs: Sequence[Tensor], state: RandomState) -> Program
         state: where random numbers are drawn from.
     """
     buffers = Buffers(plan, inputs, torch.device("cpu"))
-    steps: list[Step] = []
+    steps = buffers.draws(state)
     for kernel in plan.kernels:
         tiling = plan.tilings.get(kernel)
         if tiling is not None:
-            steps += _tiles(kernel.body, tiling, buffers, state)
+            steps += _tiles(kernel.body, tiling, buffers)
             continue
         for x in kernel.body:
             operands = [buffers.tensors[y] for y in x.inputs]
-            steps.append(prepare(x, operands, buffers.tensors[x], state))
+            steps.append(prepare(x, operands, buffers.tensors[x]))
     return Program(buffers, steps + buffers.copies())
 
 
-def _tiles(
-    body: Sequence[Expr], tiling: Tiling, buffers: Buffers, state: RandomState
-) -> list[Step]:
+def _tiles(body: Sequence[Expr], tiling: Tiling, buffers: Buffers) -> list[Step]:
     """The steps of a kernel, once for each tile."""
     steps: list[Step] = []
     row = () if tiling.flat else body[0].shape[1:]
@@ -51,5 +49,5 @@ def _tiles(
         stop = min(start + tiling.rows, tiling.length)
         tile = {x: tensor[: stop - start] for x, tensor in inner.items()}
         tile.update({y: t if y.shape == () else t[start:stop] for y, t in whole.items()})
-        steps += [prepare(x, [tile[y] for y in x.inputs], tile[x], state) for x in body]
+        steps += [prepare(x, [tile[y] for y in x.inputs], tile[x]) for x in body]
     return steps

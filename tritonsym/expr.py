@@ -321,8 +321,10 @@ def _pick(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
 
 
 RULES: dict[str, Rule] = {
-    # sources: a bound array, a scalar, positions along an axis, uniform random numbers
-    **dict.fromkeys(("input", "constant", "iota", "random"), _given),
+    # sources: a bound array, a scalar, which random numbers the run draws
+    **dict.fromkeys(("input", "constant", "draw"), _given),
+    # positions along an axis, uniform random numbers
+    **dict.fromkeys(("iota", "random"), _given),
     # elementwise, any dtype
     **dict.fromkeys(("neg", "abs", "sign"), _same),
     **dict.fromkeys(("add", "sub", "mul", "div", "mod", "pow", "maximum", "minimum"), _same),
@@ -361,7 +363,7 @@ _ELEMENTWISE_RULES = (_same, _floating, _compare, _logical, _where, _cast)
 ELEMENTWISE = frozenset(name for name, rule in RULES.items() if rule in _ELEMENTWISE_RULES)
 REDUCTIONS = frozenset(name for name, rule in RULES.items() if rule in (_reduce, _argument))
 VIEWS = frozenset(("reshape", "permute", "expand", "slice"))
-SOURCES = frozenset(("input", "constant"))
+SOURCES = frozenset(("input", "constant", "draw"))
 
 
 # ---- making expressions ------------------------------------------------------------------------
@@ -482,9 +484,14 @@ def iota(shape: Shape, axis: int) -> Expr:
     return make("iota", axis=axis, shape=shape, dtype=INT64)
 
 
+def draw() -> Expr:
+    """int64: the seed's bits, and how many runs drew from it before this one and with it."""
+    return make("draw", shape=(2,), dtype=INT64)
+
+
 def random(shape: Shape, dtype: DType, stream: int) -> Expr:
     """Uniform in [0, 1), new at every run; each random node of a graph has a stream of its own."""
-    return make("random", stream=stream, shape=shape, dtype=dtype)
+    return make("random", draw(), stream=stream, shape=shape, dtype=dtype)
 
 
 def reshape(x: Expr, shape: Iterable[int]) -> Expr:

@@ -1,14 +1,15 @@
 """Counter-based random numbers: the same seed gives the same sequence, whatever runs beside it.
 
 The generator is Philox 4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-SC'11), as numpy implements it. A draw is fixed by the seed, the number of the draw and the stream
-of the node that draws.
+SC'11), as numpy implements it. A number is fixed by the seed, the number of the draw, the stream of
+the node that draws and the element's position. Every run of a graph is one draw.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -42,14 +43,37 @@ def default_state() -> RandomState:
     return _default
 
 
-def fill_uniform(out: torch.Tensor, draw: tuple[int, int], stream: int) -> None:
+def drawing(place: torch.Tensor, state: RandomState) -> Callable[[], None]:
+    """A step that writes a new draw to its place: the seed's 64 bits, and the number."""
+    seed_place, number_place = place.unbind()
+    held: int | None = None
+
+    def step() -> None:
+        nonlocal held
+        seed, number = state.draw()
+        # On a GPU each is a launch that keeps its place among the others, without waiting.
+        if seed != held:
+            held = None
+            seed_place.fill_(seed - (seed >> 63 << 64))
+            held = seed
+        number_place.fill_(number)
+
+    return step
+
+
+def fraction_bits(dtype: torch.dtype) -> int:
+    """How many random bits a number of this dtype has."""
+    return {torch.float64: 53, torch.float32: 24, torch.bfloat16: 8}.get(dtype, 11)
+
+
+def fill_uniform(out: torch.Tensor, draw: torch.Tensor, stream: int) -> None:
     """Write uniform numbers in [0, 1) with as many bits as the dtype's fraction holds."""
-    key, number = draw
+    seed, number = draw.numpy().view(np.uint64)
     # One counter block gives four words; the second word of the counter tells the draws apart.
     counter = np.array([0, number, stream, 0], dtype=np.uint64)
-    generator = np.random.Philox(key=np.array([key, 0], dtype=np.uint64), counter=counter)
+    generator = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64), counter=counter)
     words = generator.random_raw(out.numel()).reshape(tuple(out.shape))
-    bits = {torch.float64: 53, torch.float32: 24, torch.bfloat16: 8}.get(out.dtype, 11)
+    bits = fraction_bits(out.dtype)
     fraction = (words >> np.uint64(64 - bits)).astype(np.int64)
     out.copy_(torch.from_numpy(fraction))
     out.mul_(2.0**-bits)

@@ -24,7 +24,7 @@ def operations(x: Expr) -> int:
 
 def floor(plan: Plan) -> int:
     """The bytes that any plan must move: each input read once, each output written once."""
-    read = {x for x in toposort(plan.outputs) if x.primitive == "input"}
+    read = {x for x in toposort(plan.outputs) if x.primitive in ("input", "draw")}
     return sum(byte_count(x) for x in (*read, *plan.outputs))
 
 
@@ -93,6 +93,8 @@ def _outside(plan: Plan, kernel: Kernel) -> list[Expr]:
 
 
 def _read(plan: Plan, x: Expr) -> str:
+    if x.primitive == "draw":
+        return "the draw of the run"
     where = f"input {x['index']}" if x.primitive in SOURCES else _place(plan, x)
     return f"{x.dtype}{list(x.shape)} from {where}"
 

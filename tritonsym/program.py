@@ -11,6 +11,7 @@ import torch
 from .dtype import DType
 from .expr import Expr, Shape, toposort
 from .layout import contiguous
+from .philox import RandomState, drawing
 from .plan import Plan
 from .reference import Step, Tensor, scalar
 
@@ -48,6 +49,8 @@ class Buffers:
             return scalar(x).to(self._device)
         if x.primitive == "input":
             return self._inputs[x.integer("index")]
+        if x.primitive == "draw":
+            return torch.zeros(x.shape, dtype=x.dtype.torch, device=self._device)
         layout = self._plan.layouts[x]
         if layout.base is not x:
             base = self.tensors[layout.base]
@@ -63,6 +66,10 @@ class Buffers:
             self._typed[x.dtype] = self.arena.view(x.dtype.torch)
         offset = self._plan.places[x].offset // x.dtype.itemsize
         return self._typed[x.dtype].as_strided(shape, contiguous(shape), offset)
+
+    def draws(self, state: RandomState) -> list[Step]:
+        """The step that tells a run which random numbers are its own, where it has any."""
+        return [drawing(self.tensors[x], state) for x in self.tensors if x.primitive == "draw"]
 
     def copies(self) -> list[Step]:
         """The steps that fill the outputs which are copies of something else."""

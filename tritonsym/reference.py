@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .expr import VIEWS, Expr, constant_value, toposort
-from .philox import RandomState, fill_uniform
+from .philox import RandomState, drawing, fill_uniform
 
 Tensor = torch.Tensor
 # torch computes these a little differently at the end of a row than within it, so that cutting a
@@ -290,6 +290,10 @@ def _iota(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return partial(out.copy_, torch.arange(x.shape[axis]).view(shape))
 
 
+def _random(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    return partial(fill_uniform, out, inputs[0], x.integer("stream"))
+
+
 def _native(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     function = x["function"]
     assert callable(function)
@@ -367,19 +371,18 @@ TORCH: dict[str, Prepare] = {
     "pick": _pick,
     "argsort": _argsort,
     "iota": _iota,
+    "random": _random,
     "native": _native,
 }
 
 
-def prepare(x: Expr, inputs: Sequence[Tensor], out: Tensor, state: RandomState) -> Step:
+def prepare(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     """A call that computes ``x`` from the tensors of its inputs into ``out``.
 
     The tensors have the expressions' shapes, or for elementwise primitives all one other shape
     (a tile of them). ``out`` may be the memory of an input of the same strides where ``x`` is
-    elementwise. Random numbers are drawn from ``state``.
+    elementwise.
     """
-    if x.primitive == "random":
-        return lambda: fill_uniform(out, state.draw(), x.integer("stream"))
     return TORCH[x.primitive](x, inputs, out)
 
 
@@ -388,12 +391,12 @@ def scalar(x: Expr) -> Tensor:
     return torch.tensor(constant_value(x), dtype=x.dtype.torch)
 
 
-def evaluate(x: Expr, inputs: Sequence[Tensor], state: RandomState) -> Tensor:
+def evaluate(x: Expr, inputs: Sequence[Tensor]) -> Tensor:
     """``x`` in a new tensor; what the planned execution is compared with."""
     if x.primitive == "constant":
         return scalar(x)
     out = torch.empty(x.shape, dtype=x.dtype.torch)
-    prepare(x, inputs, out, state)()
+    prepare(x, inputs, out)()
     return out
 
 
@@ -409,10 +412,13 @@ def run(outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState) -
     for x in toposort(outputs):
         if x.primitive == "input":
             values[x] = inputs[x.integer("index")]
+        elif x.primitive == "draw":
+            values[x] = torch.zeros(x.shape, dtype=x.dtype.torch)
+            drawing(values[x], state)()
         elif x.primitive in VIEWS:
             values[x] = view(x, values[x.inputs[0]])
         else:
-            values[x] = evaluate(x, [values[y] for y in x.inputs], state)
+            values[x] = evaluate(x, [values[y] for y in x.inputs])
     # An output that shares memory with an input or with another output is a copy.
     taken = {tensor.untyped_storage().data_ptr() for tensor in inputs}
     results: list[Tensor] = []
@@ -437,5 +443,5 @@ def evaluate_within(
         return values[x]
 
     for x in body:
-        values.update({x: evaluate(x, [value(y) for y in x.inputs], RandomState(0))})
+        values[x] = evaluate(x, [value(y) for y in x.inputs])
     return [values[x] for x in wanted]

@@ -52,25 +52,23 @@ def program(
         switched: whether to print the kernels' text, and to compare each with the reference.
     """
     buffers = Buffers(plan, inputs, torch_device(context))
-    steps: list[Step] = []
+    steps = buffers.draws(state)
     for number, kernel in enumerate(plan.kernels):
         source = triton_source.write(kernel, plan.layouts)
         if source is not None and switched.debug > 1:
             print(source.text, file=sys.stderr)
-        launches = _launches(kernel, source, buffers, state)
+        launches = _launches(kernel, source, buffers)
         if switched.validate:
             launches = [partial(_validated, number, kernel, launches, buffers)]
         steps += launches
     return Program(buffers, steps + buffers.copies())
 
 
-def _launches(
-    kernel: Kernel, source: Source | None, buffers: Buffers, state: RandomState
-) -> list[Step]:
+def _launches(kernel: Kernel, source: Source | None, buffers: Buffers) -> list[Step]:
     """The calls that run a kernel: its launch, or a library's function."""
     if source is None:
         return [
-            prepare(x, [buffers.tensors[y] for y in x.inputs], buffers.tensors[x], state)
+            prepare(x, [buffers.tensors[y] for y in x.inputs], buffers.tensors[x])
             for x in kernel.body
         ]
     launch = module_cache.load(source.text).kernel[(source.programs,)]
@@ -84,14 +82,11 @@ def _validated(number: int, kernel: Kernel, launches: Sequence[Step], buffers: B
     Raises:
         MXNetError: they differ by more than rounding.
     """
-    if any(x.primitive == "random" for x in kernel.body):
-        expected = None
-    else:
-        known = {y: tensor.cpu().clone() for y, tensor in buffers.tensors.items()}
-        expected = [values.cpu() for values in evaluate_within(kernel.body, kernel.outputs, known)]
+    known = {y: tensor.cpu().clone() for y, tensor in buffers.tensors.items()}
+    expected = evaluate_within(kernel.body, kernel.outputs, known)
     for launch in launches:
         launch()
-    for x, due in zip(kernel.outputs, expected or (), strict=False):
+    for x, due in zip(kernel.outputs, expected, strict=True):
         found = buffers.tensors[x].cpu()
         bound = VALIDATION_TOLERANCE.get(x.dtype.name, 0.0)
         if not torch.allclose(found.double(), due.double(), bound, bound, equal_nan=True):
