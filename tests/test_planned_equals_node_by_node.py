@@ -24,6 +24,7 @@ from tritonsym.ndarray import NDArray
 from tritonsym.philox import RandomState, default_state
 from tritonsym.plan import Plan, make_plan
 from tritonsym.reference import evaluate, run
+from tritonsym.simplify import simplify
 from tritonsym.trace import Graph, trace
 
 GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000"))
@@ -206,7 +207,7 @@ def gpu_plan(example: Example, strides: dict[int, tuple[int, ...]]) -> Plan:
     entries, arrays = example.symbol._entries, example.arrays
     shapes = infer_shapes(entries, {name: array.shape for name, array in arrays.items()})
     dtypes = {name: as_dtype(array._tensor.dtype) for name, array in arrays.items()}
-    graph = trace(entries, shapes, dtypes, native=False)
+    graph = simplify(trace(entries, shapes, dtypes, native=False))
     return make_plan(graph, strides, in_registers=True)
 
 

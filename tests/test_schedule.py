@@ -100,7 +100,7 @@ def test_what_is_read_through_a_view_is_stored_first() -> None:
     (x,) = variables("x")
     y = mx.sym.exp(x)
     assert kernels(y + mx.sym.transpose(y)) == ["exp", "add"]
-    assert kernels(mx.sym.transpose(mx.sym.transpose(y)) + y) == ["exp", "add"]
+    assert kernels(mx.sym.transpose(mx.sym.transpose(y)) + y) == ["exp add"]
     later = mx.sym.sqrt(y) * mx.sym.transpose(mx.sym.negative(y))
     assert kernels(later) == ["exp sqrt neg", "mul"]
 

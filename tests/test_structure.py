@@ -73,6 +73,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "frontend": words("context op"),
     # from a graph to a plan, each step from those before
     "trace": words("expr graph infer"),
+    "simplify": words("expr reference trace"),
     "layout": words("expr"),
     "schedule": words("expr layout"),
     "plan": words("expr layout memory reference schedule trace"),
@@ -115,11 +116,11 @@ LAYERS: dict[str, frozenset[str]] = {
     "symbol": words("frontend op ops symbol.core symbol.create"),
     "executor": words(
         "allocation collector context cpu eager graph infer ndarray.core ndarray.create "
-        "ndarray.values op philox plan program reference switches trace"
+        "ndarray.values op philox plan program reference simplify switches trace"
     ),
     "bind": words("context executor graph infer ndarray.core ndarray.create op"),
     # programs that use the package, and its front
-    "plan_command": words("expr graph infer op plan symbol trace"),
+    "plan_command": words("expr graph infer op plan simplify symbol trace"),
     "test_utils": words("bind context ndarray.core ndarray.create symbol.core"),
     "": words("attribute context executor name ndarray ops random switches symbol test_utils"),
     "tour": words("context ndarray symbol") | {""},

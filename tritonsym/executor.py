@@ -28,6 +28,7 @@ from .philox import default_state
 from .plan import Plan, make_plan
 from .program import Program
 from .shape import Shape
+from .simplify import simplify
 from .text import escaped, listed, shown
 from .trace import trace
 
@@ -76,7 +77,7 @@ class Executor:
         shapes = _checked_shapes(symbol, bound)
         dtypes = _checked_dtypes(symbol, bound)
         on_cpu = ctx.device_type != "gpu"
-        graph = trace(symbol._entries, shapes, dtypes, native=on_cpu)
+        graph = simplify(trace(symbol._entries, shapes, dtypes, native=on_cpu))
         ordered = [bound[node.name]._tensor for node in shapes.nodes if node.op is None]
         strides = {
             index: tensor.stride()

@@ -12,6 +12,7 @@ from .graph import variables
 from .infer import infer_dtypes, infer_shapes, normalised
 from .op import is_complete
 from .plan import Plan, make_plan
+from .simplify import simplify
 from .symbol import Symbol, load
 from .trace import trace
 
@@ -38,7 +39,8 @@ def plan_for_gpu(
         raise MXNetError(f"the shapes of {missing} do not follow; give them too")
     kinds = infer_dtypes(symbol._entries, dtypes or {})
     known = {n.name: kinds.of(n) or FLOAT32 for n in found.nodes if n.op is None}
-    return make_plan(trace(symbol._entries, found, known, native=False), in_registers=True)
+    graph = simplify(trace(symbol._entries, found, known, native=False))
+    return make_plan(graph, in_registers=True)
 
 
 def _shape(text: str) -> tuple[str, Shape]:
