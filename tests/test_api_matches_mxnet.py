@@ -10,6 +10,7 @@ import pytest
 
 import tritonsym
 from oracle.api_scenarios import LATER, SCENARIOS
+from oracle.scenario import agrees
 
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parent / "data" / "api.json").read_text(encoding="utf-8")
@@ -23,7 +24,10 @@ def test_every_scenario_has_an_answer_and_every_answer_a_scenario() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario(name: str) -> None:
-    assert SCENARIOS[name].answer(tritonsym) == RECORDED[name]
+    one = SCENARIOS[name]
+    found = one.answer(tritonsym)
+    if one.tolerance == 0 or not agrees(found, RECORDED[name], one.tolerance):
+        assert found == RECORDED[name]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -119,10 +119,28 @@ LAYERS: dict[str, frozenset[str]] = {
         "ndarray.values op philox plan program reference simplify switches trace"
     ),
     "bind": words("context executor graph infer ndarray.core ndarray.create op"),
+    # what trains a symbol; a plan knows nothing of it
+    "training.registry": words(""),
+    "training.lr_scheduler": words(""),
+    "training.initializer": words("random ndarray.core ndarray.create training.registry"),
+    "training.metric.base": words("ndarray.core training.registry"),
+    "training.metric.classification": words("training.metric.base"),
+    "training.metric.regression": words("training.metric.base"),
+    "training.metric": words(
+        "training.metric.base training.metric.classification training.metric.regression"
+    ),
+    "training.io.base": words("ndarray.core"),
+    "training.io.arrays": words("ndarray.core ndarray.create training.io.base"),
+    "training.io.from_files": words("ndarray.core ndarray.create training.io.base"),
+    "training.io": words("training.io.arrays training.io.base training.io.from_files"),
+    "training": words("training.initializer training.io training.lr_scheduler training.metric"),
     # programs that use the package, and its front
     "plan_command": words("expr graph infer op plan simplify symbol trace"),
     "test_utils": words("bind context ndarray.core ndarray.create symbol.core"),
-    "": words("attribute context executor name ndarray ops random switches symbol test_utils"),
+    "": words(
+        "attribute context executor name ndarray ops random switches symbol test_utils training "
+        "training.initializer training.io training.lr_scheduler training.metric"
+    ),
     "tour": words("context ndarray symbol") | {""},
     "__main__": words("plan_command tour"),
 }
@@ -150,6 +168,14 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "ndarray.values": words("torch numpy"),
     **dict.fromkeys(("random", "symbol.core", "symbol.create", "symbol.inference"), words("numpy")),
     **dict.fromkeys(("test_utils", "tour"), words("numpy")),
+    **dict.fromkeys(
+        (
+            *("training.initializer", "training.io.arrays", "training.io.base"),
+            *("training.io.from_files", "training.metric.base", "training.metric.classification"),
+            "training.metric.regression",
+        ),
+        words("numpy"),
+    ),
     "triton_math": words("triton torch numpy"),
     "ahead_of_time": words("triton"),
 }
@@ -423,8 +449,8 @@ def test_help_of_a_layer() -> None:
 
 PUBLIC = words(
     "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
-    "Symbol attribute base context cpu cpu_pinned current_context executor gpu name nd ndarray "
-    "num_gpus random switched sym symbol waitall"
+    "Symbol attribute base context cpu cpu_pinned current_context executor gpu init initializer io "
+    "lr_scheduler metric name nd ndarray num_gpus random switched sym symbol waitall"
 )
 # Folders and files that the import system shows as names of the package.
 MODULES = {name.split(".")[0] for name in FILES if name}

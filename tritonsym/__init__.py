@@ -12,9 +12,11 @@ from .name import NameManager, Prefix
 from .ndarray import NDArray, waitall
 from .switches import switched
 from .symbol import Symbol
+from .training import initializer, io, lr_scheduler, metric
 
 __version__ = "0.1.0"
 
 nd = ndarray
 sym = symbol
+init = initializer
 ndarray.random = random  # mx.nd.random is mx.random

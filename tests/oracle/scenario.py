@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -22,11 +22,16 @@ Program = Callable[[ModuleType], Answer]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One program, named `family.function`; `later` says why it is recorded but not compared."""
+    """One program, named `family.function`; `later` says why it is recorded but not compared.
+
+    With a `tolerance`, numbers may differ from the recorded ones by so much, relative to them or
+    absolutely, whichever is larger: for sums in another order.
+    """
 
     name: str
     program: Program
     later: str | None = None
+    tolerance: float = 0.0
 
     def answer(self, mx: ModuleType) -> Answer:
         """Run the program with fresh name counters and return its answer as JSON would keep it."""
@@ -37,18 +42,45 @@ class Scenario:
 ALL: dict[str, Scenario] = {}
 
 
-def register(name: str, program: Program, later: str | None = None) -> None:
+def register(name: str, program: Program, later: str | None = None, tolerance: float = 0.0) -> None:
     """Add a program to the collection under a name of its own."""
     if name in ALL:
         raise ValueError(f"two scenarios are called {name}")
-    ALL[name] = Scenario(name, program, later)
+    ALL[name] = Scenario(name, program, later, tolerance)
 
 
-def scenario(program: Program) -> Program:
+@overload
+def scenario(program: Program) -> Program: ...
+
+
+@overload
+def scenario(*, tolerance: float) -> Callable[[Program], Program]: ...
+
+
+def scenario(program: Program | None = None, *, tolerance: float = 0.0) -> Any:
     """Register a function under `<module>.<function>`."""
-    family = program.__module__.rsplit(".", 1)[-1]
-    register(f"{family}.{program.__name__}", program)
-    return program
+
+    def decorate(program: Program) -> Program:
+        family = program.__module__.rsplit(".", 1)[-1]
+        register(f"{family}.{program.__name__}", program, tolerance=tolerance)
+        return program
+
+    return decorate if program is None else decorate(program)
+
+
+def agrees(found: Answer, recorded: Answer, tolerance: float) -> bool:
+    """Whether two answers are the same, up to the tolerance of their numbers."""
+    if isinstance(recorded, dict) and isinstance(found, dict):
+        return found.keys() == recorded.keys() and all(
+            agrees(found[key], recorded[key], tolerance) for key in recorded
+        )
+    if isinstance(recorded, list) and isinstance(found, list):
+        return len(found) == len(recorded) and all(
+            agrees(one, other, tolerance) for one, other in zip(found, recorded, strict=True)
+        )
+    if isinstance(recorded, float) and isinstance(found, float):
+        return math.isclose(found, recorded, rel_tol=tolerance, abs_tol=tolerance)
+    return bool(found == recorded)
 
 
 def later(reason: str) -> Callable[[Program], Program]:

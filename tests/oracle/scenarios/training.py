@@ -262,7 +262,7 @@ def gradients_through_many_uses(mx: ModuleType) -> Answer:
     return plain(executor.grad_dict)
 
 
-@later("Needs initializers.")
+@scenario
 def initializers_on_variables(mx: ModuleType) -> Answer:
     return {
         "Xavier": outcome(lambda: mx.sym.Variable("v", init=mx.init.Xavier()).attr("__init__")),

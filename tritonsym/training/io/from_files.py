@@ -1,0 +1,231 @@
+"""Batches of what local files hold: numbers in text, and the images of handwritten digits."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import MXNetError
+from ...ndarray.core import NDArray
+from ...ndarray.create import array
+from ...shape import Shape
+from ...text import escaped, shown
+from .base import DataBatch, DataDesc, DataIter
+
+Array = np.ndarray[Any, Any]
+
+
+class _Rows(DataIter):
+    """Batches of two numpy arrays."""
+
+    def __init__(
+        self, data: Array, label: Array, batch_size: int, data_name: str, label_name: str
+    ) -> None:
+        super().__init__(batch_size)
+        self._data, self._label = data, label
+        self._start = 0
+        self._at = np.arange(0)
+        self.provide_data = [DataDesc(data_name, (batch_size, *data.shape[1:]))]
+        self.provide_label = [DataDesc(label_name, (batch_size, *label.shape[1:]))]
+
+    def next(self) -> DataBatch:
+        """The next batch.
+
+        Raises:
+            StopIteration: the epoch is over.
+        """
+        if not self.iter_next():
+            raise StopIteration
+        return DataBatch(self.getdata(), self.getlabel(), self.getpad(), self.getindex())
+
+    def getdata(self) -> list[NDArray]:
+        """The data of the present batch."""
+        return [array(self._data[self._at])]
+
+    def getlabel(self) -> list[NDArray]:
+        """The labels of the present batch."""
+        return [array(self._label[self._at])]
+
+    def getindex(self) -> Array:
+        """The numbers of the samples of the present batch."""
+        return self._at.astype(np.uint64)
+
+
+class CSVIter(_Rows):
+    """Batches of the rows of text files whose numbers stand between commas.
+
+    Args:
+        data_csv: the path of the data.
+        data_shape: of one sample; a row has as many numbers.
+        label_csv: the path of the labels; zeros if not given.
+        label_shape: of one label.
+        batch_size: samples per batch.
+        round_batch: whether samples that fill up the last batch are taken from the next epoch,
+            which begins after them. Otherwise they come again.
+        dtype: what the numbers are read as.
+        data_name, label_name: names in the descriptions.
+
+    Raises:
+        MXNetError: a file that cannot be read, or whose rows do not fit the shapes.
+    """
+
+    def __init__(
+        self,
+        data_csv: str | Path,
+        data_shape: Shape,
+        label_csv: str | Path | None = None,
+        label_shape: Shape = (1,),
+        batch_size: int = 1,
+        round_batch: bool = True,
+        dtype: Any = "float32",
+        data_name: str = "data",
+        label_name: str = "softmax_label",
+    ) -> None:
+        data = _table(data_csv, data_shape, dtype)
+        if label_csv is None:
+            label = np.zeros((len(data), *label_shape), dtype)
+        else:
+            label = _table(label_csv, label_shape, dtype)
+        if len(label) != len(data):
+            raise MXNetError(f"there are {len(data)} rows of data and {len(label)} of labels")
+        if label.shape[1:] == (1,):
+            label = label[:, 0]
+        super().__init__(data, label, batch_size, data_name, label_name)
+        self._round = round_batch
+        self._taken = 0
+
+    def reset(self) -> None:
+        """Begin the next epoch."""
+        self._start = self._taken if self._round else 0
+        self._taken = 0
+
+    def iter_next(self) -> bool:
+        """Go to the next batch; whether there is one."""
+        total = len(self._data)
+        if self._start >= total:
+            return False
+        self._at = np.arange(self._start, self._start + self.batch_size) % total
+        self._start += self.batch_size
+        self._taken = max(0, self._start - total)
+        return True
+
+    def getpad(self) -> int:
+        """How many samples of the present batch are there only to fill it."""
+        return self._taken
+
+
+def _table(path: str | Path, shape: Shape, dtype: Any) -> Array:
+    """The rows of a file as arrays of this shape."""
+    try:
+        with Path(path).open(encoding="utf-8") as lines, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty file is an error below
+            rows = np.loadtxt(lines, dtype, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise MXNetError(f"cannot read {escaped(str(path))}: {escaped(str(error))}") from None
+    if not len(rows) or rows.shape[1] != math.prod(shape):
+        raise MXNetError(
+            f"{escaped(str(path))} has {rows.shape} numbers, each row needs {math.prod(shape)} for "
+            f"shape {shown(shape)}"
+        )
+    return rows.reshape(-1, *shape)
+
+
+class MNISTIter(_Rows):
+    """Batches of images and labels in the format of the MNIST database of handwritten digits.
+
+    The images are numbers from 0 up to 255/256; samples that fill no batch are left out.
+
+    Args:
+        image, label: the paths of the files, which may be compressed by gzip.
+        batch_size: samples per batch.
+        shuffle: put the samples into a random order, once.
+        flat: give rows of numbers instead of images of one channel.
+        seed: of the order.
+        silent: say nothing about what was read.
+        num_parts, part_index: into how many parts the samples are cut, and which one is used.
+        data_name, label_name: names in the descriptions.
+
+    Raises:
+        MXNetError: a file that cannot be read or is no such file.
+    """
+
+    def __init__(
+        self,
+        image: str | Path = "./train-images-idx3-ubyte",
+        label: str | Path = "./train-labels-idx1-ubyte",
+        batch_size: int = 128,
+        shuffle: bool = True,
+        flat: bool = False,
+        seed: int = 0,
+        silent: bool = False,
+        num_parts: int = 1,
+        part_index: int = 0,
+        data_name: str = "data",
+        label_name: str = "softmax_label",
+    ) -> None:
+        if not 0 <= part_index < num_parts:
+            raise MXNetError(f"{part_index=} must be below {num_parts=}")
+        images, labels = _idx_file(image, 3), _idx_file(label, 1)
+        if len(images) != len(labels):
+            raise MXNetError(f"there are {len(images)} images and {len(labels)} labels")
+        first, last = (len(images) * part // num_parts for part in (part_index, part_index + 1))
+        part = slice(first, last)
+        images, labels = images[part], labels[part]
+        if shuffle:
+            order = np.random.default_rng(seed).permutation(len(images))
+            images, labels = images[order], labels[order]
+        shape = (len(images), -1) if flat else (len(images), 1, *images.shape[1:])
+        data = images.reshape(shape).astype(np.float32) / np.float32(256)
+        super().__init__(data, labels.astype(np.float32), batch_size, data_name, label_name)
+        if not silent:
+            print(f"MNISTIter: load {len(images)} images, shuffle={int(shuffle)}, shape="
+                  f"{self.provide_data[0].shape}")  # fmt: skip
+
+    def reset(self) -> None:
+        """Begin with the first batch again."""
+        self._start = 0
+
+    def iter_next(self) -> bool:
+        """Go to the next batch; whether there is one."""
+        if self._start + self.batch_size > len(self._data):
+            return False
+        self._at = np.arange(self._start, self._start + self.batch_size)
+        self._start += self.batch_size
+        return True
+
+    def getpad(self) -> int:
+        """Always 0: there are only full batches."""
+        return 0
+
+
+def _idx_file(path: str | Path, axes: int) -> Array:
+    """The bytes of an IDX file, in its shape.
+
+    The format: two zero bytes, 8 for unsigned bytes, the number of axes, their lengths as
+    big-endian 32-bit numbers, and the values.
+    """
+    start = 4 + 4 * axes
+    try:
+        with Path(path).open("rb") as raw:
+            compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            file = gzip.GzipFile(fileobj=raw) if compressed else raw
+            head = file.read(start)
+            if len(head) < start or head[:4] != bytes([0, 0, 8, axes]):
+                raise MXNetError(f"{escaped(str(path))} is no IDX file of bytes with {axes} axes")
+            shape = struct.unpack(f">{axes}I", head[4:])
+            content = file.read(math.prod(shape) + 1)  # one more, to see that there is none
+    except (OSError, EOFError, OverflowError, MemoryError) as error:
+        raise MXNetError(f"cannot read {escaped(str(path))}: {escaped(str(error))}") from None
+    if len(content) != math.prod(shape):
+        raise MXNetError(
+            f"{escaped(str(path))} claims shape {shape}, which needs {math.prod(shape)} bytes, and "
+            f"does not have as many"
+        )
+    return np.frombuffer(content, np.uint8).reshape(shape)
