@@ -94,6 +94,12 @@ def integers() -> mx.Symbol:
     return sym.broadcast_mod(a, b) + a / b
 
 
+def dropout() -> mx.Symbol:
+    a, residual = variables("a", "residual")
+    kept = sym.random_uniform(shape=(64, 1000)) < 0.75
+    return sym.broadcast_mul(a, kept) / 0.75 + residual
+
+
 GRAPHS: dict[str, NamedGraph] = {
     "tutorial": NamedGraph(tutorial, dict.fromkeys("abcd", (1000, 1000))),
     "chain": NamedGraph(chain, {"a": (64, 1000)}, "float16"),
@@ -109,6 +115,7 @@ GRAPHS: dict[str, NamedGraph] = {
     "transposed-sum": NamedGraph(transposed_sum, {"a": (96, 64), "b": (64, 96)}),
     "joined": NamedGraph(joined, {"a": (12, 20), "b": (12, 7)}, "float64"),
     "lookup": NamedGraph(lookup, {"indices": (6, 9)}),
+    "dropout": NamedGraph(dropout, {"a": (64, 1000), "residual": (64, 1000)}),
     "integers": NamedGraph(integers, {"a": (5, 40), "b": (5, 40)}, "int32"),
 }
 

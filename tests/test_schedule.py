@@ -10,7 +10,7 @@ from hypothesis import given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from tritonsym.context import cpu
-from tritonsym.expr import REDUCTIONS, SOURCES, Expr, toposort
+from tritonsym.expr import GENERATED, REDUCTIONS, SOURCES, Expr, toposort
 from tritonsym.layout import Layout
 from tritonsym.plan import Plan
 from tritonsym.schedule import Kernel, schedule
@@ -193,7 +193,7 @@ def repeats_rows(y: Expr, base: Expr, kernel: Kernel) -> bool:
 def check_form(kernel: Kernel) -> None:
     """A kernel is one pass: its parts agree on what is walked over."""
     reductions = [x for x in kernel.body if x.primitive in REDUCTIONS]
-    elementwise = [x for x in kernel.body if x.is_elementwise]
+    elementwise = [x for x in kernel.body if x.is_elementwise or x.primitive in GENERATED]
     others = [x for x in kernel.body if x not in reductions and x not in elementwise]
     match kernel.form:
         case "pointwise":

@@ -47,6 +47,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "allocation": words(""),
     "module_cache": words("files"),
     "triton_math": words(""),
+    "triton_random": words("triton_math"),
     # expressions and what they mean
     "expr": words(""),
     "schema": words(""),
@@ -81,7 +82,7 @@ LAYERS: dict[str, frozenset[str]] = {
     # from a plan to calls, or to the text of kernels
     "program": words("expr layout philox plan reference"),
     "cpu": words("expr philox plan program reference"),
-    "triton_writer": words("expr layout"),
+    "triton_writer": words("expr layout philox"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
     "triton_rows": words("expr layout schedule triton_writer"),
     "triton_matmul": words("expr layout schedule triton_writer"),
@@ -177,6 +178,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
         words("numpy"),
     ),
     "triton_math": words("triton torch numpy"),
+    "triton_random": words("triton"),
     "ahead_of_time": words("triton"),
 }
 
@@ -327,7 +329,7 @@ def test_every_primitive_means_something_to_torch() -> None:
 
 
 def test_kinds_of_primitives_are_primitives() -> None:
-    kinds = (expr.ELEMENTWISE, expr.REDUCTIONS, expr.VIEWS, expr.SOURCES)
+    kinds = (expr.ELEMENTWISE, expr.REDUCTIONS, expr.VIEWS, expr.SOURCES, expr.GENERATED)
     for kind in kinds:
         assert kind <= set(expr.RULES)
     assert sum(map(len, kinds)) == len(frozenset().union(*kinds)), "a primitive is of two kinds"

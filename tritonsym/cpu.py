@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from .expr import Expr
 from .philox import RandomState
 from .plan import Plan, Tiling
 from .program import Buffers, Program
-from .reference import Step, Tensor, prepare
+from .reference import Step, Tensor, prepare, prepare_tile
 
 
 def program(plan: Plan, inputs: Sequence[Tensor], state: RandomState) -> Program:
@@ -44,10 +45,13 @@ def _tiles(body: Sequence[Expr], tiling: Tiling, buffers: Buffers) -> list[Step]
         for y in (x, *x.inputs)
         if y not in buffers.inner
     }
+    # What all tiles read as it is.
+    common = {y for y in whole if y.shape == () or y.primitive == "draw"}
     inner = {x: buffers.from_arena(x, (tiling.rows, *row)) for x in body if x in buffers.inner}
     for start in range(0, tiling.length, tiling.rows):
         stop = min(start + tiling.rows, tiling.length)
         tile = {x: tensor[: stop - start] for x, tensor in inner.items()}
-        tile.update({y: t if y.shape == () else t[start:stop] for y, t in whole.items()})
-        steps += [prepare(x, [tile[y] for y in x.inputs], tile[x]) for x in body]
+        tile.update({y: t if y in common else t[start:stop] for y, t in whole.items()})
+        position = start * math.prod(row)
+        steps += [prepare_tile(x, [tile[y] for y in x.inputs], tile[x], position) for x in body]
     return steps

@@ -364,6 +364,8 @@ ELEMENTWISE = frozenset(name for name, rule in RULES.items() if rule in _ELEMENT
 REDUCTIONS = frozenset(name for name, rule in RULES.items() if rule in (_reduce, _argument))
 VIEWS = frozenset(("reshape", "permute", "expand", "slice"))
 SOURCES = frozenset(("input", "constant", "draw"))
+# What each element is follows from its position alone.
+GENERATED = frozenset(("iota", "random"))
 
 
 # ---- making expressions ------------------------------------------------------------------------

@@ -66,13 +66,21 @@ def fraction_bits(dtype: torch.dtype) -> int:
     return {torch.float64: 53, torch.float32: 24, torch.bfloat16: 8}.get(dtype, 11)
 
 
-def fill_uniform(out: torch.Tensor, draw: torch.Tensor, stream: int) -> None:
-    """Write uniform numbers in [0, 1) with as many bits as the dtype's fraction holds."""
+def fill_uniform(out: torch.Tensor, draw: torch.Tensor, stream: int, start: int = 0) -> None:
+    """Write uniform numbers in [0, 1) with as many bits as the dtype's fraction holds.
+
+    Args:
+        out: where to, densely.
+        draw: what `drawing` wrote.
+        stream: of the node that draws.
+        start: the position of the first number among those of the node.
+    """
     seed, number = draw.numpy().view(np.uint64)
     # One counter block gives four words; the second word of the counter tells the draws apart.
-    counter = np.array([0, number, stream, 0], dtype=np.uint64)
+    skipped = start % 4
+    counter = np.array([start // 4, number, stream, 0], dtype=np.uint64)
     generator = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64), counter=counter)
-    words = generator.random_raw(out.numel()).reshape(tuple(out.shape))
+    words = generator.random_raw(skipped + out.numel())[skipped:].reshape(tuple(out.shape))
     bits = fraction_bits(out.dtype)
     fraction = (words >> np.uint64(64 - bits)).astype(np.int64)
     out.copy_(torch.from_numpy(fraction))

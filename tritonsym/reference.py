@@ -294,6 +294,22 @@ def _random(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return partial(fill_uniform, out, inputs[0], x.integer("stream"))
 
 
+def prepare_tile(x: Expr, inputs: Sequence[Tensor], out: Tensor, start: int) -> Step:
+    """`prepare` for a part of the elements, one after the other from the position ``start``."""
+    if x.primitive == "random":
+        return partial(fill_uniform, out, inputs[0], x.integer("stream"), start)
+    if x.primitive != "iota":
+        return prepare(x, inputs, out)
+    axis, flat = x.integer("axis"), out.view(-1)
+    step, length = math.prod(x.shape[axis + 1 :]), x.shape[axis]
+
+    def positions() -> object:
+        torch.arange(start, start + flat.numel(), out=flat)
+        return flat.div_(step, rounding_mode="floor").remainder_(length)
+
+    return positions
+
+
 def _native(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     function = x["function"]
     assert callable(function)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .dtype import BFLOAT16, FLOAT16
-from .expr import REDUCTIONS, SOURCES, Expr, Shape, toposort
+from .expr import GENERATED, REDUCTIONS, SOURCES, Expr, Shape, toposort
 from .layout import Layout
 
 # Whoever has more readers than this is stored in any case: its kernel is not merged with theirs,
@@ -56,6 +56,8 @@ class _Group:
     axes: tuple[int, ...] | None = None
     # Whether it begins with a matrix product.
     product: bool = False
+    # Whether it draws random numbers, for which a product leaves too few registers.
+    random: bool = False
     body: list[Expr] = field(default_factory=list)
     readers: set[_Group] = field(default_factory=set)
     # Groups that read this one in another order, and so cannot be one pass with it.
@@ -84,6 +86,7 @@ class _Group:
         self.body, other.body = large, []
         self.shape, self.axes = _wider(self, other)
         self.product = self.product or other.product
+        self.random = self.random or other.random
         self.readers |= other.readers
         self.viewers |= other.viewers
         other.merged_into = self
@@ -99,6 +102,8 @@ def _fit(a: _Group, b: _Group) -> bool:
     if a.shape is None or b.shape is None or (a.product and b.product):
         return False
     if a.product or b.product:
+        if a.random or b.random:
+            return False
         return a.shape == b.shape and a.axes is None and b.axes is None
     if a.axes is not None and b.axes is not None:
         return a.shape == b.shape and a.axes == b.axes
@@ -112,6 +117,8 @@ def _misfit(source: _Group, home: _Group) -> str:
     if home.shape is None:
         return "the reader is a kernel of its own"
     if source.product or home.product:
+        if source.random or home.random:
+            return "a product leaves no registers for random numbers"
         return "a tile of a product is no whole row, and no other shape"
     if source.axes is not None and home.axes is not None:
         return "they reduce other rows"
@@ -210,7 +217,9 @@ def _alone(x: Expr, number: int) -> _Group:
         return _Group(number, x.inputs[0].shape, x.integers("axes"))
     if x.primitive == "dot" and x.dtype in TENSOR_CORE_DTYPES:
         return _Group(number, x.shape, product=True)
-    return _Group(number, x.shape if x.is_elementwise and x.shape != () else None)
+    fusible = x.is_elementwise or x.primitive in GENERATED
+    shape = x.shape if fusible and x.shape != () else None
+    return _Group(number, shape, random=x.primitive == "random")
 
 
 def _home(

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .expr import Expr
+from .expr import GENERATED, Expr
 from .layout import Layout, contiguous
 from .schedule import Kernel
 from .triton_writer import WIDE, Access, Source, Writer, access_of, offset_text, reach_of, reads
@@ -77,7 +77,9 @@ def matmul(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
             mask = "mask" if any(access.strides[-2:]) else ""
             writer.names[y] = writer.load(access, at, mask)
     for x in kernel.body:
-        if x is not product:
+        if x.primitive in GENERATED:
+            writer.generate(x, offset_text(Access(x, 0, contiguous(x.shape)), places))
+        elif x is not product:
             writer.compute(x)
     for number, x in enumerate(kernel.outputs):
         where = offset_text(Access(x, 0, contiguous(x.shape)), places)

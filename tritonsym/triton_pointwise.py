@@ -1,6 +1,7 @@
 """Kernels whose programs go through memory once, a block of elements each.
 
-Elementwise expressions, and the movements that are no views: copies, joins, positions, lookups.
+Elementwise expressions, positions and random numbers, and the movements that are no views: copies,
+joins, lookups.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .expr import Expr
+from .expr import GENERATED, Expr
 from .layout import Layout, contiguous
 from .schedule import Kernel
 from .triton_writer import (
@@ -40,7 +41,10 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
     for y, access in zip(full, accesses, strict=False):
         writer.names[y] = writer.load(access, coordinates, "mask")
     for x in kernel.body:
-        writer.compute(x)
+        if x.primitive in GENERATED:
+            writer.generate(x, "i")
+        else:
+            writer.compute(x)
     for number, x in enumerate(kernel.outputs):
         writer.store(number, "i", writer.names[x], "mask")
     return writer.source(kernel.body, programs)
@@ -88,15 +92,6 @@ def concat(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
             writer.line(f"{value} = tl.where({inside}, {value}, {result})")
         start, result = stop, value
     writer.store(0, "i", result, "mask")
-    return writer.source([x], programs)
-
-
-def iota(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
-    """Each element's position along an axis."""
-    writer = Writer(layouts, (x,))
-    programs = begin(writer, x.size, 0)
-    coordinates = coordinates_of(writer, "i", x.shape, "i")
-    writer.store(0, "i", f"{coordinates[x.integer('axis')]}.to(tl.int64)", "mask")
     return writer.source([x], programs)
 
 

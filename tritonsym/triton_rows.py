@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .dtype import DType
-from .expr import REDUCTIONS, Expr, Shape
+from .expr import GENERATED, REDUCTIONS, Expr, Shape
 from .layout import Layout, contiguous
 from .schedule import Kernel
 from .triton_writer import (
@@ -54,6 +54,7 @@ class _Rows:
         read = [y for y in reads(self.body) if layouts[y].base not in self.inside]
         self.full_reads = [y for y in read if self.is_full(y)]
         self.row_reads = [y for y in read if not self.is_full(y)]
+        self.generated = [x for x in self.body if x.primitive in GENERATED and self.is_full(x)]
         self._lay_out(kernel.outputs)
 
     def is_full(self, x: Expr) -> bool:
@@ -62,10 +63,11 @@ class _Rows:
         return x.shape == self.shape and not reduced_here
 
     def _lay_out(self, outputs: Sequence[Expr]) -> None:
-        """Collapse the kept and the reduced axes of everything that is read and stored."""
+        """Collapse the kept and the reduced axes of all that is read, generated and stored."""
         layouts = self.writer.layouts
         full = [access_of(y, layouts) for y in self.full_reads]
-        full += [Access(x, 0, contiguous(x.shape)) for x in outputs if self.is_full(x)]
+        dense = [*self.generated, *(x for x in outputs if self.is_full(x))]
+        full += [Access(x, 0, contiguous(x.shape)) for x in dense]
         rest = [access_of(y, layouts) for y in self.row_reads]
         rest = [a if a.strides else Access(a.base, a.offset, (0,) * len(self.shape)) for a in rest]
         self.row_lengths, kept = self._part([*full, *rest], self.kept)
@@ -128,8 +130,23 @@ class _Rows:
         self.writer.names[x] = self._finished(x, self._lane(x, data))
 
     def _compute(self, x: Expr, depth: int) -> None:
+        if x.primitive in GENERATED:
+            self.writer.generate(x, self._position(x), depth)
+            return
         self._repeat(x)
         self.writer.compute(x, depth)
+
+    def _position(self, x: Expr) -> str:
+        """The row-major number of each element of a row, or of the row among the rows."""
+        if not self.is_full(x):
+            return "row"
+        number = len(self.full_reads) + self.generated.index(x)
+        return self._offset(x, self.full_rows[number], self.full_columns[number])
+
+    def _offset(self, x: Expr, row: Access, column: Access) -> str:
+        """Where the elements of a row lie in a dense array."""
+        access = Access(x, 0, (*row.strides, *column.strides))
+        return offset_text(access, [*self.row_coordinates, *self.column_coordinates])
 
     def _repeat(self, x: Expr) -> None:
         """A row's result has a name of its own along the columns: Triton repeats it by itself."""
@@ -140,12 +157,11 @@ class _Rows:
     def _store_full(self, depth: int) -> None:
         """Store the outputs that have a value for each column."""
         full = [(n, x) for n, x in enumerate(self.writer.outputs) if self.is_full(x)]
-        start = len(self.full_reads)
+        start = len(self.full_reads) + len(self.generated)
         for (number, x), row, column in zip(
             full, self.full_rows[start:], self.full_columns[start:], strict=True
         ):
-            access = Access(x, 0, (*row.strides, *column.strides))
-            where = offset_text(access, [*self.row_coordinates, *self.column_coordinates])
+            where = self._offset(x, row, column)
             mask = "mask" if any(column.strides) else ""
             self.writer.store(number, where, self.writer.names[x], mask, depth)
 

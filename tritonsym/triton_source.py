@@ -8,7 +8,7 @@ from .expr import Expr
 from .layout import Layout
 from .schedule import Kernel
 from .triton_matmul import matmul
-from .triton_pointwise import concat, copy, iota, pick, pointwise, take
+from .triton_pointwise import concat, copy, pick, pointwise, take
 from .triton_rows import rows
 from .triton_writer import Source
 
@@ -20,7 +20,6 @@ _SINGLE: dict[str, Callable[[Expr, Mapping[Expr, Layout]], Source]] = {
     "slice": copy,
     "flip": copy,
     "concat": concat,
-    "iota": iota,
     "take": take,
     "pick": pick,
 }

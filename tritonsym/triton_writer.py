@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .dtype import BOOL
-from .expr import ELEMENTWISE, Expr, constant_value
+from .expr import ELEMENTWISE, GENERATED, Expr, constant_value
 from .layout import Layout, contiguous
+from .philox import fraction_bits
 
 # Elements per program of the forms that go through memory once.
 BLOCK = 1024
@@ -23,6 +24,10 @@ _HEADER = """import triton
 import triton.language as tl
 
 from tritonsym import triton_math as math
+
+"""
+
+_RANDOM_HEADER = f"""{_HEADER[:-1]}from tritonsym import triton_random as random
 
 """
 
@@ -85,6 +90,8 @@ class Writer:
         self.outputs = tuple(outputs)
         self.inputs: dict[Expr, str] = {}
         self.names: dict[Expr, str] = {}
+        # Where the run's draw is, once something random was computed.
+        self.draw: str | None = None
         self._values = 0
 
     def line(self, text: str, depth: int = 1) -> None:
@@ -122,6 +129,23 @@ class Writer:
         name = self.names[x] = self.new_name()
         self.line(f"{name} = {self.rounded(text, x)}", depth)
 
+    def generate(self, x: Expr, position: str, depth: int = 1) -> None:
+        """Compute an expression that follows from the positions of its elements."""
+        if position.isdigit():
+            position = f"tl.full((), {position}, tl.int32)"
+        if x.primitive == "iota":
+            axis = x.integer("axis")
+            step, length = contiguous(x.shape)[axis], x.shape[axis]
+            text = f"({position} // {step} % {length}).to(tl.int64)"
+        else:
+            self.draw = self.pointer(x.inputs[0])
+            bits = fraction_bits(x.dtype.torch)
+            kind = "tl.float32" if x.dtype.is_reduced else TYPES[x.dtype.name]
+            stream = x.integer("stream")
+            text = f"random.uniform(seed, number, {stream}, {position}, {bits}, {kind})"
+        name = self.names[x] = self.new_name()
+        self.line(f"{name} = {text}", depth)
+
     def rounded(self, text: str, x: Expr) -> str:
         """Each 16-bit value is rounded where it is made, as it is where it is computed alone."""
         if not x.dtype.is_reduced:
@@ -148,10 +172,12 @@ class Writer:
         head = [
             f'"""{_title(title)}"""',
             "",
-            _HEADER,
+            _HEADER if self.draw is None else _RANDOM_HEADER,
             "@triton.jit",
             f"def kernel({', '.join(pointers)}):",
         ]
+        if self.draw is not None:
+            head += [f"    seed = tl.load({self.draw})", f"    number = tl.load({self.draw} + 1)"]
         text = "\n".join([*head, *self.lines]) + "\n"
         pointers_of = (*self.inputs, *self.outputs)
         return Source(text, pointers_of, len(self.outputs), programs, options or {})
@@ -252,7 +278,8 @@ def _title(body: Sequence[Expr]) -> str:
 
 
 def reads(body: Sequence[Expr]) -> list[Expr]:
-    """What a body reads from outside, constants apart."""
+    """What a body reads from outside, constants and random draws apart."""
     inside = set(body)
-    read = (y for x in body for y in x.inputs if y not in inside and y.primitive != "constant")
+    computed = (x for x in body if x.primitive not in GENERATED)
+    read = (y for x in computed for y in x.inputs if y not in inside and y.primitive != "constant")
     return list(dict.fromkeys(read))
