@@ -74,6 +74,42 @@ def attention() -> mx.Symbol:
     return sym.batch_dot(weights, value)
 
 
+def normalised(x: mx.Symbol, name: str) -> mx.Symbol:
+    """The layer norm of the last axis, in float32 as its users write it."""
+    gamma, beta = (sym.Variable(f"{name}_{part}", shape=(1, 1, 128)) for part in ("gamma", "beta"))
+    wide = sym.cast(x, dtype="float32")
+    centred = sym.broadcast_sub(wide, sym.mean(wide, axis=-1, keepdims=True))
+    variance = sym.mean(sym.square(centred), axis=-1, keepdims=True)
+    normal = sym.cast(sym.broadcast_mul(centred, sym.rsqrt(variance + 1e-5)), dtype="float16")
+    return sym.broadcast_add(sym.broadcast_mul(normal, gamma), beta)
+
+
+def projected(x: mx.Symbol, width: int, name: str) -> mx.Symbol:
+    return sym.FullyConnected(x, num_hidden=width, flatten=False, name=name)
+
+
+def heads(x: mx.Symbol) -> mx.Symbol:
+    """(batch, length, 4 * 32) to (batch * 4, length, 32)."""
+    split = sym.transpose(sym.reshape(x, shape=(0, 0, 4, 32)), axes=(0, 2, 1, 3))
+    return sym.reshape(split, shape=(-3, 0, 0))
+
+
+def gelu(x: mx.Symbol) -> mx.Symbol:
+    return x * (sym.erf(x * 0.5**0.5) + 1.0) * 0.5
+
+
+def transformer_block() -> mx.Symbol:
+    x = sym.Variable("data")
+    inner = normalised(x, "first")
+    query, key, value = (heads(projected(inner, 128, name)) for name in ("query", "key", "value"))
+    scores = sym.batch_dot(query, key, transpose_b=True) * 32**-0.5
+    mixed = sym.batch_dot(sym.softmax(scores), value)
+    joined = sym.transpose(sym.reshape(mixed, shape=(-4, -1, 4, 0, 0)), axes=(0, 2, 1, 3))
+    x = x + projected(sym.reshape(joined, shape=(0, 0, -3)), 128, "projection")
+    inner = gelu(projected(normalised(x, "second"), 512, "up"))
+    return x + projected(inner, 128, "down")
+
+
 def transposed_sum() -> mx.Symbol:
     a, b = variables("a", "b")
     return a + sym.transpose(b)
@@ -112,6 +148,7 @@ GRAPHS: dict[str, NamedGraph] = {
     "attention": NamedGraph(
         attention, dict.fromkeys(("query", "key", "value"), (12, 256, 64)), "float16"
     ),
+    "transformer-block": NamedGraph(transformer_block, {"data": (4, 96, 128)}, "float16"),
     "transposed-sum": NamedGraph(transposed_sum, {"a": (96, 64), "b": (64, 96)}),
     "joined": NamedGraph(joined, {"a": (12, 20), "b": (12, 7)}, "float64"),
     "lookup": NamedGraph(lookup, {"indices": (6, 9)}),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 import tritonsym as mx
 from graphs import examples
+from named_graphs import transformer_block
 from test_planned_equals_node_by_node import check_plan
 from tritonsym.philox import default_state
 from tritonsym.reference import run
@@ -93,3 +94,21 @@ def test_one_condition_for_a_whole_block(context: mx.Context) -> None:
     graph = mx.sym.broadcast_logical_or(a, b)
     ones, zeros = mx.nd.ones((1, 1), context), mx.nd.zeros((1, 5), context)
     assert graph.eval(context, a=ones, b=zeros)[0].asnumpy().tolist() == [[1.0] * 5]
+
+
+def test_a_transformer_block(context: mx.Context) -> None:
+    """The plan with its products, rows and reshapes, node by node."""
+    symbol = transformer_block()
+    names, lengths = symbol.list_arguments(), symbol.infer_shape(data=(2, 20, 128))[0]
+    draw = torch.Generator().manual_seed(1)
+    values = {n: torch.randn(s, generator=draw) for n, s in zip(names, lengths, strict=True)}
+    for name, value in values.items():
+        value *= 0.1 if name.endswith("weight") else 1.0
+    halves = {n: mx.nd.array(v.half().numpy(), context, "float16") for n, v in values.items()}
+    executor = symbol.bind(context, halves)
+    (found,) = executor.forward()
+    inputs = [values[name].half() for name in names]
+    (due,) = run(executor.plan.outputs, inputs, default_state())
+    torch.testing.assert_close(
+        torch.tensor(found.asnumpy()).float(), due.float(), rtol=2e-2, atol=2e-2
+    )

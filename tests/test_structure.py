@@ -76,8 +76,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "trace": words("expr graph infer"),
     "simplify": words("expr reference trace"),
     "layout": words("expr"),
+    "regroup": words("expr layout simplify trace"),
     "schedule": words("expr layout"),
-    "plan": words("expr layout memory reference schedule trace"),
+    "plan": words("expr layout memory reference regroup schedule trace"),
     "plan_text": words("expr schedule plan"),
     # from a plan to calls, or to the text of kernels
     "program": words("expr layout philox plan reference"),

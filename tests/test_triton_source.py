@@ -29,6 +29,7 @@ KERNELS = {
     "layer-norm": 1,
     "dense": 1,
     "attention": 3,
+    "transformer-block": 12,
     "transposed-sum": 1,
     "dropout": 1,
     "integers": 1,

@@ -53,14 +53,35 @@ def layouts(
     """
     found: dict[Expr, Layout] = {}
     for x in order:
-        layout = _view(x, found[x.inputs[0]]) if x.primitive in VIEWS else None
-        if layout is None:
-            strides = contiguous(x.shape)
-            if x.primitive == "input":
-                strides = input_strides.get(x.integer("index"), strides)
-            layout = Layout(x, 0, strides)
-        found[x] = layout
+        found[x] = _layout(x, found, input_strides)
     return found
+
+
+def layout_of(
+    x: Expr, found: dict[Expr, Layout], input_strides: Mapping[int, tuple[int, ...]]
+) -> Layout:
+    """The layout of one expression; ``found`` keeps it, and those of what it is made of."""
+    waiting = [x]
+    while waiting:
+        y = waiting[-1]
+        unknown = [z for z in y.inputs if z not in found]
+        if not unknown:
+            found[y] = _layout(y, found, input_strides)
+            waiting.pop()
+        waiting += unknown
+    return found[x]
+
+
+def _layout(
+    x: Expr, found: Mapping[Expr, Layout], input_strides: Mapping[int, tuple[int, ...]]
+) -> Layout:
+    layout = _view(x, found[x.inputs[0]]) if x.primitive in VIEWS else None
+    if layout is None:
+        strides = contiguous(x.shape)
+        if x.primitive == "input":
+            strides = input_strides.get(x.integer("index"), strides)
+        layout = Layout(x, 0, strides)
+    return layout
 
 
 def _view(x: Expr, source: Layout) -> Layout | None:

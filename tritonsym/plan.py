@@ -9,6 +9,7 @@ from .expr import SOURCES, Expr, toposort
 from .layout import Layout, layouts
 from .memory import Lifetime, aligned, allocate
 from .reference import POSITION_DEPENDENT
+from .regroup import regrouped
 from .schedule import Kernel, schedule
 from .trace import Graph
 
@@ -98,6 +99,8 @@ def make_plan(
         in_registers: kernels keep inner values in registers, as on a GPU. Without it every value
             has memory, and long pointwise kernels are cut into tiles.
     """
+    if fuse and in_registers:
+        graph = regrouped(graph, input_strides or {})
     order = toposort(graph.outputs)
     where = layouts(order, input_strides or {})
     kernels, refusals = schedule(graph.outputs, where, fuse)
