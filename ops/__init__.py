@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from . import (
+    activation,
     creation,
     elementwise,
     indexing,
     matrix,
     movement,
     nn,
+    normalization,
     ordering,
+    output,
     rearrangement,
     reduction,
+    sequence,
 )
 
 __all__ = [
+    "activation",
     "creation",
     "elementwise",
     "indexing",
     "matrix",
     "movement",
     "nn",
+    "normalization",
     "ordering",
+    "output",
     "rearrangement",
     "reduction",
+    "sequence",
 ]

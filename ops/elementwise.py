@@ -95,6 +95,20 @@ _FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
     "erf": (_primitive("erf"), "The error function."),
     "gammaln": (_primitive("gammaln"), "The logarithm of abs(gamma(x))."),
 }
+
+
+def _gamma(x: Expr) -> Expr:
+    """By its logarithm, in float64 so that little of it is lost. It changes its sign below zero."""
+    wide = cast(x, FLOAT64)
+    below = make("floor", wide)
+    size = make("exp", make("gammaln", wide))
+    odd = (below % 2.0).differs(0)
+    signed = where((wide < 0).logical_and(odd), -size, size)
+    pole = (wide < 0).logical_and(below.equals(wide))
+    return cast(where(wide.equals(0), 1.0 / wide, where(pole, math.nan, signed)), x.dtype)
+
+
+_FLOAT_UNARY["gamma"] = (_gamma, "The gamma function.")
 for _name, (_function, _summary) in _FLOAT_UNARY.items():
     _register_unary(_name, partial(in_float, _function), _summary)
 
@@ -117,18 +131,11 @@ _register_unary("round", _whole("round"), "The nearest whole number; halves away
 _register_unary("rint", _whole("rint"), "The nearest whole number; halves downwards.")
 
 
-def make_loss(data: Expr) -> Expr:
-    """x itself; the output is a loss, from which gradients start."""
-    return data
-
-
 _register_unary("abs", _keep_dtype(_primitive("abs")), "The absolute value.")
 _register_unary("sign", _keep_dtype(_primitive("sign")), "-1, 0 or 1; 0 for zeros and NaN.")
 _register_unary("negative", _keep_dtype(lambda x: -x), "-x.")
 _register_unary("square", _keep_dtype(lambda x: x * x), "x * x.")
 _register_unary("_copy", lambda x: x, "x itself.", "identity")
-_register_unary("BlockGrad", lambda x: x, "x; no gradient passes.", "stop_gradient")
-operator("make_loss", shapes=unify_shapes, outputs=lambda attributes: ("loss",))(make_loss)
 _register_unary("zeros_like", lambda x: full(0, x.shape, x.dtype), "Zeros of x's shape.")
 _register_unary("ones_like", lambda x: full(1, x.shape, x.dtype), "Ones of x's shape.")
 _register_unary(
@@ -201,6 +208,19 @@ def clip(data: Expr, *, a_min: float, a_max: float) -> Expr:
     if not math.isnan(a_min):
         result = where(data <= low if a_min == 0 else data < low, low, data)
     return result if math.isnan(a_max) else where(data > high, high, result)
+
+
+@operator("smooth_l1", shapes=unify_shapes)
+def smooth_l1(data: Expr, *, scalar: float) -> Expr:
+    """abs(x) - 0.5 / s**2 beyond 1 / s**2, and 0.5 * (s * x)**2 within, where s is the scalar."""
+
+    def lower(x: Expr) -> Expr:
+        square = scalar * scalar
+        limit = 1 / square if square else math.inf
+        inside = x * x * (0.5 * square)
+        return where(x > limit, x - 0.5 * limit, where(x < -limit, -x - 0.5 * limit, inside))
+
+    return in_float(lower, data)
 
 
 @operator("hard_sigmoid", shapes=unify_shapes)

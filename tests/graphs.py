@@ -14,6 +14,7 @@ import numpy as np
 from hypothesis import strategies
 
 from growing import DTYPES, LENGTHS, Example, Grower, Value
+from layer_graphs import LAYERS
 from tritonsym.context import cpu
 from tritonsym.expr import Shape
 from tritonsym.name import NameManager
@@ -475,6 +476,7 @@ NAMED: dict[str, Recipe] = {
     "space_to_depth": space_to_depth,
     "Pad": border,
     "_split_v2": parts,
+    **LAYERS,
 }
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from tritonsym.context import Context
 from tritonsym.dtype import BOOL, BY_NAME, DType
 from tritonsym.errors import LoweringError, MXNetError
+from tritonsym.executor import Executor
 from tritonsym.expr import Shape, input_
 from tritonsym.frontend import attribute_text
 from tritonsym.ndarray import NDArray, from_torch
@@ -51,6 +53,15 @@ class Example:
     symbol: Symbol
     arrays: dict[str, NDArray]
     text: str
+
+    def bind(self, context: Context) -> Executor:
+        """The graph bound to its arrays."""
+        return self.symbol.bind(context, self.arrays, aux_states=self.arrays)
+
+    @property
+    def inputs(self) -> list[torch.Tensor]:
+        """The tensors in the order in which a traced graph numbers its inputs."""
+        return [self.arrays[name]._tensor for name in self.symbol.list_inputs()]
 
 
 @dataclass
@@ -148,6 +159,16 @@ class Grower:
         self.lines.append(f"{name} = Variable({name!r})  # {dtype}{list(shape)} {note}")
         return made
 
+    def of_shape(self, shape: Shape, dtype: DType) -> Value:
+        """A value of this shape and dtype."""
+        return self.value(lambda v: v.shape == shape and v.dtype is dtype, lambda: shape, dtype)
+
+    def state(self, shape: Shape, dtype: DType) -> Value:
+        """A variable that an operator may write; nothing else reads it."""
+        made = self.variable(shape, dtype)
+        self.values.pop()
+        return made
+
     # ---- growing ----
 
     def add(self, name: str, inputs: Sequence[Value], attributes: Mapping[str, Any]) -> None:
@@ -160,7 +181,7 @@ class Grower:
         try:
             parameters = op.schema.parse(own)
             shape = attributes.get("shape") if not inputs else None
-            outputs = op.lower(parameters, given, shape=shape)
+            outputs = op.lower(parameters, given, shape=shape)[: op.visible_count(parameters)]
         except (LoweringError, MXNetError) as error:
             self.lines.append(f"# {op.name} {own} does not fit: {error}")
             return
@@ -195,7 +216,7 @@ class Grower:
         symbol = outputs[0].symbol
         if len(outputs) > 1:
             symbol = Group([value.symbol for value in outputs])
-        names = symbol.list_arguments()
+        names = symbol.list_inputs()
         arrays = {name: from_torch(self.tensors[name]) for name in names}
         shown = ", ".join(value.name for value in outputs)
         return Example(symbol, arrays, "\n".join([*self.lines, f"Group([{shown}])"]))

@@ -30,12 +30,12 @@ TOLERANCE = {torch.float16: 2e-2, torch.float32: 1e-4, torch.float64: 1e-9}
 def check(example) -> None:
     context = mx.gpu(0)
     arrays = {name: array.copyto(context) for name, array in example.arrays.items()}
-    executor = example.symbol.bind(context, arrays)
+    executor = example.symbol.bind(context, arrays, aux_states=arrays)
     check_plan(executor.plan)
     before = {name: array.asnumpy().tobytes() for name, array in arrays.items()}
     default_state().seed(SEED)
     found = [output.to_torch().cpu().clone() for output in executor.forward()]
-    inputs = [arrays[name].to_torch().cpu() for name in example.symbol.list_arguments()]
+    inputs = [arrays[name].to_torch().cpu() for name in example.symbol.list_inputs()]
     default_state().seed(SEED)
     expected = run(executor.plan.outputs, inputs, default_state())
     for number, (value, due) in enumerate(zip(found, expected, strict=True)):

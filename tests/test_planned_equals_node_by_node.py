@@ -172,8 +172,8 @@ def answers_for(outputs: Sequence, inputs: Tensors) -> list[Tensors]:
 @given(examples())
 def test_planned_equals_node_by_node(example: Example) -> None:
     note(example.text)
-    executor = example.symbol.bind(cpu(), example.arrays)
-    inputs = [example.arrays[name]._tensor for name in example.symbol.list_arguments()]
+    executor = example.bind(cpu())
+    inputs = example.inputs
     outputs = executor.plan.outputs
     answers = answers_for(outputs, inputs)
 
@@ -224,7 +224,7 @@ def test_graphs_reach_every_operator_and_every_decision(monkeypatch: pytest.Monk
     for _ in range(600):
         example = grown([choose.getrandbits(32) for _ in range(choose.randint(4, 42))])
         reached.update(n.op.name for n in toposort_nodes(example.symbol._entries) if n.op)
-        plan = example.symbol.bind(cpu(), example.arrays).plan
+        plan = example.bind(cpu()).plan
         reached.update(f"output by {'copy' if n in plan.copies else 'kernel'}"
                        for n in range(len(plan.outputs)))  # fmt: skip
         reached.update(f"{'flat' if t.flat else 'rows'} tiles" for t in plan.tilings.values())

@@ -216,7 +216,7 @@ def check_form(kernel: Kernel) -> None:
 @settings(max_examples=250, deadline=None, derandomize=True, database=None)
 @given(examples())
 def test_a_schedule_can_run(example: Example) -> None:
-    plan = example.symbol.bind(cpu(), example.arrays).plan
+    plan = example.bind(cpu()).plan
     for fuse in (True, False):
         found, apart = schedule(plan.outputs, plan.layouts, fuse)
         check_schedule(found, plan.outputs, plan.layouts)

@@ -55,18 +55,22 @@ LAYERS: dict[str, frozenset[str]] = {
     # operators
     "op": words("expr schema reference"),
     "ops.common": words("expr schema op reference"),
+    "ops.activation": words(OPERATOR),
     "ops.creation": words(OPERATOR),
     "ops.elementwise": words(OPERATOR),
     "ops.indexing": words(OPERATOR),
     "ops.matrix": words(OPERATOR),
     "ops.movement": words(OPERATOR),
     "ops.reduction": words(OPERATOR),
+    "ops.sequence": words(OPERATOR),
+    "ops.normalization": words(OPERATOR),
     "ops.ordering": words(OPERATOR),
+    "ops.output": words(OPERATOR),
     "ops.rearrangement": words(OPERATOR),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
-        "ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn ops.ordering "
-        "ops.rearrangement ops.reduction"
+        "ops.activation ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn "
+        "ops.normalization ops.ordering ops.output ops.rearrangement ops.reduction ops.sequence"
     ),
     # graphs of nodes
     "graph": words("attribute op"),
@@ -163,6 +167,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "triton_runtime": words("torch"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
+    **dict.fromkeys(("ops.activation", "ops.output"), words("torch")),
     **dict.fromkeys(
         ("ndarray.core", "ndarray.create", "ndarray.indexing", "ndarray.params_file"),
         words("torch numpy"),

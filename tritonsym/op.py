@@ -119,6 +119,8 @@ class Op:
         updates: the values that its auxiliary states take on when it runs in training.
         visible_count: how many of its outputs a symbol shows; the others serve its gradient.
         depends_on_training: whether ``lower`` takes ``train``.
+        initial: how inputs that are made because none was given begin, as the texts in which
+            files name initializers.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Op:
     updates: Updates | None
     visible_count: Callable[[Any], int]
     depends_on_training: bool
+    initial: Mapping[str, str]
 
     def lower(
         self,
@@ -265,6 +268,7 @@ def operator(
     is_loss: Callable[[Any], bool] = lambda attributes: False,
     updates: Updates | None = None,
     visible: Callable[[Any], int] | None = None,
+    initial: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Lowering], Lowering]:
     """Register the decorated function as an operator; see :class:`Op` for the options.
 
@@ -310,6 +314,7 @@ def operator(
             updates=updates,
             visible_count=visible or (lambda attributes: len(outputs(attributes))),
             depends_on_training="train" in signature,
+            initial=initial,
         )
         for key in (name, *aliases):
             if key in _registry:

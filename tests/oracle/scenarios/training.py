@@ -12,7 +12,6 @@ GRADIENTS = "Needs gradients."
 LAYERS = "Needs the layers Convolution, Pooling and BatchNorm."
 LOSSES = "Needs the output layers, such as SoftmaxOutput."
 RECURRENT = "Needs the RNN layer."
-OTHERS = "Needs Dropout and LeakyReLU."
 
 
 def lenet(mx: ModuleType) -> Any:
@@ -141,7 +140,7 @@ def names_of_layers(mx: ModuleType) -> Answer:
     }
 
 
-@later(OTHERS)
+@scenario
 def names_of_dropout_and_leaky_relu(mx: ModuleType) -> Answer:
     a = mx.sym.Variable("a")
     return {
@@ -163,7 +162,7 @@ def names_of_rnn(mx: ModuleType) -> Answer:
     }
 
 
-@later(LOSSES)
+@scenario
 def names_of_outputs(mx: ModuleType) -> Answer:
     a = mx.sym.Variable("a")
     made = {

@@ -1,0 +1,200 @@
+"""Activation functions with parameters of their own, and Dropout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+
+from tritonsym.dtype import FLOAT32, FLOAT64
+from tritonsym.errors import LoweringError
+from tritonsym.expr import Expr, broadcast, cast, full, make, random, reduce, reshape, where
+from tritonsym.op import Shapes, merge_shapes, operator
+from tritonsym.reference import Step, Tensor
+
+from .common import accumulator, axis_of
+
+# Klambauer et al., "Self-normalizing neural networks", 2017.
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+Gradients = Sequence[Expr | None]
+
+
+def _needs_float(name: str, data: Expr) -> None:
+    if not data.dtype.is_float:
+        raise LoweringError(f"{name} needs a floating-point input, got {data.dtype}")
+
+
+# ---- LeakyReLU ---------------------------------------------------------------------------------
+
+
+def _leaky_inputs(attributes: Any) -> tuple[str, ...]:
+    return ("data", "gamma") if attributes.act_type == "prelu" else ("data",)
+
+
+def _leaky_outputs(attributes: Any) -> tuple[str, ...]:
+    return ("output", "mask") if attributes.act_type == "rrelu" else ("output",)
+
+
+def _leaky_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """All have the data's shape, but the slopes of prelu, one for each channel."""
+    data = inputs[0] = merge_shapes(inputs[0], outputs[0])
+    outputs[:] = [merge_shapes(data, shape) for shape in outputs]
+    if len(inputs) > 1 and inputs[1] is None and data is not None:
+        inputs[1] = (data[min(1, len(data) - 1)],)
+
+
+def _leaky_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    return partial(torch.ops.aten.leaky_relu.out, inputs[0], attributes.slope, out=out)
+
+
+def _leaky_in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
+    return attributes.act_type == "leaky" and inputs[0].dtype in (FLOAT32, FLOAT64)
+
+
+def _channel_slopes(data: Expr, gamma: Expr) -> Expr:
+    """The slopes, to be broadcast along the channels."""
+    channels = data.shape[min(1, len(data.shape) - 1)]
+    if gamma.size not in (1, channels):
+        raise LoweringError(f"gamma is {gamma.shape}, data {data.shape} needs {(channels,)}")
+    shape = [1] * len(data.shape)
+    shape[min(1, len(shape) - 1)] = gamma.size
+    return reshape(gamma, shape)
+
+
+def _gaussian(x: Expr) -> Expr:
+    """The probability that a normal number is below x."""
+    return (make("erf", x * math.sqrt(0.5)) + 1.0) * 0.5
+
+
+def _leaky_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Gradients:
+    head, data, output = heads[0], inputs[0], outputs[0]
+    match attributes.act_type:
+        case "prelu":
+            slopes = _channel_slopes(data, inputs[1])
+            axes = [i for i, length in enumerate(slopes.shape) if length != data.shape[i]]
+            parts = where(data > 0, 0, head * data)
+            gradient = reshape(reduce("sum", parts, axes), inputs[1].shape)
+            return where(data > 0, head, head * slopes), gradient
+        case "elu":
+            return (where(data > 0, head, head * (output + attributes.slope)),)
+        case "selu":
+            below = output + _SELU_SCALE * _SELU_ALPHA
+            return (head * where(data > 0, _SELU_SCALE, below),)
+        case "gelu":
+            density = make("exp", data * data * -0.5) * (1 / math.sqrt(2 * math.pi))
+            return (head * (_gaussian(data) + data * density),)
+        case "rrelu":
+            return (where(data > 0, head, head * outputs[1]),)
+        case _:
+            return (where(data > 0, head, head * attributes.slope),)
+
+
+@operator(
+    "LeakyReLU",
+    inputs=_leaky_inputs,
+    outputs=_leaky_outputs,
+    shapes=_leaky_shapes,
+    native=_leaky_native,
+    uses_native=_leaky_in_one_call,
+    elementwise=True,
+    random=True,
+    gradient=_leaky_gradient,
+    initial={"gamma": '["Constant", {"value": 0.25}]'},
+)
+def leaky_relu(
+    data: Expr,
+    gamma: Expr | None = None,
+    *,
+    act_type: Literal["elu", "gelu", "leaky", "prelu", "rrelu", "selu"] = "leaky",
+    slope: float = 0.25,
+    lower_bound: float = 0.125,
+    upper_bound: float = 0.334,
+    train: bool,
+    stream: int,
+) -> Expr | tuple[Expr, ...]:
+    """x above zero, and below it less.
+
+    Below zero leaky gives slope * x; prelu gamma * x, where gamma is learned and has one element
+    or one for each channel; elu slope * (exp(x) - 1); selu the same with its own two constants;
+    rrelu a random slope between the bounds in training, else their mean, and the slopes are its
+    second output. gelu is x times the probability that a normal number is below x, everywhere.
+    """
+    _needs_float("LeakyReLU", data)
+    match act_type:
+        case "prelu":
+            assert gamma is not None
+            return where(data > 0, data, data * _channel_slopes(data, gamma))
+        case "elu":
+            return where(data > 0, data, make("expm1", data) * slope)
+        case "selu":
+            return where(data > 0, data, make("expm1", data) * _SELU_ALPHA) * _SELU_SCALE
+        case "gelu":
+            return data * _gaussian(data)
+        case "rrelu":
+            slopes = full((lower_bound + upper_bound) / 2, data.shape, data.dtype)
+            if train:
+                drawn = random(data.shape, accumulator(data.dtype), stream)
+                slopes = cast(drawn * (upper_bound - lower_bound) + lower_bound, data.dtype)
+            return where(data > 0, data, data * slopes), slopes
+        case _:
+            return where(data > 0, data, data * slope)
+
+
+# ---- Dropout -----------------------------------------------------------------------------------
+
+
+def _dropout_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Gradients:
+    return (heads[0] * broadcast(outputs[1], inputs[0].shape),)
+
+
+def _dropout_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    if data is not None:
+        shared = {axis_of(axis, len(data)) for axis in attributes.axes}
+        mask = tuple(1 if axis in shared else length for axis, length in enumerate(data))
+        outputs[1] = merge_shapes(mask, outputs[1])
+
+
+@operator(
+    "Dropout",
+    outputs=lambda attributes: ("output", "mask"),
+    visible=lambda attributes: 1,
+    shapes=_dropout_shapes,
+    random=True,
+    gradient=_dropout_gradient,
+)
+def dropout(
+    data: Expr,
+    *,
+    p: float = 0.5,
+    mode: Literal["training", "always"] = "training",
+    axes: tuple[int, ...] = (),
+    cudnn_off: bool | None = False,
+    train: bool,
+    stream: int,
+) -> tuple[Expr, ...]:
+    """Each element is 0 with probability ``p``, else divided by 1 - p, anew at every run.
+
+    Outside of training it is the data itself, unless ``mode`` is ``always``. Along ``axes`` all
+    elements share their fate.
+    """
+    _needs_float("Dropout", data)
+    if not 0 <= p <= 1:
+        raise LoweringError(f"p={p} must be between 0 and 1")
+    shared = {axis_of(axis, len(data.shape)) for axis in axes}
+    shape = tuple(1 if axis in shared else length for axis, length in enumerate(data.shape))
+    if p == 0 or not (train or mode == "always"):
+        return data, full(1, shape, data.dtype)
+    kept = random(shape, accumulator(data.dtype), stream) >= p
+    scale = full(1 / (1 - p) if p < 1 else 0, shape, data.dtype)
+    mask = where(kept, scale, 0)
+    return data * broadcast(mask, data.shape), mask
