@@ -400,6 +400,7 @@ def test_a_name_is_registered_once() -> None:
     assert dict(registered()) == before
     with pytest.raises(ValueError, match="'flatten' is registered twice"):
         operator("not_there_yet", aliases=("flatten",))(relu)
+    assert "not_there_yet" not in registered()
 
 
 def test_the_registry_cannot_be_changed_from_outside() -> None:

@@ -319,7 +319,7 @@ def operator(
         for key in (name, *aliases):
             if key in _registry:
                 raise ValueError(f"operator {key!r} is registered twice")
-            _registry[key] = op
+        _registry.update(dict.fromkeys((name, *aliases), op))
         return function
 
     return register
