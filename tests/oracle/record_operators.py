@@ -1,49 +1,24 @@
 """Record what real MXNet 1.9.1 answers: `MXNET_PYTHON tests/oracle/record_operators.py`.
 
-MXNet runs in forked children, because a case may kill its process (an integer divided by zero).
 Arguments restrict the run to some families; a second run must leave every byte as it was.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import pickle
-import re
-import struct
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-os.environ.update(
-    MXNET_MKLDNN_ENABLED="0",
-    MXNET_SUBGRAPH_BACKEND="NONE",
-    MXNET_ENGINE_TYPE="NaiveEngine",
-    OMP_NUM_THREADS="1",
-)
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import mxnet as mx
 import numpy as np
 
+from oracle.mxnet_process import find, in_children, mx, tidy
 from oracle.operator_cases import ALIASES, STRUCTURES, VALUELESS, Case, families
 from oracle.storage import Answer, Recorded, Structure, save
-
-LONGEST_MESSAGE = 160
-
-
-def find(name: str) -> Callable[..., Any]:
-    """`mx.sym.NAME`, or `mx.sym._internal.NAME`."""
-    return getattr(mx.sym, name, None) or getattr(mx.sym._internal, name)
-
-
-def tidy(message: str) -> str:
-    """The last line that says something, without the time and the place in MXNet's source."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+: ", "", lines[-1] if lines else "")
-    return text.removeprefix("MXNetError: ")[:LONGEST_MESSAGE]
 
 
 def answer(function: str, case: Case) -> Answer:
@@ -59,33 +34,9 @@ def answer(function: str, case: Case) -> Answer:
     return Answer("outputs", tuple(outputs))
 
 
-def serve(function: str, cases: Sequence[Case], pipe: BinaryIO) -> None:
-    for case in cases:
-        found = pickle.dumps(answer(function, case))
-        pipe.write(struct.pack("<q", len(found)) + found)
-        pipe.flush()
-
-
 def answers(function: str, cases: Sequence[Case]) -> list[Answer]:
-    """The answers to all cases; a child that dies leaves a crash, and another child goes on."""
-    found: list[Answer] = []
-    while len(found) < len(cases):
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            with os.fdopen(writing, "wb") as pipe:
-                serve(function, cases[len(found) :], pipe)
-            os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            while header := pipe.read(8):
-                found.append(pickle.loads(pipe.read(struct.unpack("<q", header)[0])))
-        _, status = os.waitpid(child, 0)
-        if status:
-            found.append(Answer("crash"))
-    return found
+    """The answers to all cases; where MXNet's process dies, a crash."""
+    return in_children(lambda case: answer(function, case), cases, Answer("crash"))
 
 
 def structure(function: str, attributes: dict[str, Any]) -> Structure:
