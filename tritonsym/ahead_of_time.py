@@ -62,7 +62,7 @@ class Compiled:
     @property
     def widest_access(self) -> int:
         """Bits of the widest load from global memory."""
-        widths = re.findall(r"LDG(?:STS)?\.E(?:\.[A-Z]+)*?\.(128|64)", self.sass)
+        widths = re.findall(r"LDG(?:STS)?\.E(?:\.[A-Z]\w*)*?\.(128|64)\b", self.sass)
         return max((int(width) for width in widths), default=32)
 
 
