@@ -22,6 +22,7 @@ from tritonsym.expr import (
     constant,
     constant_value,
     full,
+    is_zero,
     make,
     maximum,
     minimum,
@@ -378,6 +379,19 @@ def add_n(*args: Expr) -> Expr:
     reject_bool(*args)
     total = args[0]
     for x in args[1:]:
+        total = total + x
+    return total
+
+
+@operator("_gradient_sum", variadic="num_args", shapes=unify_shapes)
+def gradient_sum(*args: Expr) -> Expr:
+    """The sum of what a value's readers say of its gradient; zeros among it cost nothing."""
+    if not args:
+        raise LoweringError("needs at least one input")
+    reject_bool(*args)
+    terms = [x for x in args if not is_zero(x)] or args[:1]
+    total = terms[0]
+    for x in terms[1:]:
         total = total + x
     return total
 

@@ -437,6 +437,7 @@ NAMED: dict[str, Recipe] = {
     "hard_sigmoid": hard_sigmoid,
     "Activation": activation,
     "add_n": add_n,
+    "_gradient_sum": add_n,
     "where": where,
     "broadcast_axis": broadcast_axis,
     "broadcast_to": broadcast_to,

@@ -142,6 +142,8 @@ SAMPLES: dict[str, list[Expr]] = {
     ],
     "take": [expr.take(CUBE, input_(6, (2, 2), INT64), 1)],
     "pick": [expr.pick(X, input_(7, (2, 1), INT64), 1)],
+    "take_add": [expr.take_add(CUBE, input_(8, (3,), INT64), 1, 5)],
+    "pick_add": [expr.pick_add(X, input_(9, (2, 3), INT64), 1, 4)],
     "argsort": [expr.argsort(X, 1, descending=False), expr.argsort(X, 0, descending=True)],
     "iota": [expr.iota((2, 3), 1)],
     "random": [expr.random((2, 3), FLOAT64, 0)],

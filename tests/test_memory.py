@@ -174,7 +174,7 @@ def gpu_plan(symbol: mx.Symbol) -> Plan:
     """The plan for a GPU, whatever machine this is."""
     shapes, dtypes = infer_shapes(symbol._entries, {}), infer_dtypes(symbol._entries, {})
     kinds = {n.name: dtypes.of(n) for n in shapes.nodes if n.op is None}
-    graph = trace(symbol._entries, shapes, kinds, native=False)
+    graph = trace([symbol._entries], shapes, kinds, native=False)
     return make_plan(graph, in_registers=True)
 
 

@@ -170,7 +170,7 @@ def test_graphs_keep_their_bits(example: Example) -> None:
     entries, arrays = example.symbol._entries, example.arrays
     shapes = infer_shapes(entries, {name: array.shape for name, array in arrays.items()})
     dtypes = {name: as_dtype(array._tensor.dtype) for name, array in arrays.items()}
-    graph = trace(entries, shapes, dtypes, native=False)
+    graph = trace([entries], shapes, dtypes, native=False)
     smaller = simplify(graph)
     assert len(toposort(smaller.outputs)) <= len(toposort(graph.outputs)) + 2
     inputs = example.inputs

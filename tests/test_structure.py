@@ -52,6 +52,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "expr": words(""),
     "schema": words(""),
     "reference": words("expr philox"),
+    "grad": words("expr"),
     # operators
     "op": words("expr schema reference"),
     "ops.common": words("expr schema op reference"),
@@ -75,6 +76,7 @@ LAYERS: dict[str, frozenset[str]] = {
     # graphs of nodes
     "graph": words("attribute op"),
     "infer": words("collector graph op schema"),
+    "backward": words("attribute expr grad graph op"),
     "frontend": words("context op"),
     # from a graph to a plan, each step from those before
     "trace": words("expr graph infer"),
@@ -86,7 +88,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "plan_text": words("expr schedule plan"),
     # from a plan to calls, or to the text of kernels
     "program": words("expr layout philox plan reference"),
-    "cpu": words("expr philox plan program reference"),
+    "cpu": words("expr philox plan program reference schedule"),
     "triton_writer": words("expr layout philox"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
     "triton_rows": words("expr layout schedule triton_writer"),
@@ -99,6 +101,11 @@ LAYERS: dict[str, frozenset[str]] = {
         "triton_writer"
     ),
     "ahead_of_time": words("module_cache plan schedule triton_runtime triton_source triton_writer"),
+    "compiler": words(
+        "allocation context cpu graph infer op philox plan program reference simplify switches "
+        "trace"
+    ),
+    "training_pass": words("backward compiler context graph op reference"),
     "eager": words("context expr philox plan reference switches trace"),
     # what a user holds
     "ndarray.params_file": words("allocation context files"),
@@ -113,7 +120,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "ndarray": words("frontend op ops ndarray.core ndarray.create"),
     "random": words("context philox ndarray.core"),
-    "symbol.json_file": words("attribute collector files graph op"),
+    "symbol.json_file": words("attribute backward collector files graph op"),
     "symbol.inference": words("graph infer op"),
     "symbol.core": words(
         "attribute collector context files frontend graph name op symbol.inference symbol.json_file"
@@ -121,8 +128,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "symbol.create": words("attribute frontend graph name symbol.core symbol.json_file"),
     "symbol": words("frontend op ops symbol.core symbol.create"),
     "executor": words(
-        "allocation collector context cpu eager graph infer ndarray.core ndarray.create "
-        "ndarray.values op philox plan program reference simplify switches trace"
+        "collector compiler context eager graph infer ndarray.core ndarray.create "
+        "ndarray.values op philox plan trace training_pass"
     ),
     "bind": words("context executor graph infer ndarray.core ndarray.create op"),
     # what trains a symbol; a plan knows nothing of it
@@ -156,7 +163,7 @@ LATE = {
     *(("symbol.core", function, "bind") for function in ("bind", "simple_bind", "eval")),
     ("plan", "__str__", "plan_text"),
     ("eager", "compute", "triton_runtime"),
-    ("executor", "_programmed", "triton_runtime"),
+    ("compiler", "_program", "triton_runtime"),
     ("plan_command", "main", "ahead_of_time"),
     ("plan_command", "main", "triton_source"),
 }

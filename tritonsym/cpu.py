@@ -12,27 +12,35 @@ from .philox import RandomState
 from .plan import Plan, Tiling
 from .program import Buffers, Program
 from .reference import Step, Tensor, prepare, prepare_tile
+from .schedule import Kernel
 
 
-def program(plan: Plan, inputs: Sequence[Tensor], state: RandomState) -> Program:
+def program(
+    plan: Plan,
+    inputs: Sequence[Tensor],
+    state: RandomState,
+    outputs: Sequence[Tensor | None] = (),
+) -> Program:
     """The torch calls of a plan, on memory of their own.
 
     Args:
         plan: made for arrays of these shapes, dtypes and strides.
         inputs: the tensors that ``input`` expressions name.
         state: where random numbers are drawn from.
+        outputs: memory for the outputs, or None where it is to be made.
     """
-    buffers = Buffers(plan, inputs, torch.device("cpu"))
-    steps = buffers.draws(state)
-    for kernel in plan.kernels:
-        tiling = plan.tilings.get(kernel)
-        if tiling is not None:
-            steps += _tiles(kernel.body, tiling, buffers)
-            continue
-        for x in kernel.body:
-            operands = [buffers.tensors[y] for y in x.inputs]
-            steps.append(prepare(x, operands, buffers.tensors[x]))
-    return Program(buffers, steps + buffers.copies())
+    buffers = Buffers(plan, inputs, torch.device("cpu"), outputs)
+    launches = [_steps(kernel, plan.tilings.get(kernel), buffers) for kernel in plan.kernels]
+    return Program(buffers, buffers.passes(launches, state))
+
+
+def _steps(kernel: Kernel, tiling: Tiling | None, buffers: Buffers) -> list[Step]:
+    """The calls that compute a kernel."""
+    if tiling is not None:
+        return _tiles(kernel.body, tiling, buffers)
+    return [
+        prepare(x, [buffers.tensors[y] for y in x.inputs], buffers.tensors[x]) for x in kernel.body
+    ]
 
 
 def _tiles(body: Sequence[Expr], tiling: Tiling, buffers: Buffers) -> list[Step]:

@@ -29,7 +29,7 @@ def compute(
     from . import triton_runtime  # Triton is imported for a GPU, and not before
 
     strides = {i: x.stride() for i, x in enumerate(inputs) if not x.is_contiguous()}
-    plan = make_plan(Graph(tuple(outputs), {}), strides, in_registers=True)
+    plan = make_plan(Graph(tuple(outputs)), strides, in_registers=True)
     program = triton_runtime.program(plan, inputs, state, context, switches.current())
     program.run()
     return program.buffers.outputs

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from . import collector, cpu, switches
-from .allocation import allocating
+from . import collector
+from .compiler import checked_dtypes, checked_shapes, compile_entries
 from .context import Context
-from .dtype import DType, as_dtype
+from .dtype import as_dtype
 from .eager import compute
 from .errors import MXNetError
 from .graph import Entry, Node, toposort, variables
-from .infer import Inferred, infer_dtypes, infer_shapes, known_shape
+from .infer import infer_shapes, known_shape
 from .ndarray.core import NDArray, tensor_of
 from .ndarray.create import filled
 from .ndarray.values import check_writable, write
 from .op import is_complete
 from .philox import default_state
-from .plan import Plan, make_plan
-from .program import Program
+from .plan import Plan
 from .shape import Shape
-from .simplify import simplify
 from .text import escaped, listed, shown
 from .trace import trace
+from .training_pass import TrainingPass, is_loss
 
 if TYPE_CHECKING:
     from .symbol.core import Symbol
@@ -69,44 +66,46 @@ class Executor:
         self._monitor: tuple[Callable[[str, NDArray], object], bool] | None = None
         self._bound = {**self._arguments, **self._states}
         self._running = threading.Lock()
+        entries = self._symbol._entries
+        self._trains = any(
+            node.op is not None and (node.op.depends_on_training or node.op.updates is not None)
+            for node in toposort(entries)
+        )
+        self._learns = any(
+            array is not None and self._grad_req[name] != "null"
+            for name, array in (gradients or {}).items()
+        )
         with collector.paused():
-            self._compile()
+            compiled = compile_entries([entries], self._tensors(), ctx)
+        self.plan: Plan = compiled.plan
+        self._steps = compiled.program.passes[0].all
+        self.outputs = [NDArray(tensor, ctx) for tensor in compiled.outputs]
+        # What runs in training, by mode; made when it is first needed.
+        self._training: dict[bool, TrainingPass] = {}
+        # The last run, if the values that its gradients need are still there.
+        self._run: TrainingPass | None = None
 
-    def _compile(self) -> None:
-        symbol, ctx, bound = self._symbol, self._ctx, self._bound
-        shapes = _checked_shapes(symbol, bound)
-        dtypes = _checked_dtypes(symbol, bound)
-        on_cpu = ctx.device_type != "gpu"
-        graph = simplify(trace(symbol._entries, shapes, dtypes, native=on_cpu))
-        ordered = [bound[node.name]._tensor for node in shapes.nodes if node.op is None]
-        strides = {
-            index: tensor.stride()
-            for index, tensor in enumerate(ordered)
-            if not tensor.is_contiguous()
-        }
-        switched = switches.current()
-        self.plan: Plan = make_plan(
-            graph,
-            strides,
-            fuse=switched.fusion,
-            reuse=switched.reuse,
-            in_registers=not on_cpu,
-        )
-        if switched.debug:
-            print(self.plan, file=sys.stderr)
-        with allocating(_bytes(self.plan), partial(_memory_of, self.plan)):
-            self._program = self._programmed(ordered)
-        self._steps = self._program.steps
-        self.outputs = [NDArray(tensor, ctx) for tensor in self._program.buffers.outputs]
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {name: array._tensor for name, array in self._bound.items()}
 
-    def _programmed(self, inputs: Sequence[torch.Tensor]) -> Program:
-        if self._ctx.device_type != "gpu":
-            return cpu.program(self.plan, inputs, default_state())
-        from . import triton_runtime  # Triton is imported for a GPU plan, and not before
-
-        return triton_runtime.program(
-            self.plan, inputs, default_state(), self._ctx, switches.current()
-        )
+    def _training_in(self, train: bool) -> TrainingPass:
+        """The program of a forward pass that keeps what gradients need, and of a backward pass."""
+        train = train and self._trains
+        if train not in self._training:
+            with collector.paused():
+                self._training[train] = TrainingPass(
+                    self._symbol._entries,
+                    self._tensors(),
+                    self._ctx,
+                    [output._tensor for output in self.outputs],
+                    {
+                        name: (self._grad_req[name], array._tensor)
+                        for name, array in (self._gradients or {}).items()
+                        if array is not None and self._grad_req[name] != "null"
+                    },
+                    train,
+                )
+        return self._training[train]
 
     # ---- running ----
 
@@ -125,7 +124,7 @@ class Executor:
             ValueError: values of another shape, or no array.
             MXNetError: it is running already. Nothing is copied in any of these cases.
         """
-        if not self._running.acquire(blocking=False):
+        if not self._running.acquire(False):
             raise MXNetError(
                 "this executor is running already, in another thread or in its own monitor, on "
                 "the memory that this run would need: bind one for each thread"
@@ -134,7 +133,13 @@ class Executor:
             if kwargs:
                 self._copy_in(kwargs)
             if self._monitor is not None:
-                return self._forward_watched(*self._monitor)
+                self._run = None
+                return self._forward_watched(*self._monitor, bool(is_train))
+            if is_train and (self._trains or self._learns):
+                self._run = self._training_in(True)
+                self._run.forward()
+                return self.outputs
+            self._run = None
             for step in self._steps:
                 step()
             return self.outputs
@@ -161,18 +166,18 @@ class Executor:
         self._monitor = None if callback is None else (callback, monitor_all)
 
     def _forward_watched(
-        self, callback: Callable[[str, NDArray], object], monitor_all: bool
+        self, callback: Callable[[str, NDArray], object], monitor_all: bool, train: bool
     ) -> list[NDArray]:
         nodes = toposort(self._symbol._entries)
         entries = [Entry(node, index) for node in nodes for index in range(node.output_count)]
-        shapes = _checked_shapes(self._symbol, self._bound)
-        dtypes = _checked_dtypes(self._symbol, self._bound)
-        graph = trace(entries, shapes, dtypes, native=self._ctx.device_type != "gpu")
+        tensors = self._tensors()
+        shapes, dtypes = checked_shapes(entries, tensors), checked_dtypes(entries, tensors)
+        graph = trace([entries], shapes, dtypes, native=self._ctx.device_type != "gpu", train=train)
         inputs = [self._bound[node.name]._tensor for node in nodes if node.op is None]
-        tensors = compute(graph.outputs, inputs, default_state(), self._ctx)
+        values = compute(graph.outputs, inputs, default_state(), self._ctx)
         arrays = {
             (id(entry.node), entry.index): NDArray(tensor, self._ctx)
-            for entry, tensor in zip(entries, tensors, strict=True)
+            for entry, tensor in zip(entries, values, strict=False)
         }
         for output, entry in zip(self.outputs, self._symbol._entries, strict=True):
             output[:] = arrays[id(entry.node), entry.index]
@@ -212,15 +217,72 @@ class Executor:
             copies.append((self._arguments[name], tensor_of(value, f"argument {escaped(name)}")))
         _write_all(copies)
 
-    def backward(self, out_grads: Any = None, is_train: bool = True) -> None:
-        """Compute gradients. Not part of this version.
+    def backward(
+        self,
+        out_grads: NDArray | Sequence[NDArray | None] | Mapping[str, NDArray] | None = None,
+        is_train: bool = True,
+    ) -> None:
+        """Compute the gradients of the arguments, as they were in the last forward pass.
+
+        They are written into the arrays that were bound for them, or with ``grad_req='add'`` added
+        to what is there. After ``forward(is_train=False)`` they are those of that computation.
+
+        Args:
+            out_grads: the gradient of each output, one array for all of one output, or by output
+                name. Losses need none, and ignore it.
+            is_train: accepted for MXNet's sake; the mode is that of the forward pass.
 
         Raises:
-            MXNetError: always; where no gradients were asked for there is nothing to do.
+            TypeError: gradients that are no arrays.
+            MXNetError: one that is needed is missing or has another shape than its output; or
+                the executor is running. Nothing is written in any of these cases.
         """
-        if all(array is None for array in (self._gradients or {}).values()):
+        if not self._learns:
             return
-        raise MXNetError("gradients are not supported yet; bind with grad_req='null'")
+        heads = self._heads(out_grads)
+        if not self._running.acquire(False):
+            raise MXNetError("this executor is running already, in another thread or its monitor")
+        try:
+            if self._run is None:
+                self._run = self._training_in(False)
+                self._run.forward()
+            self._run.backward(heads)
+        finally:
+            self._running.release()
+
+    def _heads(self, given: Any) -> list[torch.Tensor | None]:
+        """The gradient of each output that needs one."""
+        names = self._symbol.list_outputs()
+        if isinstance(given, NDArray):
+            arrays: list[Any] = [given]
+        elif isinstance(given, Mapping):
+            arrays = [given.get(name) for name in names]
+        elif given is None or isinstance(given, (list, tuple)):
+            arrays = list(given or ())
+        else:
+            raise TypeError(f"out_grads must be NDArrays, got {shown(given)}")
+        arrays += [None] * (len(names) - len(arrays))
+        heads: list[torch.Tensor | None] = []
+        for name, output, entry, array in zip(
+            names, self.outputs, self._symbol._entries, arrays, strict=False
+        ):
+            if is_loss(entry):
+                heads.append(None)
+                continue
+            if array is None:
+                raise MXNetError(
+                    f"the gradient of output {escaped(name)} is missing: it is no loss, so pass "
+                    "out_grads to backward, or make it one with make_loss"
+                )
+            if not isinstance(array, NDArray):
+                raise TypeError(f"out_grads must be NDArrays, {escaped(name)} got {shown(array)}")
+            if array.shape != output.shape:
+                raise MXNetError(
+                    f"operands shape mismatch: the gradient of output {escaped(name)} is "
+                    f"{array.shape}, the output {output.shape}"
+                )
+            heads.append(tensor_of(array, f"the gradient of {escaped(name)}"))
+        return heads
 
     # ---- what it is bound to ----
 
@@ -405,36 +467,3 @@ def _write_all(copies: Sequence[tuple[NDArray, torch.Tensor]]) -> None:
         check_writable(target._tensor)
     for target, value in copies:
         write(target._tensor, value)
-
-
-def _bytes(plan: Plan) -> int:
-    """How much memory a plan takes."""
-    return plan.arena_size + sum(x.size * x.dtype.itemsize for x in plan.outputs)
-
-
-def _memory_of(plan: Plan) -> str:
-    """What a plan takes memory for, in words for a person."""
-    largest = max((*plan.lifetimes, *plan.outputs), key=lambda x: x.size * x.dtype.itemsize)
-    return (
-        f"a plan of {len(plan.kernels)} kernels, whose largest value is {largest.dtype}"
-        f"{list(largest.shape)} of {listed(plan.origins.get(largest, ())) or 'a variable'}"
-    )
-
-
-def _checked_shapes(symbol: Symbol, bound: Mapping[str, NDArray]) -> Inferred[Shape]:
-    """The shape of everything, from the arrays; they must be what the graph says they are."""
-    inferred = infer_shapes(symbol._entries, {n: array.shape for n, array in bound.items()})
-    for node in inferred.nodes:
-        for index in range(node.output_count):
-            if not is_complete(inferred.of(node, index)):
-                raise MXNetError(
-                    f"the shape of {node.describe()} does not follow from the arguments: it is "
-                    f"{inferred.of(node, index) or ()}"
-                )
-    return inferred
-
-
-def _checked_dtypes(symbol: Symbol, bound: Mapping[str, NDArray]) -> dict[str, DType]:
-    given = {name: as_dtype(array._tensor.dtype) for name, array in bound.items()}
-    infer_dtypes(symbol._entries, given)
-    return given

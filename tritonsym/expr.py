@@ -315,6 +315,20 @@ def _order(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
     return inputs[0].shape, INT64
 
 
+def _take_add(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
+    data, indices = inputs
+    axis, length = attributes["axis"], attributes["length"]
+    assert isinstance(axis, int) and isinstance(length, int)
+    return (*data.shape[:axis], length, *data.shape[axis + len(indices.shape) :]), data.dtype
+
+
+def _pick_add(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
+    axis, length = attributes["axis"], attributes["length"]
+    assert isinstance(axis, int) and isinstance(length, int)
+    shape = inputs[0].shape
+    return (*shape[:axis], length, *shape[axis + 1 :]), inputs[0].dtype
+
+
 def _pick(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
     data, indices = inputs
     return indices.shape, data.dtype
@@ -353,7 +367,9 @@ RULES: dict[str, Rule] = {
     # contraction and indexing
     "dot": _dot,
     "take": _take,
+    "take_add": _take_add,
     "pick": _pick,
+    "pick_add": _pick_add,
     "argsort": _order,
     # one call of a vendor library, for what it does better
     "native": _given,
@@ -416,6 +432,13 @@ def _rounded(text: str, dtype: DType) -> str:
     """A float's text, rounded to ``dtype``; keyed by text, since 0.0 and -0.0 are equal."""
     exact = torch.tensor(float.fromhex(text), dtype=torch.float64)
     return float(exact.to(dtype.torch)).hex()
+
+
+def is_zero(x: Expr) -> bool:
+    """Whether an expression is zeros by construction."""
+    while x.primitive in ("expand", "reshape"):
+        (x,) = x.inputs
+    return x.primitive == "constant" and constant_value(x) == 0
 
 
 def _literal(value: float, dtype: DType) -> str:
@@ -561,6 +584,16 @@ def take(data: Expr, indices: Expr, axis: int) -> Expr:
 def pick(data: Expr, indices: Expr, axis: int) -> Expr:
     """One element of ``data`` per index along ``axis``; int64 indices that are in range."""
     return make("pick", data, indices, axis=axis)
+
+
+def take_add(data: Expr, indices: Expr, axis: int, length: int) -> Expr:
+    """The transpose of `take`: slices of ``data`` added up at their indices, zeros elsewhere."""
+    return make("take_add", data, indices, axis=axis, length=length)
+
+
+def pick_add(data: Expr, indices: Expr, axis: int, length: int) -> Expr:
+    """The transpose of `pick`: elements of ``data`` added up at their indices along ``axis``."""
+    return make("pick_add", data, indices, axis=axis, length=length)
 
 
 def argsort(x: Expr, axis: int, descending: bool) -> Expr:

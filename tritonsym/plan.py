@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .expr import SOURCES, Expr, toposort
+from .expr import SOURCES, Expr
 from .layout import Layout, layouts
 from .memory import Lifetime, aligned, allocate
 from .reference import POSITION_DEPENDENT
 from .regroup import regrouped
-from .schedule import Kernel, schedule
+from .schedule import Kernel, schedule, stages_of
 from .trace import Graph
 
 # Elements that a tile of a long pointwise kernel has: its few intermediate values stay in the
@@ -43,19 +44,37 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a plan that runs on its own, after those before it.
+
+    Attributes:
+        end: how many of the plan's kernels have run by its end.
+        copies: numbers of the outputs that are copied from elsewhere when its kernels have run:
+            those that are an input, a constant, a view, or the same value as another output.
+        updates: numbers of the outputs that are copied into the inputs that they replace, after
+            everything else.
+    """
+
+    end: int
+    copies: tuple[int, ...]
+    updates: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """How a graph is computed.
 
     Attributes:
         kernels: in the order in which they run.
+        stages: the parts that run on their own; a forward pass alone is one.
         tilings: of the kernels that run tile by tile.
         layouts: of every expression.
         places: of every expression that a kernel writes. What lives only within a tiled kernel
             has the size of one tile.
         lifetimes: of what is in the arena.
         outputs: the graph's outputs.
-        copies: numbers of the outputs that are copied from elsewhere at the end: those that are
-            an input, a constant, a view, or the same value as another output.
+        replaced: the outputs that replace an input, by number: its index.
+        in_place: those of them that are written straight into the input.
         arena_size, size_without_reuse: in bytes.
         in_registers: whether inner values of kernels have no memory at all.
         refusals: what was not computed together: a value, its reader, and why.
@@ -63,12 +82,14 @@ class Plan:
     """
 
     kernels: tuple[Kernel, ...]
+    stages: tuple[Stage, ...]
     tilings: Mapping[Kernel, Tiling]
     layouts: Mapping[Expr, Layout]
     places: Mapping[Expr, Place]
     lifetimes: Mapping[Expr, Lifetime]
     outputs: tuple[Expr, ...]
-    copies: tuple[int, ...]
+    replaced: Mapping[int, int]
+    in_place: frozenset[int]
     arena_size: int
     size_without_reuse: int
     in_registers: bool
@@ -88,6 +109,7 @@ def make_plan(
     fuse: bool = True,
     reuse: bool = True,
     in_registers: bool = False,
+    guarded: Collection[int] = (),
 ) -> Plan:
     """The plan of a graph.
 
@@ -98,16 +120,25 @@ def make_plan(
         reuse: let values take the memory of values that are no longer needed.
         in_registers: kernels keep inner values in registers, as on a GPU. Without it every value
             has memory, and long pointwise kernels are cut into tiles.
+        guarded: inputs that are replaced at the end of a stage and not before.
     """
     if fuse and in_registers:
         graph = regrouped(graph, input_strides or {})
-    order = toposort(graph.outputs)
-    where = layouts(order, input_strides or {})
-    kernels, refusals = schedule(graph.outputs, where, fuse)
+    stage_of = stages_of(graph.outputs, graph.ends)
+    where = layouts(list(stage_of), input_strides or {})
+    kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)
     owners, copies = _output_owners(graph.outputs, where)
     found = ((kernel, _tiling(kernel, where)) for kernel in kernels if not in_registers)
     tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
     times = _times(kernels, tilings, where, graph.outputs, in_registers)
+    makers = {x: kernel for kernel in kernels for x in kernel.outputs}
+    in_place = frozenset(
+        number
+        for x, number in owners.items()
+        if number in graph.updates
+        and graph.updates[number] not in guarded
+        and _fits_in_place(x, graph.updates[number], graph.outputs, makers[x], where, times)
+    )
     values, lifetimes = _lifetimes(times, where, owners)
     offsets, arena_size = allocate(lifetimes, reuse)
     places = {
@@ -117,17 +148,84 @@ def make_plan(
     places.update({x: Place(number, 0, byte_count(x)) for x, number in owners.items()})
     return Plan(
         kernels=kernels,
+        stages=_stages(graph, kernels, where, stage_of, copies, in_place),
         tilings=tilings,
         layouts=where,
         places=places,
         lifetimes=dict(zip(values, lifetimes, strict=True)),
         outputs=graph.outputs,
-        copies=copies,
+        replaced=graph.updates,
+        in_place=in_place,
         arena_size=arena_size,
         size_without_reuse=sum(aligned(lifetime.size) for lifetime in lifetimes),
         in_registers=in_registers,
         refusals=refusals,
         origins=graph.origins,
+    )
+
+
+def _stages(
+    graph: Graph,
+    kernels: Sequence[Kernel],
+    where: Mapping[Expr, Layout],
+    stage_of: Mapping[Expr, int],
+    copies: Sequence[int],
+    in_place: frozenset[int],
+) -> tuple[Stage, ...]:
+    """What runs when. An input is replaced in the last stage that reads it, or later."""
+    last_read: dict[int, int] = {}
+    for kernel in kernels:
+        for x in kernel.body:
+            for base in (where[y].base for y in x.inputs):
+                if base.primitive == "input":
+                    index = base.integer("index")
+                    last_read[index] = max(last_read.get(index, 0), stage_of[x])
+    of_output = [bisect_right(graph.ends, number) for number in range(len(graph.outputs))]
+    replacing = {
+        number: max(of_output[number], last_read.get(index, 0))
+        for number, index in graph.updates.items()
+        if number not in in_place
+    }
+    return tuple(
+        Stage(
+            end=sum(stage_of[kernel.body[0]] <= stage for kernel in kernels),
+            copies=tuple(number for number in copies if of_output[number] == stage),
+            updates=tuple(number for number, when in replacing.items() if when == stage),
+        )
+        for stage in range(len(graph.ends))
+    )
+
+
+def _fits_in_place(
+    x: Expr,
+    index: int,
+    outputs: Sequence[Expr],
+    maker: Kernel,
+    where: Mapping[Expr, Layout],
+    times: _Times,
+) -> bool:
+    """Whether a value can be written straight into the input that it replaces.
+
+    It can where the input's elements are not read after it, and in its own pass only the one that
+    is about to be written.
+    """
+
+    def is_input(base: Expr) -> bool:
+        return base.primitive == "input" and base["index"] == index
+
+    if not x.is_elementwise or maker.form != "pointwise":
+        return False
+    if times.first[x] < times.read.get(index, -1) or any(is_input(where[y].base) for y in outputs):
+        return False
+    reads = [(z, y) for z in maker.body for y in z.inputs if is_input(where[y].base)]
+    seen = maker.body.index(x)
+    return all(
+        y.primitive == "input"
+        and where[y].is_dense(y.shape)
+        and y.shape == x.shape
+        and y.dtype is x.dtype
+        and maker.body.index(z) <= seen
+        for z, y in reads
     )
 
 
@@ -178,6 +276,8 @@ class _Times:
     sizes: dict[Expr, int] = field(default_factory=dict)
     # What is read in the pass that writes a value.
     beside: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
+    # When inputs are last read, by index.
+    read: dict[int, int] = field(default_factory=dict)
     # What a product in that pass reads, all of it for every tile of the result.
     scattered: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
 
@@ -212,6 +312,9 @@ def _times(
                 times.sizes[x] = byte_count(x) if whole else _tile_bytes(x, tilings[kernel])
             for y in x.inputs:
                 base = where[y].base
+                if base.primitive == "input":
+                    index = base.integer("index")
+                    times.read[index] = max(times.read.get(index, 0), end if tiling else step)
                 if base in times.last:
                     until = end if tiling and base not in inner else step
                     times.last[base] = max(times.last[base], until)

@@ -39,7 +39,7 @@ def plan_for_gpu(
         raise MXNetError(f"the shapes of {missing} do not follow; give them too")
     kinds = infer_dtypes(symbol._entries, dtypes or {})
     known = {n.name: kinds.of(n) or FLOAT32 for n in found.nodes if n.op is None}
-    graph = simplify(trace(symbol._entries, found, known, native=False))
+    graph = simplify(trace([symbol._entries], found, known, native=False))
     return make_plan(graph, in_registers=True)
 
 

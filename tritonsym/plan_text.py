@@ -39,14 +39,21 @@ def moved(plan: Plan, kernel: Kernel) -> int:
 def text(plan: Plan) -> str:
     """What `print(executor.plan)` shows."""
     total = sum(moved(plan, kernel) for kernel in plan.kernels)
-    total += sum(2 * byte_count(plan.outputs[number]) for number in plan.copies)
+    copied = [number for stage in plan.stages for number in (*stage.copies, *stage.updates)]
+    total += sum(2 * byte_count(plan.outputs[number]) for number in copied)
     lines = [
         f"{_counted(len(plan.kernels), 'kernel')}, {_counted(len(plan.outputs), 'output')}; "
         f"{total:,} bytes moved, at least {floor(plan):,}"
     ]
-    for number, kernel in enumerate(plan.kernels):
-        lines += _kernel(plan, number, kernel)
-    lines += [f"  copy to output {number}" for number in plan.copies]
+    begin = 0
+    for position, stage in enumerate(plan.stages):
+        if len(plan.stages) > 1:
+            lines.append(f"stage {position}:")
+        for number in range(begin, stage.end):
+            lines += _kernel(plan, number, plan.kernels[number])
+        lines += [f"  copy to output {number}" for number in stage.copies]
+        lines += [f"  copy to input {plan.replaced[number]}" for number in stage.updates]
+        begin = stage.end
     lines.append(
         f"arena: {plan.arena_size:,} bytes, {plan.size_without_reuse:,} without reuse of memory"
     )
@@ -105,6 +112,8 @@ def _written(plan: Plan, x: Expr) -> str:
 
 def _place(plan: Plan, x: Expr) -> str:
     place = plan.places[x]
+    if place.output in plan.in_place:
+        return f"input {plan.replaced[place.output]}"
     return f"arena+{place.offset}" if place.output is None else f"output {place.output}"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -23,16 +23,28 @@ class Buffers:
         plan: made for arrays of these shapes, dtypes and strides.
         inputs: the tensors that ``input`` expressions name.
         device: where the arena and the outputs are.
+        outputs: memory for the outputs, contiguous, or None where it is to be made.
     """
 
-    def __init__(self, plan: Plan, inputs: Sequence[Tensor], device: torch.device) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        inputs: Sequence[Tensor],
+        device: torch.device,
+        outputs: Sequence[Tensor | None] = (),
+    ) -> None:
         self._plan = plan
         self._inputs = inputs
         self._device = device
         self.arena = torch.empty(plan.arena_size, dtype=torch.uint8, device=device)
         self._typed: dict[DType, Tensor] = {}
+        given = {number: tensor for number, tensor in enumerate(outputs) if tensor is not None}
+        given.update({number: inputs[plan.replaced[number]] for number in plan.in_place})
         self.outputs = [
-            torch.zeros(x.shape, dtype=x.dtype.torch, device=device) for x in plan.outputs
+            given[number]
+            if number in given
+            else torch.zeros(x.shape, dtype=x.dtype.torch, device=device)
+            for number, x in enumerate(plan.outputs)
         ]
         # What lives only within a tiled kernel has the memory of one tile, or none at all.
         self.inner: set[Expr] = set()
@@ -71,12 +83,43 @@ class Buffers:
         """The step that tells a run which random numbers are its own, where it has any."""
         return [drawing(self.tensors[x], state) for x in self.tensors if x.primitive == "draw"]
 
-    def copies(self) -> list[Step]:
-        """The steps that fill the outputs which are copies of something else."""
-        return [
-            partial(self.outputs[number].copy_, self.tensors[self._plan.outputs[number]])
-            for number in self._plan.copies
-        ]
+    def passes(self, launches: Sequence[Sequence[Step]], state: RandomState) -> list[Pass]:
+        """The steps of each stage, from the steps of each kernel."""
+        found: list[Pass] = []
+        begin = 0
+        for stage in self._plan.stages:
+            kernels = [step for steps in launches[begin : stage.end] for step in steps]
+            copies: list[Step] = [
+                partial(self.outputs[number].copy_, self.tensors[self._plan.outputs[number]])
+                for number in stage.copies
+            ]
+            updates: list[Step] = [
+                partial(self._inputs[self._plan.replaced[number]].copy_, self.outputs[number])
+                for number in stage.updates
+            ]
+            found.append(Pass([] if found else self.draws(state), kernels + copies, updates))
+            begin = stage.end
+        return found
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The calls of one stage of a plan.
+
+    Attributes:
+        draws: choose the random numbers of the run.
+        steps: compute the outputs; they can be repeated, and compute the same again.
+        updates: replace inputs by what was computed for them.
+    """
+
+    draws: Sequence[Step]
+    steps: Sequence[Step]
+    updates: Sequence[Step]
+
+    @property
+    def all(self) -> list[Step]:
+        """Every call, in order."""
+        return [*self.draws, *self.steps, *self.updates]
 
 
 @dataclass(frozen=True)
@@ -85,13 +128,20 @@ class Program:
 
     Attributes:
         buffers: its memory, with the outputs.
-        steps: calls that, in order, compute the outputs from what the inputs then hold.
+        passes: what computes the outputs from what the inputs then hold, stage by stage.
     """
 
     buffers: Buffers
-    steps: Sequence[Step]
+    passes: Sequence[Pass]
+
+    def copying(self, outputs: Mapping[int, Tensor]) -> Program:
+        """The same program, which in the end copies outputs, by number, to other places as well."""
+        *before, last = self.passes
+        copies = [partial(t.copy_, self.buffers.outputs[n]) for n, t in outputs.items()]
+        return Program(self.buffers, [*before, replace(last, updates=[*last.updates, *copies])])
 
     def run(self) -> None:
         """Compute the outputs."""
-        for step in self.steps:
-            step()
+        for part in self.passes:
+            for step in part.all:
+                step()

@@ -269,6 +269,28 @@ def _pick(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return partial(torch.gather, inputs[0], x.integer("axis"), inputs[1], out=out)
 
 
+def _take_add(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    data, indices = inputs
+    axis = x.integer("axis")
+    shape = (*x.shape[:axis], indices.numel(), *x.shape[axis + 1 :])
+
+    def step() -> object:
+        out.zero_()
+        source = data.reshape(shape)
+        if out.is_cuda:  # the one that adds in a fixed order there
+            places, parts = out.movedim(axis, 0), source.movedim(axis, 0)
+            return places.index_put_((indices.reshape(-1),), parts, accumulate=True)
+        return out.index_add_(axis, indices.reshape(-1), source)
+
+    return step
+
+
+def _pick_add(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    data, indices = inputs
+    axis = x.integer("axis")
+    return lambda: out.zero_().scatter_add_(axis, indices, data)
+
+
 def _argsort(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     (data,) = inputs
     axis, descending = x.integer("axis"), bool(x["descending"])
@@ -384,7 +406,9 @@ TORCH: dict[str, Prepare] = {
     "concat": _concat,
     "dot": _dot,
     "take": _take,
+    "take_add": _take_add,
     "pick": _pick,
+    "pick_add": _pick_add,
     "argsort": _argsort,
     "iota": _iota,
     "random": _random,

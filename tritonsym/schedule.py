@@ -8,6 +8,7 @@ share memory are no work and belong to no kernel.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +51,8 @@ class _Group:
     """A kernel being put together. Groups run in the order of their numbers."""
 
     number: int
+    # Groups of different stages are apart: each stage runs on its own.
+    stage: int
     # What it walks over; None for an expression that stays alone.
     shape: Shape | None
     # What its reductions reduce; None while it has none.
@@ -99,7 +102,7 @@ def _wider(a: _Group, b: _Group) -> tuple[Shape | None, tuple[int, ...] | None]:
 
 def _fit(a: _Group, b: _Group) -> bool:
     """Whether two groups walk over the same elements, or one over the rows of the other."""
-    if a.shape is None or b.shape is None or (a.product and b.product):
+    if a.stage != b.stage or a.shape is None or b.shape is None or (a.product and b.product):
         return False
     if a.product or b.product:
         if a.random or b.random:
@@ -112,6 +115,8 @@ def _fit(a: _Group, b: _Group) -> bool:
 
 def _misfit(source: _Group, home: _Group) -> str:
     """Why two groups do not fit."""
+    if source.stage != home.stage:
+        return "they are parts of different passes"
     if source.shape is None:
         return "it is a kernel of its own"
     if home.shape is None:
@@ -143,8 +148,18 @@ def is_row_broadcast(y: Expr, layouts: Mapping[Expr, Layout]) -> bool:
     return y.primitive == "expand" and layouts[y].base is y.inputs[0]
 
 
+def stages_of(outputs: Sequence[Expr], ends: Sequence[int]) -> dict[Expr, int]:
+    """The first stage that needs each expression, in an order in which they can be computed."""
+    # The order of the first outputs alone is where the order of all begins.
+    counts = [len(toposort(outputs[:end])) for end in ends[:-1]]
+    return {x: bisect_right(counts, n) for n, x in enumerate(toposort(outputs))}
+
+
 def schedule(
-    outputs: Sequence[Expr], layouts: Mapping[Expr, Layout], fuse: bool = True
+    outputs: Sequence[Expr],
+    layouts: Mapping[Expr, Layout],
+    fuse: bool = True,
+    ends: Sequence[int] = (),
 ) -> tuple[tuple[Kernel, ...], tuple[Refusal, ...]]:
     """The kernels that compute ``outputs``, in an order in which they can run, and what is apart.
 
@@ -152,18 +167,20 @@ def schedule(
         outputs: what is wanted.
         layouts: of every expression; those that own no memory are views.
         fuse: put expressions together; without it each is a kernel.
+        ends: how many outputs there are by the end of each stage; all of them are one without it.
 
     Returns:
         The kernels, and each value that is stored for a reader in another kernel with the reason.
     """
-    order = toposort(outputs)
+    stages = stages_of(outputs, ends)
+    order = list(stages)
     groups: list[_Group] = []
     stored: list[tuple[Expr, Expr, str]] = []
     group_of: dict[Expr, _Group] = {}
     for x in order:
         if x.primitive in SOURCES or layouts[x].base is not x:
             continue
-        own = _alone(x, len(groups))
+        own = _alone(x, len(groups), stages[x])
         read: dict[_Group, Expr] = {}
         direct: dict[_Group, None] = {}
         viewed: set[_Group] = set()
@@ -211,15 +228,15 @@ def _refusal(source: _Group, own: _Group, home: _Group, viewed: set[_Group]) -> 
     return why_not(source, home) or "what else it reads is computed later"
 
 
-def _alone(x: Expr, number: int) -> _Group:
+def _alone(x: Expr, number: int, stage: int) -> _Group:
     """The group of one expression."""
     if x.primitive in REDUCTIONS:
-        return _Group(number, x.inputs[0].shape, x.integers("axes"))
+        return _Group(number, stage, x.inputs[0].shape, x.integers("axes"))
     if x.primitive == "dot" and x.dtype in TENSOR_CORE_DTYPES:
-        return _Group(number, x.shape, product=True)
+        return _Group(number, stage, x.shape, product=True)
     fusible = x.is_elementwise or x.primitive in GENERATED
     shape = x.shape if fusible and x.shape != () else None
-    return _Group(number, shape, random=x.primitive == "random")
+    return _Group(number, stage, shape, random=x.primitive == "random")
 
 
 def _home(

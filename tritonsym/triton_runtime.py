@@ -41,6 +41,7 @@ def program(
     state: RandomState,
     context: Context,
     switched: Switches,
+    outputs: Sequence[Tensor | None] = (),
 ) -> Program:
     """The kernel launches of a plan, on memory of their own.
 
@@ -50,9 +51,10 @@ def program(
         state: where random numbers are drawn from.
         context: the GPU.
         switched: whether to print the kernels' text, and to compare each with the reference.
+        outputs: memory for the outputs, or None where it is to be made.
     """
-    buffers = Buffers(plan, inputs, torch_device(context))
-    steps = buffers.draws(state)
+    buffers = Buffers(plan, inputs, torch_device(context), outputs)
+    steps: list[list[Step]] = []
     for number, kernel in enumerate(plan.kernels):
         source = triton_source.write(kernel, plan.layouts)
         if source is not None and switched.debug > 1:
@@ -60,8 +62,8 @@ def program(
         launches = _launches(kernel, source, buffers)
         if switched.validate:
             launches = [partial(_validated, number, kernel, launches, buffers)]
-        steps += launches
-    return Program(buffers, steps + buffers.copies())
+        steps.append(launches)
+    return Program(buffers, buffers.passes(steps, state))
 
 
 def _launches(kernel: Kernel, source: Source | None, buffers: Buffers) -> list[Step]:

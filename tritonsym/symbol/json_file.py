@@ -12,10 +12,10 @@ from typing import Any
 
 from .. import collector
 from ..attribute import HIDDEN_KEYS, is_user_key, stored_key
+from ..backward import find_op
 from ..errors import MXNetError
 from ..files import read_file
 from ..graph import Entry, Node, make_node, toposort
-from ..op import find
 from ..text import encodes, escaped, shown
 
 VERSION = 10901
@@ -196,7 +196,7 @@ def _node(
         _require(not inputs, f"node {position}, a variable, has inputs")
         return Node(None, name, _upgraded(attributes, version), (), line)
     try:
-        op = find(op_name)
+        op = find_op(op_name)
         if version < VERSION:
             _hand_on(attributes, inputs)
         return make_node(op, name, _upgraded(attributes, version), inputs, line)

@@ -1,0 +1,164 @@
+"""From entries of a graph and the memory of its variables to a program: the whole pipeline."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+
+from . import cpu, switches
+from .allocation import allocating
+from .context import Context
+from .dtype import DType, as_dtype
+from .errors import MXNetError
+from .graph import Entry
+from .infer import Inferred, infer_dtypes, infer_shapes
+from .op import is_complete
+from .philox import default_state
+from .plan import Plan, make_plan
+from .program import Program
+from .reference import Tensor
+from .shape import Shape
+from .simplify import simplify
+from .text import listed
+from .trace import Graph, trace
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program and the plan that it follows.
+
+    Attributes:
+        outputs: the memory of each entry's value, in order.
+    """
+
+    plan: Plan
+    program: Program
+    outputs: tuple[Tensor, ...]
+
+
+def compile_entries(
+    stages: Sequence[Sequence[Entry]],
+    bound: Mapping[str, Tensor],
+    context: Context,
+    *,
+    train: bool = False,
+    written: Mapping[int, str] | None = None,
+    outputs: Mapping[int, Tensor] | None = None,
+) -> Compiled:
+    """A program for entries of a graph.
+
+    Args:
+        stages: the entries that each stage of the program computes.
+        bound: the memory of every variable.
+        context: where all of it is.
+        train: whether operators behave as in training; their new states are written as well.
+        written: entries, counted through all stages, that replace a variable, by its name.
+        outputs: entries whose values have memory already.
+
+    Raises:
+        MXNetError: shapes or dtypes that do not fit, or more memory than there is.
+    """
+    entries = list(chain.from_iterable(stages))
+    shapes, dtypes = checked_shapes(entries, bound), checked_dtypes(entries, bound)
+    on_cpu = context.device_type != "gpu"
+    traced = trace(stages, shapes, dtypes, native=on_cpu, train=train, written=written)
+    graph = simplify(traced)
+    inputs = [bound[node.name] for node in shapes.nodes if node.op is None]
+    strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
+    numbers = _numbers(graph, len(stages[0]), len(entries))
+    given = {numbers[position]: tensor for position, tensor in (outputs or {}).items()}
+    shared = _shared((*inputs, *given.values()))
+    replaced = {numbers[position] for position in written or {}}
+    states = {index for number, index in graph.updates.items() if number not in replaced}
+    switched = switches.current()
+    plan = make_plan(
+        graph,
+        strides,
+        fuse=switched.fusion,
+        reuse=switched.reuse,
+        in_registers=not on_cpu,
+        # States wait for the end, so that a pass can be repeated without changing them again.
+        guarded=states.union(i for i, tensor in enumerate(inputs) if _memory(tensor) in shared),
+    )
+    if switched.debug:
+        print(plan, file=sys.stderr)
+    apart = {n: t for n, t in given.items() if _memory(t) in shared or not t.is_contiguous()}
+    memory = [None if n in apart else given.get(n) for n in range(len(graph.outputs))]
+    with allocating(_bytes(plan, memory), partial(_memory_of, plan)):
+        program = _program(plan, inputs, memory, context)
+    if apart:
+        program = program.copying(apart)
+    return Compiled(plan, program, tuple(program.buffers.outputs[number] for number in numbers))
+
+
+def _program(
+    plan: Plan, inputs: Sequence[Tensor], outputs: Sequence[Tensor | None], context: Context
+) -> Program:
+    if context.device_type != "gpu":
+        return cpu.program(plan, inputs, default_state(), outputs)
+    from . import triton_runtime  # Triton is imported for a GPU plan, and not before
+
+    state, switched = default_state(), switches.current()
+    return triton_runtime.program(plan, inputs, state, context, switched, outputs)
+
+
+def _numbers(graph: Graph, first: int, count: int) -> list[int]:
+    """The output number of each entry: new states stand behind the entries of the first stage."""
+    states = len(graph.outputs) - count
+    return [position if position < first else position + states for position in range(count)]
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _shared(tensors: Iterable[Tensor]) -> set[int]:
+    """The memory that several tensors lie in."""
+    return {memory for memory, count in Counter(map(_memory, tensors)).items() if count > 1}
+
+
+def _bytes(plan: Plan, outputs: Sequence[Tensor | None]) -> int:
+    """How much new memory a plan takes."""
+    made = (x for x, tensor in zip(plan.outputs, outputs, strict=True) if tensor is None)
+    return plan.arena_size + sum(x.size * x.dtype.itemsize for x in made)
+
+
+def _memory_of(plan: Plan) -> str:
+    """What a plan takes memory for, in words for a person."""
+    largest = max((*plan.lifetimes, *plan.outputs), key=lambda x: x.size * x.dtype.itemsize)
+    return (
+        f"a plan of {len(plan.kernels)} kernels, whose largest value is {largest.dtype}"
+        f"{list(largest.shape)} of {listed(plan.origins.get(largest, ())) or 'a variable'}"
+    )
+
+
+def checked_shapes(entries: Sequence[Entry], bound: Mapping[str, Tensor]) -> Inferred[Shape]:
+    """The shape of everything, from the arrays; they must be what the graph says they are.
+
+    Raises:
+        MXNetError: they are not, or a shape does not follow from them.
+    """
+    inferred = infer_shapes(entries, {name: tuple(t.shape) for name, t in bound.items()})
+    for node in inferred.nodes:
+        for index in range(node.output_count):
+            if not is_complete(inferred.of(node, index)):
+                raise MXNetError(
+                    f"the shape of {node.describe()} does not follow from the arguments: it is "
+                    f"{inferred.of(node, index) or ()}"
+                )
+    return inferred
+
+
+def checked_dtypes(entries: Sequence[Entry], bound: Mapping[str, Tensor]) -> dict[str, DType]:
+    """The dtype of every variable; they must fit the graph.
+
+    Raises:
+        MXNetError: they do not.
+    """
+    given = {name: as_dtype(tensor.dtype) for name, tensor in bound.items()}
+    infer_dtypes(entries, given)
+    return given

@@ -1,0 +1,305 @@
+"""Reverse-mode differentiation of expressions: one line for each primitive, and the walk.
+
+The derivative of an expression is an expression again, so it is scheduled and fused like any other,
+shares what the forward pass computes, and can be differentiated itself. At ties, zeros and edges
+the derivatives are MXNet's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from .dtype import BOOL, FLOAT32
+from .errors import LoweringError
+from .expr import (
+    Expr,
+    broadcast,
+    cast,
+    concat,
+    dot,
+    flip,
+    full,
+    iota,
+    make,
+    narrow,
+    permute,
+    pick_add,
+    reduce,
+    reshape,
+    take_add,
+    toposort,
+    where,
+)
+
+# From an expression and the gradient of it to the gradient of each input; None where it is zero.
+Derivative = Callable[[Expr, Expr], Sequence[Expr | None]]
+
+
+def _zero(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    """Constant almost everywhere, or no function of numbers."""
+    return [None] * len(x.inputs)
+
+
+def _of_input(slope: Callable[[Expr], Expr]) -> Derivative:
+    """The gradient times a function of the one input."""
+    return lambda x, g: (g * slope(x.inputs[0]),)
+
+
+def _of_output(slope: Callable[[Expr], Expr]) -> Derivative:
+    """The gradient times a function of the result, which is there already."""
+    return lambda x, g: (g * slope(x),)
+
+
+def _power(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    base, exponent = x.inputs
+    return g * exponent * base ** (exponent - 1), g * x * make("log", base)
+
+
+def _digamma(x: Expr) -> Expr:
+    """The derivative of log(abs(gamma(x))); infinite at the poles.
+
+    Arguments below 1/2 are reflected, all are moved up by ten, where eight terms of the asymptotic
+    series suffice (Abramowitz and Stegun, Handbook of Mathematical Functions, 6.3.5 to 6.3.18).
+    """
+    wide = cast(x, FLOAT32) if x.dtype.is_reduced else x
+    reflected = wide < 0.5
+    z = where(reflected, 1 - wide, wide)
+    total = -1.0 / z
+    for shift in range(1, 10):
+        total = total - 1.0 / (z + shift)
+    z = z + 10
+    square = 1.0 / (z * z)
+    series = full(0, z.shape, z.dtype)
+    for coefficient in (1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12):
+        series = square * (coefficient + series)
+    total = total + make("log", z) - 0.5 / z - series
+    fraction = (wide - make("floor", wide)) * math.pi
+    total = where(reflected, total - math.pi / make("tan", fraction), total)
+    pole = reflected.logical_and(wide.equals(make("floor", wide)))
+    return cast(where(pole, math.inf, total), x.dtype)
+
+
+def _extreme(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    """Of equal operands the first has the gradient; of NaN none."""
+    a, b = x.inputs
+    first, second = (a >= b, a < b) if x.primitive == "maximum" else (a <= b, a > b)
+    return where(first, g, 0), where(second, g, 0)
+
+
+def _where(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    holds = x.inputs[0]
+    return None, where(holds, g, 0), where(holds, 0, g)
+
+
+def _cast(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    (data,) = x.inputs
+    return (None if data.dtype is BOOL else cast(g, data.dtype),)
+
+
+def _sum(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    return (broadcast(g, x.inputs[0].shape),)
+
+
+def _product(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    """The product without the element, by division: NaN where the element is 0."""
+    (data,) = x.inputs
+    return (broadcast(g * x, data.shape) / data,)
+
+
+def _largest(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    """Every element that equals the extreme has the whole gradient."""
+    (data,) = x.inputs
+    return (where(data.equals(broadcast(x, data.shape)), broadcast(g, data.shape), 0),)
+
+
+def _permute(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    axes = x.integers("axes")
+    return (permute(g, sorted(range(len(axes)), key=axes.__getitem__)),)
+
+
+def _expand(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    """The sum over what was repeated; 16-bit floats are summed in float32 and rounded once."""
+    (data,) = x.inputs
+    axes = [i for i, (n, m) in enumerate(zip(data.shape, g.shape, strict=True)) if n != m]
+    wide = cast(g, FLOAT32) if g.dtype.is_reduced else g
+    return (cast(reduce("sum", wide, axes), g.dtype),)
+
+
+def _slice(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    """Zeros around, and between, what was taken."""
+    (data,) = x.inputs
+    bounds = zip(x.integers("starts"), x.integers("steps"), data.shape, strict=True)
+    for axis, (start, step, length) in enumerate(bounds):
+        g = _spread(g, axis, step)
+        after = length - start - g.shape[axis]
+        g = narrow(g, axis, 0, length - start) if after < 0 else g
+        around = [_zeros(g, axis, count) for count in (start, max(after, 0))]
+        g = concat([x for x in (around[0], g, around[1]) if x.shape[axis]], axis)
+    return (g,)
+
+
+def _zeros(x: Expr, axis: int, length: int) -> Expr:
+    """Zeros in the shape of ``x``, but of another length along one axis."""
+    return full(0, (*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
+
+
+def _spread(x: Expr, axis: int, step: int) -> Expr:
+    """The elements ``step`` apart along an axis, zeros between them and after the last."""
+    if step == 1:
+        return x
+    column = reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :]))
+    apart = concat([column, _zeros(column, axis + 1, step - 1)], axis + 1)
+    return reshape(apart, (*x.shape[:axis], x.shape[axis] * step, *x.shape[axis + 1 :]))
+
+
+def _concat(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    axis, start, parts = x.integer("axis"), 0, []
+    for y in x.inputs:
+        parts.append(narrow(g, axis, start, start + y.shape[axis]))
+        start += y.shape[axis]
+    return parts
+
+
+def _dot(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    a, b = x.inputs
+    turned_a, turned_b = bool(x["transpose_a"]), bool(x["transpose_b"])
+    return (
+        dot(b, g, turned_b, True) if turned_a else dot(g, b, False, not turned_b),
+        dot(g, a, True, turned_a) if turned_b else dot(a, g, not turned_a, False),
+    )
+
+
+def _take(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    data, indices = x.inputs
+    axis = x.integer("axis")
+    wide = cast(g, FLOAT32) if g.dtype.is_reduced else g
+    return cast(take_add(wide, indices, axis, data.shape[axis]), g.dtype), None
+
+
+def _take_add(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    _, indices = x.inputs
+    return make("take", g, indices, axis=x.integer("axis")), None
+
+
+def _pick(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    data, indices = x.inputs
+    axis = x.integer("axis")
+    if indices.shape[axis] > 1:
+        return pick_add(g, indices, axis, data.shape[axis]), None
+    # One element of each row: a comparison, which fuses with what follows.
+    hit = iota(data.shape, axis).equals(broadcast(indices, data.shape))
+    return where(hit, broadcast(g, data.shape), 0), None
+
+
+def _pick_add(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    _, indices = x.inputs
+    return make("pick", g, indices, axis=x.integer("axis")), None
+
+
+def _no_derivative(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    raise LoweringError(f"{x['name']} has no gradient: its definition lacks a closed form")
+
+
+DERIVATIVES: dict[str, Derivative] = {
+    **dict.fromkeys(("input", "constant", "iota", "random"), _zero),
+    "neg": lambda x, g: (-g,),
+    "abs": _of_input(lambda a: make("sign", a)),
+    **dict.fromkeys(("sign", "floor", "ceil", "trunc", "round", "rint"), _zero),
+    "add": lambda x, g: (g, g),
+    "sub": lambda x, g: (g, -g),
+    "mul": lambda x, g: (g * x.inputs[1], g * x.inputs[0]),
+    "div": lambda x, g: (g / x.inputs[1], -g * x.inputs[0] / (x.inputs[1] * x.inputs[1])),
+    "mod": lambda x, g: (g, -g * make("floor", x.inputs[0] / x.inputs[1])),
+    "pow": _power,
+    **dict.fromkeys(("maximum", "minimum"), _extreme),
+    "exp": _of_output(lambda y: y),
+    "expm1": _of_output(lambda y: y + 1),
+    "log": lambda x, g: (g / x.inputs[0],),
+    "log2": lambda x, g: (g / (x.inputs[0] * math.log(2)),),
+    "log10": lambda x, g: (g / (x.inputs[0] * math.log(10)),),
+    "log1p": lambda x, g: (g / (x.inputs[0] + 1),),
+    "sqrt": lambda x, g: (g * 0.5 / x,),
+    "rsqrt": lambda x, g: (g * -0.5 / (x.inputs[0] * make("sqrt", x.inputs[0])),),
+    "cbrt": lambda x, g: (g / (3 * x * x),),
+    "sigmoid": _of_output(lambda y: y * (1 - y)),
+    "erf": _of_input(lambda a: 2 / math.sqrt(math.pi) * make("exp", -a * a)),
+    "sin": _of_input(lambda a: make("cos", a)),
+    "cos": _of_input(lambda a: -make("sin", a)),
+    "tan": _of_output(lambda y: y * y + 1),
+    "arcsin": lambda x, g: (g / make("sqrt", 1 - x.inputs[0] * x.inputs[0]),),
+    "arccos": lambda x, g: (-g / make("sqrt", 1 - x.inputs[0] * x.inputs[0]),),
+    "arctan": lambda x, g: (g / (x.inputs[0] * x.inputs[0] + 1),),
+    "sinh": _of_input(lambda a: make("cosh", a)),
+    "cosh": _of_input(lambda a: make("sinh", a)),
+    "tanh": _of_output(lambda y: 1 - y * y),
+    "arcsinh": lambda x, g: (g / make("sqrt", x.inputs[0] * x.inputs[0] + 1),),
+    "arccosh": lambda x, g: (g / make("sqrt", x.inputs[0] * x.inputs[0] - 1),),
+    "arctanh": lambda x, g: (g / (1 - x.inputs[0] * x.inputs[0]),),
+    "gammaln": _of_input(_digamma),
+    "hypot": lambda x, g: (g * x.inputs[0] / x, g * x.inputs[1] / x),
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"), _zero),
+    "where": _where,
+    "cast": _cast,
+    "sum": _sum,
+    "prod": _product,
+    **dict.fromkeys(("max", "min"), _largest),
+    **dict.fromkeys(("argmax", "argmin", "argsort"), _zero),
+    "reshape": lambda x, g: (reshape(g, x.inputs[0].shape),),
+    "permute": _permute,
+    "expand": _expand,
+    "slice": _slice,
+    "flip": lambda x, g: (flip(g, x.integers("axes")),),
+    "concat": _concat,
+    "dot": _dot,
+    "take": _take,
+    "take_add": _take_add,
+    "pick": _pick,
+    "pick_add": _pick_add,
+    "native": _no_derivative,
+}
+
+
+def gradients(
+    outputs: Sequence[Expr], heads: Sequence[Expr], inputs: Sequence[Expr]
+) -> list[Expr | None]:
+    """The gradient of each input: the sum over the outputs of head times derivative.
+
+    Args:
+        outputs: what is differentiated.
+        heads: the gradient of each output, in its shape and dtype.
+        inputs: with respect to what; ``input`` expressions.
+
+    Returns:
+        One expression per input, in its shape and dtype; None where nothing depends on it.
+
+    Raises:
+        LoweringError: a part that has no derivative.
+    """
+    order = toposort(outputs)
+    depending: set[Expr] = set(inputs)
+    for x in order:
+        if any(y in depending for y in x.inputs):
+            depending.add(x)
+    sums: dict[Expr, Expr] = {}
+    for x, head in zip(outputs, heads, strict=True):
+        if x in depending:
+            sums[x] = sums[x] + head if x in sums else head
+    for x in reversed(order):
+        if x not in sums or not x.inputs:
+            continue
+        parts = DERIVATIVES[x.primitive](x, sums.pop(x))
+        for y, part in zip(x.inputs, parts, strict=True):
+            if part is not None and y in depending:
+                sums[y] = sums[y] + part if y in sums else part
+    return [sums.get(x) for x in inputs]
+
+
+def substitute(outputs: Sequence[Expr | None], replaced: Mapping[Expr, Expr]) -> list[Expr | None]:
+    """The same expressions of other inputs, all replaced at once."""
+    done = dict(replaced)
+    for x in toposort(y for y in outputs if y is not None):
+        if x not in done:
+            inputs = [done[y] for y in x.inputs]
+            done[x] = make(x.primitive, *inputs, **dict(x.attributes)) if inputs else x
+    return [None if x is None else done[x] for x in outputs]
