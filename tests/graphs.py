@@ -398,6 +398,21 @@ def softmax_activation(grow: Grower) -> Call:
     return [value], {"mode": mode}
 
 
+def weight_update(grow: Grower) -> Call:
+    weight = grow.floating()
+    attributes: dict[str, Any] = {"lr": 0.1}
+    if grow.choose.random() < 0.5:
+        attributes.update(wd=0.3, rescale_grad=0.5, clip_gradient=0.7)
+    return [weight, grow.like(weight)], attributes
+
+
+def lamb_step(grow: Grower) -> Call:
+    weight = grow.floating()
+    lengths = [grow.value(lambda x: x.shape == (1,) and x.dtype is weight.dtype,
+                          lambda: (1,), weight.dtype) for _ in range(2)]  # fmt: skip
+    return [weight, grow.like(weight), *lengths], {"lr": 0.1, "upper_bound": 10}
+
+
 def embedding(grow: Grower) -> Call:
     weight = grow.of_rank(2)
     sizes = dict(zip(("input_dim", "output_dim"), weight.shape, strict=True))
@@ -472,6 +487,8 @@ NAMED: dict[str, Recipe] = {
     "argmax_channel": argmax_channel,
     **dict.fromkeys(("argsort", "sort"), ordering),
     "topk": topk,
+    **dict.fromkeys(("sgd_update", "signsgd_update"), weight_update),
+    "lamb_update_phase2": lamb_step,
     "diag": diagonal,
     "depth_to_space": depth_to_space,
     "space_to_depth": space_to_depth,
@@ -500,7 +517,8 @@ def recipe_of(op: Op) -> Recipe | None:
     return None
 
 
-OPERATORS = sorted({op.name for op in registered().values()})
+# Operators with states are not grown: a state is a variable that belongs to one node alone.
+OPERATORS = sorted({op.name for op in registered().values() if not op.auxiliary})
 RECIPES = {
     name: recipe for name in OPERATORS if (recipe := recipe_of(registered()[name])) is not None
 }

@@ -68,10 +68,13 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.ordering": words(OPERATOR),
     "ops.output": words(OPERATOR),
     "ops.rearrangement": words(OPERATOR),
+    "ops.optimizer": words(OPERATOR),
+    "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer"),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
         "ops.activation ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn "
-        "ops.normalization ops.ordering ops.output ops.rearrangement ops.reduction ops.sequence"
+        "ops.normalization ops.optimizer ops.optimizer_mixed ops.ordering ops.output "
+        "ops.rearrangement ops.reduction ops.sequence"
     ),
     # graphs of nodes
     "graph": words("attribute op"),
@@ -146,13 +149,28 @@ LAYERS: dict[str, frozenset[str]] = {
     "training.io.arrays": words("ndarray.core ndarray.create training.io.base"),
     "training.io.from_files": words("ndarray.core ndarray.create training.io.base"),
     "training.io": words("training.io.arrays training.io.base training.io.from_files"),
-    "training": words("training.initializer training.io training.lr_scheduler training.metric"),
+    "training.optimizer.base": words(
+        "eager expr ndarray.core ndarray.create ndarray.values ops.optimizer philox "
+        "training.lr_scheduler training.registry"
+    ),
+    "training.optimizer.methods": words(
+        "expr ndarray.core ops.common ops.optimizer training.optimizer.base"
+    ),
+    "training.optimizer.updater": words(
+        "context ndarray.core ndarray.params_file training.lr_scheduler training.optimizer.base"
+    ),
+    "training.optimizer": words(
+        "training.optimizer.base training.optimizer.methods training.optimizer.updater"
+    ),
+    "training": words(
+        "training.initializer training.io training.lr_scheduler training.metric training.optimizer"
+    ),
     # programs that use the package, and its front
     "plan_command": words("expr graph infer op plan simplify symbol trace"),
     "test_utils": words("bind context ndarray.core ndarray.create symbol.core"),
     "": words(
         "attribute context executor name ndarray ops random switches symbol test_utils training "
-        "training.initializer training.io training.lr_scheduler training.metric"
+        "training.initializer training.io training.lr_scheduler training.metric training.optimizer"
     ),
     "tour": words("context ndarray symbol") | {""},
     "__main__": words("plan_command tour"),
@@ -190,6 +208,8 @@ OUTSIDE: dict[str, frozenset[str]] = {
         ),
         words("numpy"),
     ),
+    "training.optimizer.base": words("torch"),
+    "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),
     "triton_random": words("triton"),
     "ahead_of_time": words("triton"),
@@ -466,7 +486,7 @@ def test_help_of_a_layer() -> None:
 PUBLIC = words(
     "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
     "Symbol attribute base context cpu cpu_pinned current_context executor gpu init initializer io "
-    "lr_scheduler metric name nd ndarray num_gpus random switched sym symbol waitall"
+    "lr_scheduler metric name nd ndarray num_gpus optimizer random switched sym symbol waitall"
 )
 # Folders and files that the import system shows as names of the package.
 MODULES = {name.split(".")[0] for name in FILES if name}

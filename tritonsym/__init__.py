@@ -12,7 +12,7 @@ from .name import NameManager, Prefix
 from .ndarray import NDArray, waitall
 from .switches import switched
 from .symbol import Symbol
-from .training import initializer, io, lr_scheduler, metric
+from .training import initializer, io, lr_scheduler, metric, optimizer
 
 __version__ = "0.1.0"
 

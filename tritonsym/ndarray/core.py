@@ -18,7 +18,7 @@ from ..context import Context, context_of_text, torch_device
 from ..dtype import as_dtype
 from ..eager import compute
 from ..errors import LoweringError, MXNetError
-from ..expr import input_
+from ..expr import Expr, input_
 from ..op import Op, find
 from ..ops.movement import reshaped
 from ..philox import RandomState, default_state
@@ -402,6 +402,9 @@ def invoke(
 ) -> Any:
     """Compute an operator, called by one of its names, on arrays.
 
+    An operator whose states do not depend on training, such as an optimizer's, writes them into the
+    arrays that it is given.
+
     Args:
         alias: a registered name.
         args, kwargs: inputs and parameters as the operator defines them.
@@ -434,10 +437,14 @@ def invoke(
     context = _common_context(op, arrays, targets, own.get("ctx", ""))
     with allocating(0, lambda: f"operator {op.name}"):
         results = _computed(op, parameters, arrays, state or default_state(), context)
+    visible = op.visible_count(parameters)
+    states = [given[name] for name in op.auxiliary[: len(results) - visible]]
     if targets is None:
-        targets = [NDArray(tensor, context) for tensor in results]
+        targets = [NDArray(tensor, context) for tensor in results[:visible]]
+        _write_out(op, results[visible:], states)
     else:
-        _write_out(op, results, targets)
+        _check_count(op, visible, targets)
+        _write_out(op, results, [*targets, *states])
     return targets[0] if len(targets) == 1 else targets
 
 
@@ -456,6 +463,7 @@ def invoke_one(
 def _computed(
     op: Op, parameters: Any, arrays: Sequence[NDArray], state: RandomState, context: Context
 ) -> list[Tensor]:
+    """The values of the outputs that are shown, and then of the states that are written."""
     inputs = [
         input_(index, array.shape, as_dtype(array._tensor.dtype))
         for index, array in enumerate(arrays)
@@ -465,8 +473,12 @@ def _computed(
         shape = (1,) if getattr(parameters, "shape", None) == () else None
         on_cpu = context.device_type != "gpu"
         outputs = op.lower(parameters, inputs, shape=shape, native=on_cpu)
+        visible = outputs[: op.visible_count(parameters)]
+        states: Sequence[Expr] = ()
+        if op.updates is not None and not op.depends_on_training:
+            states = op.updates(parameters, inputs, outputs)
         tensors = [array._tensor for array in arrays]
-        return compute(outputs, tensors, state, context)
+        return compute((*visible, *states), tensors, state, context)
     except LoweringError as error:
         names = op.input_names(parameters)
         pairs = zip(names, inputs, strict=True)
@@ -483,10 +495,13 @@ def _targets(op: Op, out: Any) -> list[NDArray]:
     return targets
 
 
+def _check_count(op: Op, outputs: int, targets: Sequence[NDArray]) -> None:
+    if len(targets) != outputs:
+        raise MXNetError(f"operator {op.name} has {outputs} outputs, out has {len(targets)}")
+
+
 def _write_out(op: Op, results: Sequence[Tensor], targets: Sequence[NDArray]) -> None:
     """Write all results, or nothing where one of them does not fit."""
-    if len(targets) != len(results):
-        raise MXNetError(f"operator {op.name} has {len(results)} outputs, out has {len(targets)}")
     for result, target in zip(results, targets, strict=True):
         if target.shape != tuple(result.shape):
             raise MXNetError(

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from . import initializer, io, lr_scheduler, metric
+from . import initializer, io, lr_scheduler, metric, optimizer

@@ -1,0 +1,180 @@
+"""Optimizers beyond what MXNet answers: AdamW, mistakes, and states as bytes from anywhere."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import tritonsym as mx
+from tritonsym.context import Context
+from tritonsym.ndarray import params_file
+
+
+def weights(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype("float32")
+
+
+@pytest.mark.parametrize("wd", [0.0, 0.1])
+def test_adamw_is_that_of_torch(wd: float) -> None:
+    """Up to ``epsilon``, which torch adds after the correction of the mean of squares."""
+    weight, parameter = (
+        mx.nd.array(weights(0, 3, 4)),
+        torch.nn.Parameter(torch.tensor(weights(0, 3, 4))),
+    )
+    ours = mx.optimizer.get_updater(
+        mx.optimizer.create("adamw", learning_rate=0.05, wd=wd, epsilon=1e-12)
+    )
+    theirs = torch.optim.AdamW([parameter], lr=0.05, weight_decay=wd, eps=1e-12)
+    for step in range(8):
+        grad = weights(1 + step, 3, 4)
+        ours(0, mx.nd.array(grad), weight)
+        parameter.grad = torch.tensor(grad)
+        theirs.step()
+        np.testing.assert_allclose(
+            weight.asnumpy(), parameter.detach().numpy(), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_adamw_on_arrays_waits_where_the_scale_is_not_finite() -> None:
+    for scale in (np.inf, np.nan, 0.0):
+        arrays = [mx.nd.array(weights(seed, 4)) for seed in range(4)]
+        before = [array.asnumpy() for array in arrays]
+        update = mx.nd._internal._contrib_adamw_update
+        update(*arrays, mx.nd.array([scale]), out=arrays[0], lr=0.1, eta=1.0)
+        for array, old in zip(arrays, before, strict=True):
+            assert (array.asnumpy() == old).all()
+
+
+def test_many_weights_at_once_are_the_same_as_one_by_one() -> None:
+    def trained(together: bool) -> list[np.ndarray]:
+        updater = mx.optimizer.get_updater(mx.optimizer.Adam(wd=0.1))
+        arrays = [mx.nd.array(weights(i, 2 + i, 3)) for i in range(4)]
+        for step in range(3):
+            grads = [mx.nd.array(weights(10 * step + i, 2 + i, 3)) for i in range(4)]
+            if together:
+                updater(list(range(4)), grads, arrays)
+            else:
+                for each in zip(range(4), grads, arrays, strict=True):
+                    updater(*each)
+        return [array.asnumpy() for array in arrays]
+
+    for one, other in zip(trained(True), trained(False), strict=True):
+        assert (one == other).all()
+
+
+def test_a_gradient_of_another_shape_changes_nothing() -> None:
+    optimizer = mx.optimizer.SGD(momentum=0.9)
+    weight = mx.nd.ones((2, 3))
+    state = optimizer.create_state(0, weight)
+    with pytest.raises(mx.MXNetError, match=r"float32\(2, 3\).*float32\(3,\)"):
+        optimizer.update(0, weight, mx.nd.ones((3,)), state)
+    assert (weight.asnumpy() == 1).all()
+    assert optimizer.num_update == 0
+
+
+def test_a_factor_that_is_no_number() -> None:
+    weight = mx.sym.Variable("w", lr_mult="fast")
+    with pytest.raises(ValueError, match="__lr_mult__ of w must be a number, got 'fast'"):
+        mx.optimizer.SGD(sym=weight)
+
+
+@pytest.mark.parametrize("method", ["sgd", "nag", "adam", "rmsprop", "adagrad", "lamb"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_training_goes_on_where_it_stopped(method: str, dtype: str) -> None:
+    """States, counts, rates and schedules come back from bytes."""
+
+    def updater() -> mx.optimizer.Updater:
+        schedule = mx.lr_scheduler.MultiFactorScheduler([2, 4], 0.5, base_lr=0.1)
+        given = {"momentum": 0.9} if method in ("sgd", "nag") else {}
+        made = mx.optimizer.create(
+            method,
+            learning_rate=0.1,
+            lr_scheduler=schedule,
+            multi_precision=True,
+            param_idx2name={0: "fc_weight", "b": "fc_bias"},
+            wd=0.01,
+            **given,
+        )
+        made.set_lr_mult({"fc_bias": 2.0})
+        return mx.optimizer.get_updater(made)
+
+    def run(one: mx.optimizer.Updater, arrays: dict, steps: range) -> None:
+        for step in steps:
+            for index, array in arrays.items():
+                one(index, mx.nd.array(weights(step, 3), dtype=dtype), array)
+
+    through, stopped = updater(), updater()
+    arrays = {index: mx.nd.array(weights(9, 3), dtype=dtype) for index in (0, "b")}
+    copies = {index: array.copy() for index, array in arrays.items()}
+    run(through, arrays, range(6))
+    run(stopped, copies, range(3))
+    again = mx.optimizer.get_updater(mx.optimizer.SGD())
+    again.set_states(stopped.get_states(dump_optimizer=True))
+    assert type(again.optimizer) is type(through.optimizer)
+    run(again, copies, range(3, 6))
+    for index, array in arrays.items():
+        assert (array.asnumpy() == copies[index].asnumpy()).all()
+
+
+NO_TABLES: dict[str, list] = {
+    "idx2name": [],
+    "_index_update_count": [],
+    "lr_mult": [],
+    "wd_mult": [],
+}
+
+
+def damaged(described: object) -> bytes:
+    text = described if isinstance(described, bytes) else json.dumps(described).encode()
+    tensor = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+    return params_file.dump([tensor], [Context("cpu", 0)], ["structure"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04}\x94.",  # a pickle
+        damaged(b"{"),
+        damaged([]),
+        damaged({"states": 3}),
+        damaged({"states": [[0, 1]]}),
+        damaged({"states": [[[1], None]]}),
+        damaged({"states": [[0, ["Updater"]]]}),
+        damaged({"states": [], "optimizer": {"name": "os.system"}}),
+        damaged({"states": [], "optimizer": None}),
+        damaged(
+            {
+                "states": [],
+                "optimizer": {
+                    "name": "sgd",
+                    **NO_TABLES,
+                    "numbers": {"step": 3},
+                    "scheduler": None,
+                },
+            }
+        ),
+        damaged(
+            {
+                "states": [],
+                "optimizer": {
+                    "name": "sgd",
+                    **NO_TABLES,
+                    "numbers": {},
+                    "scheduler": ["math", {}],
+                },
+            }
+        ),
+        damaged(b"[" * 100_000),
+    ],
+)
+def test_bytes_that_are_no_states(content: bytes) -> None:
+    updater = mx.optimizer.get_updater(mx.optimizer.SGD(momentum=0.9))
+    updater(0, mx.nd.ones((2,)), mx.nd.ones((2,)))
+    before = updater.states
+    with pytest.raises(mx.MXNetError):
+        updater.set_states(content)
+    assert updater.states is before

@@ -1,0 +1,376 @@
+"""What optimizers have in common: rates by parameter, counts of updates, and how one is applied."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...dtype import FLOAT32, FLOAT64, DType, as_dtype
+from ...eager import compute
+from ...errors import MXNetError
+from ...expr import Expr, cast, input_, narrow
+from ...ndarray.core import NDArray
+from ...ndarray.create import zeros
+from ...ndarray.values import write
+from ...ops.optimizer import Scalar
+from ...philox import default_state
+from ...text import escaped, shown
+from ..lr_scheduler import LRScheduler
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from ...symbol.core import Symbol
+
+State = Any  # None, an array, or a tuple or list of states
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What changes from one update to the next: numbers, or float64 expressions of shape (1,).
+
+    Attributes:
+        lr, wd: the parameter's learning rate and decay.
+        rescale_grad: what gradients are multiplied by.
+        count: the number of the update, from 1.
+    """
+
+    lr: Scalar
+    wd: Scalar
+    rescale_grad: Scalar
+    count: Scalar
+
+
+RATES_PER_PARAMETER = 4
+
+
+def rates_at(numbers: Expr, place: int) -> Rates:
+    """The rates of the ``place``-th parameter in an array of those of all."""
+    start = RATES_PER_PARAMETER * place
+    parts = (narrow(numbers, 0, i, i + 1) for i in range(start, start + RATES_PER_PARAMETER))
+    return Rates(*parts)
+
+
+def arrays_in(state: State) -> list[NDArray]:
+    """The arrays of a state, in order."""
+    if state is None:
+        return []
+    if isinstance(state, NDArray):
+        return [state]
+    return [array for part in state for array in arrays_in(part)]
+
+
+class Optimizer:
+    """Changes weights by their gradients.
+
+    A subclass says how: in :meth:`step` as expressions, which a plan can contain, or, as in
+    programs written for MXNet, in :meth:`update` on arrays.
+
+    Args:
+        rescale_grad: what gradients are multiplied by first.
+        param_idx2name: the names of parameters by index. Names that end neither in ``_weight`` nor
+            in ``_gamma`` do not decay.
+        wd: decay, as a part of the weight that is added to the gradient.
+        clip_gradient: the largest absolute value of an element of a gradient.
+        learning_rate: 0.01 if neither it nor a scheduler is given.
+        lr_scheduler: gives the learning rate by the number of updates.
+        sym: the symbol, whose variables' ``lr_mult`` and ``wd_mult`` are factors of the rates.
+        begin_num_update: how many updates there were already.
+        multi_precision: keep float32 copies of weights of 16 bits.
+        param_dict: parameters with ``lr_mult`` and ``wd_mult``, by index.
+
+    Raises:
+        AssertionError: ``param_idx2name`` is no dict.
+        TypeError: ``sym`` is no symbol.
+    """
+
+    def __init__(
+        self,
+        rescale_grad: float = 1.0,
+        param_idx2name: Mapping[int, str] | None = None,
+        wd: float = 0.0,
+        clip_gradient: float | None = None,
+        learning_rate: float | None = None,
+        lr_scheduler: LRScheduler | None = None,
+        sym: Symbol | None = None,
+        begin_num_update: int = 0,
+        multi_precision: bool = False,
+        param_dict: Mapping[Any, Any] | None = None,
+    ) -> None:
+        self.rescale_grad = rescale_grad
+        self.lr_scheduler = lr_scheduler
+        if lr_scheduler is None:
+            self.lr: float | None = 0.01 if learning_rate is None else learning_rate
+        else:
+            self.lr = learning_rate
+            if learning_rate is not None and lr_scheduler.base_lr != learning_rate:
+                warnings.warn(
+                    f"learning_rate={learning_rate} replaces the scheduler's base_lr="
+                    f"{lr_scheduler.base_lr}",
+                    stacklevel=3,
+                )
+                lr_scheduler.base_lr = learning_rate
+        self.wd = wd
+        self.clip_gradient = clip_gradient
+        self.multi_precision = multi_precision
+        self.begin_num_update = begin_num_update
+        self.num_update = begin_num_update
+        self._index_update_count: dict[Any, int] = {}
+        assert param_idx2name is None or isinstance(param_idx2name, Mapping), (
+            "param_idx2name should be a dict of param indexes to names."
+        )
+        self.idx2name = dict(param_idx2name or {})
+        if sym is not None and not hasattr(sym, "attr_dict"):
+            raise TypeError(f"sym must be a Symbol, got {type(sym)}")
+        self._attributes: dict[str, dict[str, str]] = {}
+        if sym is not None:
+            known, names = sym.attr_dict(), sym.list_arguments()
+            self._attributes = {name: known[name] for name in names if name in known}
+        self.param_dict = dict(param_dict or {})
+        self.lr_mult: dict[Any, float] = {}
+        self.wd_mult: dict[Any, float] = {}
+        self.set_lr_mult({})
+        self.set_wd_mult({})
+
+    @staticmethod
+    def register(klass: type[Optimizer]) -> type[Optimizer]:
+        """The same as ``mx.optimizer.register``."""
+        return register(klass)
+
+    @staticmethod
+    def create_optimizer(name: str, **kwargs: Any) -> Optimizer:
+        """The same as ``mx.optimizer.create``."""
+        return create(name, **kwargs)
+
+    # ---- what a subclass says ----
+
+    def create_state(self, index: Any, weight: NDArray) -> State:
+        """What is kept for a weight between updates: None, an array, or a tuple of arrays."""
+        return None
+
+    def step(
+        self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
+    ) -> tuple[Expr, ...]:
+        """One update as expressions.
+
+        Args:
+            weight, grad: of one shape and dtype.
+            states: what :meth:`create_state` made, in order.
+            rates: what may change before the next update.
+
+        Returns:
+            The new weight, and the new states.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it updates")
+
+    @property
+    def clip_limit(self) -> float:
+        """``clip_gradient`` as operators have it: negative for none."""
+        return -1.0 if self.clip_gradient is None else self.clip_gradient
+
+    # ---- weights of 16 bits ----
+
+    # Whether the float32 copy stands after the other states, in the order that files have.
+    copy_is_last = False
+
+    def keeps_copy(self, dtype: Any) -> bool:
+        """Whether a weight of this dtype has a float32 copy."""
+        return self.multi_precision and as_dtype(dtype).is_reduced
+
+    def create_state_multi_precision(self, index: Any, weight: NDArray) -> State:
+        """:meth:`create_state`, with the float32 copy of a weight where one is kept."""
+        if not self.keeps_copy(weight.dtype):
+            if as_dtype(weight.dtype).is_reduced and not self.multi_precision:
+                warnings.warn(
+                    f"sums in {as_dtype(weight.dtype)} can lead to poor accuracy or slow "
+                    "convergence; consider multi_precision=True",
+                    stacklevel=2,
+                )
+            return self.create_state(index, weight)
+        copy = weight.astype("float32")
+        state = self.create_state(index, copy)
+        return (state, copy) if self.copy_is_last else (copy, state)
+
+    def expressions(
+        self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
+    ) -> tuple[Expr, ...]:
+        """:meth:`step` of a weight that may have a float32 copy among its states."""
+        if not self.keeps_copy(weight.dtype):
+            return self.step(weight, grad, states, rates)
+        if self.copy_is_last:
+            *inner, copy = states
+        else:
+            copy, *inner = states
+        new, *rest = self.step(copy, cast(grad, FLOAT32), tuple(inner), rates)
+        changed = (*rest, new) if self.copy_is_last else (new, *rest)
+        return cast(new, weight.dtype), *changed
+
+    # ---- updating arrays ----
+
+    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+        """Change a weight and its state, or lists of them.
+
+        Args:
+            index: which parameter it is.
+            weight, grad: arrays of one shape and dtype.
+            state: what :meth:`create_state` made.
+        """
+        self._apply(index, weight, grad, state)
+
+    def update_multi_precision(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+        """:meth:`update`, for states of :meth:`create_state_multi_precision`."""
+        own = type(self).update is not Optimizer.update
+        if not own:
+            self._apply(index, weight, grad, state)
+        elif isinstance(index, (list, tuple)):
+            for each in zip(index, weight, grad, state, strict=True):
+                self.update_multi_precision(*each)
+        elif self.keeps_copy(weight.dtype):
+            copy, inner = reversed(state) if self.copy_is_last else state
+            self.update(index, copy, grad.astype("float32"), inner)
+            write(weight._tensor, copy._tensor)
+        else:
+            self.update(index, weight, grad, state)
+
+    def _apply(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+        if not isinstance(index, (list, tuple)):
+            index, weight, grad, state = [index], [weight], [grad], [state]
+        for one, other in zip(weight, grad, strict=True):
+            if one.shape != other.shape or one.dtype is not other.dtype:
+                raise MXNetError(
+                    f"a weight is {as_dtype(one.dtype)}{one.shape}, its gradient "
+                    f"{as_dtype(other.dtype)}{other.shape}"
+                )
+        self._update_count(index)
+        numbers = torch.tensor(self.rates(index), dtype=torch.float64)
+        tensors = [numbers.to(weight[0]._tensor.device)]
+        values = input_(0, tuple(numbers.shape), FLOAT64)
+        outputs: list[Expr] = []
+        targets: list[NDArray] = []
+        for place, (one, other, kept) in enumerate(zip(weight, grad, state, strict=True)):
+            arrays = [one, other, *arrays_in(kept)]
+            inputs = [
+                input_(len(tensors) + i, array.shape, _dtype(array))
+                for i, array in enumerate(arrays)
+            ]
+            tensors += [array._tensor for array in arrays]
+            first, second, *states = inputs
+            outputs += self.expressions(first, second, tuple(states), rates_at(values, place))
+            targets += [one, *arrays[2:]]
+        results = compute(outputs, tensors, default_state(), weight[0].context)
+        for target, result in zip(targets, results, strict=True):
+            write(target._tensor, result)
+
+    def rates(self, indices: Sequence[Any]) -> list[float]:
+        """The rates of some parameters at their present update, as :func:`rates_at` reads them."""
+        pairs = zip(indices, self._get_lrs(indices), self._get_wds(indices), strict=True)
+        return [
+            number
+            for index, lr, wd in pairs
+            for number in (lr, wd, self.rescale_grad, self._index_update_count[index])
+        ]
+
+    # ---- rates ----
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate at present, without factors."""
+        if self.lr_scheduler is not None:
+            return self.lr_scheduler(self.num_update)
+        assert self.lr is not None
+        return self.lr
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Set the learning rate.
+
+        Raises:
+            UserWarning: a scheduler decides it.
+        """
+        if self.lr_scheduler is not None:
+            raise UserWarning(
+                "LRScheduler of the optimizer has already been defined. Note that set_learning_rate"
+                " can mutate the value of the learning rate of the optimizer only when the "
+                "LRScheduler of the optimizer is undefined."
+            )
+        self.lr = lr
+
+    def set_lr_mult(self, args_lr_mult: Mapping[Any, float]) -> None:
+        """Set factors of the learning rate by name or index, over those of the symbol."""
+        self.lr_mult = {**self._from_symbol("__lr_mult__"), **args_lr_mult}
+
+    def set_wd_mult(self, args_wd_mult: Mapping[Any, float]) -> None:
+        """Set factors of the decay by name or index, over those of the symbol."""
+        undecayed = {
+            name: 0.0 for name in self.idx2name.values() if not name.endswith(("_weight", "_gamma"))
+        }
+        self.wd_mult = {**undecayed, **self._from_symbol("__wd_mult__"), **args_wd_mult}
+
+    def _from_symbol(self, key: str) -> dict[Any, float]:
+        found: dict[Any, float] = {}
+        for name, attributes in self._attributes.items():
+            if key in attributes:
+                try:
+                    found[name] = float(attributes[key])
+                except ValueError:
+                    raise ValueError(
+                        f"{key} of {escaped(name)} must be a number, got {shown(attributes[key])}"
+                    ) from None
+        return found
+
+    def _update_count(self, index: Any) -> None:
+        for one in index if isinstance(index, (list, tuple)) else [index]:
+            count = self._index_update_count.get(one, self.begin_num_update) + 1
+            self._index_update_count[one] = count
+            self.num_update = max(count, self.num_update)
+
+    def _get_lrs(self, indices: Sequence[Any]) -> list[float]:
+        lr = self.learning_rate
+        return [lr * self._factor(index, "lr_mult", self.lr_mult) for index in indices]
+
+    def _get_wds(self, indices: Sequence[Any]) -> list[float]:
+        return [self.wd * self._factor(index, "wd_mult", self.wd_mult) for index in indices]
+
+    def _factor(self, index: Any, attribute: str, factors: Mapping[Any, float]) -> float:
+        if index in self.param_dict:
+            return float(getattr(self.param_dict[index], attribute))
+        if index in factors:
+            return factors[index]
+        return factors.get(self.idx2name.get(index), 1.0)
+
+    def _get_lr(self, index: Any) -> float:
+        return self._get_lrs([index])[0]
+
+    def _get_wd(self, index: Any) -> float:
+        return self._get_wds([index])[0]
+
+
+def _dtype(array: NDArray) -> DType:
+    return as_dtype(array._tensor.dtype)
+
+
+def zeros_like(weight: NDArray) -> NDArray:
+    """Zeros of a weight's shape and dtype, where it is."""
+    return zeros(weight.shape, weight.context, weight.dtype)
+
+
+registry: Registry[Optimizer] = Registry(Optimizer, "optimizer")
+
+
+def register(klass: type[Optimizer]) -> type[Optimizer]:
+    """Register a class, so that its name in lower case finds it."""
+    return registry.register()(klass)
+
+
+def create(name: str | Optimizer, **kwargs: Any) -> Optimizer:
+    """An optimizer by name.
+
+    Raises:
+        ValueError: the name is not registered.
+    """
+    try:
+        return registry.create(name, **kwargs)
+    except AssertionError as error:
+        raise ValueError(f"Cannot find optimizer {shown(name)}: {error}") from None

@@ -1,0 +1,200 @@
+"""Updaters: an optimizer with the states of the weights that it has seen, and these as bytes.
+
+The bytes are a file of arrays in MXNet's format. One array more, of bytes, holds JSON: how the
+arrays make up the states, and if wanted the optimizer's numbers. Nothing in it is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...context import Context
+from ...errors import MXNetError
+from ...ndarray import params_file
+from ...ndarray.core import NDArray
+from ...text import shown
+from .. import lr_scheduler
+from .base import Optimizer, State, arrays_in, create
+
+STRUCTURE = "structure"
+
+
+class Updater:
+    """Calls an optimizer for weights by index, and keeps their states.
+
+    Attributes:
+        optimizer: what is called.
+        states: by index.
+        states_synced: whether a state is where its weight is, by index.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.states: dict[Any, State] = {}
+        self.states_synced: dict[Any, bool] = {}
+
+    def __call__(self, index: Any, grad: Any, weight: Any) -> None:
+        """Change a weight by its gradient, or lists of them."""
+        if not isinstance(index, (list, tuple)):
+            index, grad, weight = [index], [grad], [weight]
+        for key, one in zip(index, weight, strict=True):
+            if key not in self.states:
+                self.states[key] = self.optimizer.create_state_multi_precision(key, one)
+            elif not self.states_synced[key]:
+                self.states[key] = self.sync_state_context(self.states[key], one.context)
+            self.states_synced[key] = True
+        states = [self.states[key] for key in index]
+        self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+
+    def sync_state_context(self, state: State, context: Context) -> State:
+        """A state on a context."""
+        if isinstance(state, NDArray):
+            return state.as_in_context(context)
+        if isinstance(state, (tuple, list)):
+            return type(state)(self.sync_state_context(part, context) for part in state)
+        return state
+
+    def get_states(self, dump_optimizer: bool = False) -> bytes:
+        """The states as bytes, and with ``dump_optimizer`` the optimizer's numbers."""
+        arrays = [array for state in self.states.values() for array in arrays_in(state)]
+        numbers = iter(range(len(arrays)))
+        described: dict[str, Any] = {
+            "states": [[key, _described(state, numbers)] for key, state in self.states.items()]
+        }
+        if dump_optimizer:
+            described["optimizer"] = _described_optimizer(self.optimizer)
+        text = np.frombuffer(json.dumps(described).encode(), np.uint8).copy()
+        tensors = [array._tensor for array in arrays]
+        names = [*map(str, range(len(arrays))), STRUCTURE]
+        contexts = [*(array.context for array in arrays), Context("cpu", 0)]
+        return params_file.dump([*tensors, torch.from_numpy(text)], contexts, names)
+
+    def set_states(self, states: bytes) -> None:
+        """Take over what :meth:`get_states` gave.
+
+        Raises:
+            MXNetError: the bytes are damaged, or are something else. Nothing changes then.
+        """
+        found = {name: tensor for name, tensor, _ in params_file.parse(states)}
+        try:
+            text = found.pop(STRUCTURE).numpy().tobytes()
+            described = json.loads(text)
+            made = {
+                _checked_key(key): _restored(structure, found)
+                for key, structure in described["states"]
+            }
+            optimizer = self.optimizer
+            if "optimizer" in described:
+                optimizer = _restored_optimizer(described["optimizer"])
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise MXNetError(
+                f"these are no states of an updater: {type(error).__name__} {shown(str(error))}"
+            ) from None
+        self.optimizer = optimizer
+        self.states = made
+        self.states_synced = dict.fromkeys(made, False)
+
+
+def get_updater(optimizer: Optimizer) -> Updater:
+    """An updater of an optimizer."""
+    return Updater(optimizer)
+
+
+def _described(state: State, numbers: Any) -> Any:
+    """None, the number of an array, or a list of these that begins with its type."""
+    if state is None:
+        return None
+    if isinstance(state, NDArray):
+        return next(numbers)
+    return [type(state).__name__, *(_described(part, numbers) for part in state)]
+
+
+def _restored(structure: Any, found: dict[str | None, torch.Tensor]) -> State:
+    if structure is None:
+        return None
+    if isinstance(structure, int) and not isinstance(structure, bool):
+        return NDArray(found[str(structure)], Context("cpu", 0))
+    kind, *parts = structure
+    return {"tuple": tuple, "list": list}[kind](_restored(part, found) for part in parts)
+
+
+def _checked_key(key: Any) -> Any:
+    if not isinstance(key, (int, str)):
+        raise TypeError(f"the index {shown(key)} is no number and no text")
+    return key
+
+
+# What an optimizer is made of besides its own numbers.
+_SKIPPED = ("idx2name", "param_dict", "lr_scheduler", "_index_update_count", "_attributes")
+_SKIPPED_MULTIPLIERS = ("lr_mult", "wd_mult")
+
+
+def _numbers(thing: object) -> dict[str, Any]:
+    """The attributes that are numbers, truth values, texts, None, or lists of numbers."""
+    return {
+        name: value
+        for name, value in vars(thing).items()
+        if name not in (*_SKIPPED, *_SKIPPED_MULTIPLIERS) and _is_plain(value)
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(item) and not isinstance(item, list) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _described_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    scheduler = optimizer.lr_scheduler
+    tables = {name: list(getattr(optimizer, name).items()) for name in _TABLES}
+    return {
+        "name": type(optimizer).__name__.lower(),
+        "numbers": _numbers(optimizer),
+        **tables,
+        "scheduler": scheduler and [type(scheduler).__name__, _numbers(scheduler)],
+    }
+
+
+_TABLES = ("idx2name", "_index_update_count", *_SKIPPED_MULTIPLIERS)
+# Schedulers, with enough to make one; its numbers follow.
+_SCHEDULERS: dict[str, tuple[type[lr_scheduler.LRScheduler], Sequence[Any]]] = {
+    "LRScheduler": (lr_scheduler.LRScheduler, ()),
+    "FactorScheduler": (lr_scheduler.FactorScheduler, (1,)),
+    "MultiFactorScheduler": (lr_scheduler.MultiFactorScheduler, ([1],)),
+    "PolyScheduler": (lr_scheduler.PolyScheduler, (1,)),
+    "CosineScheduler": (lr_scheduler.CosineScheduler, (1,)),
+}
+
+
+def _restored_optimizer(described: Any) -> Optimizer:
+    optimizer = create(described["name"])
+    for name in _TABLES:
+        table = {_checked_key(key): value for key, value in described[name]}
+        kind = str if name == "idx2name" else (int, float)
+        if not all(isinstance(value, kind) for value in table.values()):
+            raise TypeError(f"{name} holds something else")
+        setattr(optimizer, name, table)
+    _set_numbers(optimizer, described["numbers"])
+    if described["scheduler"] is not None:
+        kind, numbers = described["scheduler"]
+        klass, given = _SCHEDULERS[kind]
+        optimizer.lr_scheduler = klass(*given)
+        _set_numbers(optimizer.lr_scheduler, numbers)
+    return optimizer
+
+
+def _set_numbers(thing: object, numbers: dict[str, Any]) -> None:
+    """Set attributes that the thing has already, to plain values."""
+    known = _numbers(thing)
+    for name, value in numbers.items():
+        if name not in known or not _is_plain(value):
+            raise ValueError(f"{type(thing).__name__} has no number {shown(name)}")
+        if isinstance(value, float) and math.isnan(value):
+            raise ValueError(f"{shown(name)} is not a number")
+        setattr(thing, name, value)
