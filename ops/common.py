@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, cast
+from tritonsym.op import Gradient
 from tritonsym.schema import Axes
 
 
@@ -52,6 +54,17 @@ def in_float(function: Callable[..., Expr], *inputs: Expr) -> Expr:
     if dtype.is_float:
         return function(*inputs)
     return cast(function(*(cast(x, FLOAT64) for x in inputs)), dtype)
+
+
+def slope(function: Callable[[Expr, Expr, Expr], Expr]) -> Gradient:
+    """A closed form of the gradient of one input: of the head gradient, the input, the output."""
+
+    def gradient(
+        attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+    ) -> Sequence[Expr]:
+        return (in_float(function, heads[0], inputs[0], outputs[0]),)
+
+    return gradient
 
 
 def in_accumulator(function: Callable[[Expr], Expr], x: Expr) -> Expr:

@@ -28,11 +28,12 @@ from tritonsym.expr import (
     minimum,
     where,
 )
-from tritonsym.op import DTypes, Shapes, operator, unify_shapes
+from tritonsym.op import DTypes, Gradient, Shapes, operator, unify_shapes
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Axes
+from tritonsym.special import digamma
 
-from .common import axis_of, in_float, reject_bool
+from .common import axis_of, in_float, reject_bool, slope
 
 Unary = Callable[[Expr], Expr]
 Binary = Callable[[Operand, Operand], Expr]
@@ -53,12 +54,21 @@ def _primitive(name: str) -> Unary:
     return lambda x: make(name, x)
 
 
+# Gradients in another form than the derivative of the expression: exact where that overflows or
+# is infinity less infinity, and at points where MXNet has another one.
+_SLOPES: dict[str, Gradient] = {
+    "rcbrt": slope(lambda g, x, y: -g / (3 * x * make("cbrt", x))),
+    "softsign": slope(lambda g, x, y: g / ((1 + make("abs", x)) * (1 + make("abs", x)))),
+    "gamma": slope(lambda g, x, y: g * y * digamma(x)),
+}
+
+
 def _register_unary(name: str, function: Unary, summary: str, *aliases: str) -> None:
     def lower(data: Expr) -> Expr:
         return function(data)
 
     lower.__doc__ = summary
-    operator(name, aliases=aliases, shapes=unify_shapes)(lower)
+    operator(name, aliases=aliases, shapes=unify_shapes, gradient=_SLOPES.get(name))(lower)
 
 
 # The conversion factors are float32 whatever the input is, as in MXNet.
@@ -154,7 +164,21 @@ def rectify(x: Expr) -> Expr:
     return where(x <= 0, 0, x)
 
 
-@operator("relu", shapes=unify_shapes, native=threshold_at_zero, elementwise=True)
+def rectified_slope(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    """The gradient where the output is positive; elsewhere the output is 0 itself, or NaN."""
+    (y,) = outputs
+    return (where(y > 0, heads[0], y),)
+
+
+@operator(
+    "relu",
+    shapes=unify_shapes,
+    native=threshold_at_zero,
+    elementwise=True,
+    gradient=rectified_slope,
+)
 def relu(data: Expr) -> Expr:
     """max(x, 0); NaN stays NaN."""
     reject_bool(data)
@@ -197,7 +221,23 @@ def _clamp_is_clip(attributes: Any, inputs: Sequence[Expr]) -> bool:
     return in_order and inputs[0].dtype in (FLOAT32, FLOAT64)
 
 
-@operator("clip", shapes=unify_shapes, native=_clamp, uses_native=_clamp_is_clip, elementwise=True)
+def _clip_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    """The gradient within the bounds and at both of them; NaN counts as within."""
+    (x,) = inputs
+    low, high = (_bound(value, x.dtype) for value in (attributes.a_min, attributes.a_max))
+    return (where((x < low).logical_or(x > high), 0, heads[0]),)
+
+
+@operator(
+    "clip",
+    shapes=unify_shapes,
+    native=_clamp,
+    uses_native=_clamp_is_clip,
+    elementwise=True,
+    gradient=_clip_gradient,
+)
 def clip(data: Expr, *, a_min: float, a_max: float) -> Expr:
     """Values below ``a_min`` become it, values above ``a_max`` become it; NaN stays NaN.
 
@@ -224,7 +264,16 @@ def smooth_l1(data: Expr, *, scalar: float) -> Expr:
     return in_float(lower, data)
 
 
-@operator("hard_sigmoid", shapes=unify_shapes)
+def _hard_sigmoid_slope(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    """Zero at both edges."""
+    (y,) = outputs
+    rising = (y > 0).logical_and(y < 1)
+    return (where(rising, heads[0] * float(np.float32(attributes.alpha)), 0),)
+
+
+@operator("hard_sigmoid", shapes=unify_shapes, gradient=_hard_sigmoid_slope)
 def hard_sigmoid(data: Expr, *, alpha: float = 0.2, beta: float = 0.5) -> Expr:
     """max(0, min(1, alpha * x + beta))."""
     return in_float(lambda x: minimum(maximum(x * alpha + beta, 0), 1), data)

@@ -316,8 +316,18 @@ def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
         raise LoweringError(f"axis {at} of shape {data} cannot be cut into {count} equal parts")
     part: PartialShape = (*data[:at], data[at] // count, *data[at + 1 :])
     if attributes.squeeze_axis:
-        part = (*data[:at], *data[at + 1 :])
+        part = (*data[:at], *data[at + 1 :]) or (1,)
     outputs[:] = [merge_shapes(part, output) for output in outputs]
+
+
+def _joined(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    """The gradients of the parts one after the other."""
+    shape = inputs[0].shape
+    at = axis_of(attributes.axis, len(shape))
+    part = (*shape[:at], shape[at] // attributes.num_outputs, *shape[at + 1 :])
+    return (concat([reshape(head, part) for head in heads], at),)
 
 
 @operator(
@@ -325,6 +335,7 @@ def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     aliases=("split",),
     outputs=_parts,
     shapes=_split_shapes,
+    gradient=_joined,
 )
 def slice_channel(
     data: Expr, *, num_outputs: Arity, axis: int = 1, squeeze_axis: bool = False
@@ -343,7 +354,7 @@ def slice_channel(
         raise LoweringError(f"squeeze_axis needs parts of length 1, they have {length}")
     parts = [narrow(data, at, i * length, (i + 1) * length) for i in range(num_outputs)]
     if squeeze_axis:
-        parts = [reshape(x, (*x.shape[:at], *x.shape[at + 1 :])) for x in parts]
+        parts = [reshape(x, (*x.shape[:at], *x.shape[at + 1 :]) or (1,)) for x in parts]
     return tuple(parts)
 
 

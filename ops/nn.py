@@ -12,12 +12,12 @@ import torch
 from tritonsym.dtype import FLOAT32, FLOAT64, INT64, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, cast, dot, iota, make, reduce, reshape, take, where
-from tritonsym.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.op import DTypes, Gradient, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.reference import Step, Tensor, on_reshaped
 from tritonsym.schema import Count
 
 from .common import accumulator, axis_of, reject_bool
-from .elementwise import rectify, threshold_at_zero
+from .elementwise import rectified_slope, rectify, threshold_at_zero
 from .indexing import clipped_indices
 
 
@@ -112,9 +112,28 @@ _ACTIVATIONS: dict[str, Callable[[Expr], Expr]] = {
 }
 
 
+def _activation_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    (head,), (x,), (y,) = heads, inputs, outputs
+    match attributes.act_type:
+        case "relu":
+            return rectified_slope(attributes, heads, inputs, outputs)
+        case "sigmoid":
+            return (head * (y * (1 - y)),)
+        case "tanh":
+            return (head * (1 - y * y),)
+        case "softrelu":
+            return (head * -make("expm1", -y),)
+        case _:
+            wide = 1 + make("abs", x)
+            return (head / (wide * wide),)
+
+
 @operator(
     "Activation",
     shapes=unify_shapes,
+    gradient=_activation_gradient,
     native=threshold_at_zero,
     uses_native=lambda attributes, inputs: attributes.act_type == "relu",
     elementwise=True,
@@ -205,8 +224,31 @@ def _softmax(
     return cast(result, dtype or data.dtype)
 
 
+def _softmax_gradient(sign: float, logarithm: bool = False) -> Gradient:
+    """From the outputs: (g - sum(g * y)) * y, or for logarithms g - exp(y) * sum(g)."""
+
+    def gradient(
+        attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+    ) -> Sequence[Expr | None]:
+        data = inputs[0]
+        wide = accumulator(data.dtype)
+        g, y = cast(heads[0], wide), cast(outputs[0], wide)
+        axes = (axis_of(getattr(attributes, "axis", -1), len(data.shape)),)
+        if logarithm:
+            result = g - make("exp", y) * reduce("sum", g, axes)
+        else:
+            result = (g - reduce("sum", g * y, axes)) * y
+        temperature = getattr(attributes, "temperature", None) or 1.0
+        scale = sign / temperature
+        scaled = result if scale == 1.0 else result * scale
+        return (cast(scaled, data.dtype), *[None] * (len(inputs) - 1))
+
+    return gradient
+
+
 @operator(
     "softmax",
+    gradient=_softmax_gradient(1.0),
     inputs=_softmax_inputs,
     shapes=_softmax_shapes,
     dtypes=_softmax_dtypes,
@@ -235,7 +277,9 @@ def _reject_lengths(use_length: bool | None) -> None:
         raise LoweringError("use_length is supported by softmax alone")
 
 
-@operator("softmin", shapes=_softmax_shapes, dtypes=_softmax_dtypes)
+@operator(
+    "softmin", shapes=_softmax_shapes, dtypes=_softmax_dtypes, gradient=_softmax_gradient(-1.0)
+)
 def softmin(
     data: Expr,
     *,
@@ -251,6 +295,7 @@ def softmin(
 
 @operator(
     "log_softmax",
+    gradient=_softmax_gradient(1.0, logarithm=True),
     shapes=_softmax_shapes,
     dtypes=_softmax_dtypes,
     native=_softmax_call(torch.log_softmax),

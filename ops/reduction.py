@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from tritonsym.dtype import FLOAT64, DType
@@ -119,7 +119,20 @@ def _norm_accumulator(data: DType, result: DType) -> DType:
     return accumulator(result)
 
 
-@operator("norm", shapes=_fill, dtypes=_norm_dtypes)
+def _norm_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    """The sign of x, or x over the norm, which is NaN where that is 0."""
+    (data,) = inputs
+    wide = _norm_accumulator(data.dtype, outputs[0].dtype)
+    axes = axes_of(attributes.axis, len(data.shape))
+    kept = [1 if i in axes else n for i, n in enumerate(data.shape)]
+    g, y = (reshape(cast(x, wide), kept) for x in (heads[0], outputs[0]))
+    x = cast(data, wide)
+    return (cast(g * (make("sign", x) if attributes.ord == 1 else x / y), data.dtype),)
+
+
+@operator("norm", shapes=_fill, dtypes=_norm_dtypes, gradient=_norm_gradient)
 def norm(
     data: Expr,
     *,

@@ -27,7 +27,7 @@ def words(text: str) -> frozenset[str]:
 
 # What every module above it may import: texts, errors, shapes, data types.
 FOUNDATION = words("text errors shape dtype")
-OPERATOR = "expr schema op reference ops.common"
+OPERATOR = "expr schema op reference special ops.common"
 
 # Each module, and what else of this package it may import. What stands lower stands first.
 LAYERS: dict[str, frozenset[str]] = {
@@ -52,7 +52,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "expr": words(""),
     "schema": words(""),
     "reference": words("expr philox"),
-    "grad": words("expr"),
+    "special": words("expr"),
+    "grad": words("expr special"),
     # operators
     "op": words("expr schema reference"),
     "ops.common": words("expr schema op reference"),

@@ -31,6 +31,7 @@ from .expr import (
     toposort,
     where,
 )
+from .special import digamma
 
 # From an expression and the gradient of it to the gradient of each input; None where it is zero.
 Derivative = Callable[[Expr, Expr], Sequence[Expr | None]]
@@ -53,31 +54,7 @@ def _of_output(slope: Callable[[Expr], Expr]) -> Derivative:
 
 def _power(x: Expr, g: Expr) -> Sequence[Expr | None]:
     base, exponent = x.inputs
-    return g * exponent * base ** (exponent - 1), g * x * make("log", base)
-
-
-def _digamma(x: Expr) -> Expr:
-    """The derivative of log(abs(gamma(x))); infinite at the poles.
-
-    Arguments below 1/2 are reflected, all are moved up by ten, where eight terms of the asymptotic
-    series suffice (Abramowitz and Stegun, Handbook of Mathematical Functions, 6.3.5 to 6.3.18).
-    """
-    wide = cast(x, FLOAT32) if x.dtype.is_reduced else x
-    reflected = wide < 0.5
-    z = where(reflected, 1 - wide, wide)
-    total = -1.0 / z
-    for shift in range(1, 10):
-        total = total - 1.0 / (z + shift)
-    z = z + 10
-    square = 1.0 / (z * z)
-    series = full(0, z.shape, z.dtype)
-    for coefficient in (1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12):
-        series = square * (coefficient + series)
-    total = total + make("log", z) - 0.5 / z - series
-    fraction = (wide - make("floor", wide)) * math.pi
-    total = where(reflected, total - math.pi / make("tan", fraction), total)
-    pole = reflected.logical_and(wide.equals(make("floor", wide)))
-    return cast(where(pole, math.inf, total), x.dtype)
+    return g * (exponent * base ** (exponent - 1)), g * (x * make("log", base))
 
 
 def _extreme(x: Expr, g: Expr) -> Sequence[Expr | None]:
@@ -134,8 +111,9 @@ def _slice(x: Expr, g: Expr) -> Sequence[Expr | None]:
         g = _spread(g, axis, step)
         after = length - start - g.shape[axis]
         g = narrow(g, axis, 0, length - start) if after < 0 else g
-        around = [_zeros(g, axis, count) for count in (start, max(after, 0))]
-        g = concat([x for x in (around[0], g, around[1]) if x.shape[axis]], axis)
+        before = [_zeros(g, axis, start)] if start else []
+        behind = [_zeros(g, axis, after)] if after > 0 else []
+        g = concat([*before, g, *behind], axis)
     return (g,)
 
 
@@ -236,8 +214,8 @@ DERIVATIVES: dict[str, Derivative] = {
     "arcsinh": lambda x, g: (g / make("sqrt", x.inputs[0] * x.inputs[0] + 1),),
     "arccosh": lambda x, g: (g / make("sqrt", x.inputs[0] * x.inputs[0] - 1),),
     "arctanh": lambda x, g: (g / (1 - x.inputs[0] * x.inputs[0]),),
-    "gammaln": _of_input(_digamma),
-    "hypot": lambda x, g: (g * x.inputs[0] / x, g * x.inputs[1] / x),
+    "gammaln": _of_input(digamma),
+    "hypot": lambda x, g: (g * (x.inputs[0] / x), g * (x.inputs[1] / x)),
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"), _zero),
     "where": _where,
     "cast": _cast,
