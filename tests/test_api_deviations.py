@@ -318,3 +318,21 @@ def test_an_undecided_graph_warns_once(a: Any, b: Any) -> None:
         assert (a + b).infer_shape() == (None, None, None)
     assert len(caught) == 1
     assert all(f"{name}: ()" in str(caught[0].message) for name in "ab")
+
+
+def test_added_gradients_count_what_is_there_once(a: Any) -> None:
+    """MXNet adds the array's content once for every use of a variable: 506 and not 104."""
+    gradient = mx.nd.array([100])
+    executor = (a * a).bind(mx.cpu(), [mx.nd.array([1])], [gradient], grad_req="add")
+    for _ in range(2):
+        executor.forward(is_train=True)
+        executor.backward(mx.nd.ones((1,)))
+    assert gradient.asscalar() == 104
+
+
+def test_a_dict_without_a_needed_gradient_is_refused_like_a_list(a: Any) -> None:
+    """MXNet raises the KeyError of its own look-up."""
+    executor = (a * a).bind(mx.cpu(), [mx.nd.array([1])], [mx.nd.zeros((1,))])
+    executor.forward(is_train=True)
+    with pytest.raises(mx.base.MXNetError, match="gradient of output _mul"):
+        executor.backward({"zz": mx.nd.ones((1,))})

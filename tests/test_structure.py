@@ -127,12 +127,13 @@ LAYERS: dict[str, frozenset[str]] = {
     "symbol.json_file": words("attribute backward collector files graph op"),
     "symbol.inference": words("graph infer op"),
     "symbol.core": words(
-        "attribute collector context files frontend graph name op symbol.inference symbol.json_file"
+        "attribute backward collector context files frontend graph name op symbol.inference "
+        "symbol.json_file"
     ),
     "symbol.create": words("attribute frontend graph name symbol.core symbol.json_file"),
     "symbol": words("frontend op ops symbol.core symbol.create"),
     "executor": words(
-        "collector compiler context eager graph infer ndarray.core ndarray.create "
+        "backward collector compiler context eager graph infer ndarray.core ndarray.create "
         "ndarray.values op philox plan trace training_pass"
     ),
     "bind": words("context executor graph infer ndarray.core ndarray.create op"),

@@ -177,6 +177,24 @@ def backward(
     return [_total(received.get((id(node), 0), []), Entry(node, 0)) for node in wanted]
 
 
+def backward_of_sum(entries: Sequence[Entry], variables: Sequence[Node]) -> list[Entry]:
+    """The gradients of the sum of all entries; those that are losses begin by themselves."""
+    ones = find("ones_like")
+    heads = [
+        None
+        if is_loss(entry)
+        else Entry(make_node(ones, f"{entry.name}_ones", {}, (entry,), entry.node.line), 0)
+        for entry in entries
+    ]
+    return backward(entries, heads, variables)
+
+
+def is_loss(entry: Entry) -> bool:
+    """Whether gradients start at this output by themselves."""
+    node = entry.node
+    return node.op is not None and node.op.is_loss(node.parameters)
+
+
 def _total(parts: Sequence[Entry], value: Entry) -> Entry:
     """The sum of what a value received; zeros where that is nothing."""
     if len(parts) == 1:

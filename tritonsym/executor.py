@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from . import collector
+from .backward import is_loss
 from .compiler import checked_dtypes, checked_shapes, compile_entries
 from .context import Context
 from .dtype import as_dtype
@@ -27,7 +28,7 @@ from .plan import Plan
 from .shape import Shape
 from .text import escaped, listed, shown
 from .trace import trace
-from .training_pass import TrainingPass, is_loss
+from .training_pass import TrainingPass
 
 if TYPE_CHECKING:
     from .symbol.core import Symbol

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from .backward import backward
+from .backward import backward, is_loss
 from .compiler import compile_entries
 from .context import Context
 from .graph import Entry, Node, make_node, toposort
 from .op import find
 from .reference import Tensor
-
-
-def is_loss(entry: Entry) -> bool:
-    """Whether gradients start at this output by themselves."""
-    node = entry.node
-    return node.op is not None and node.op.is_loss(node.parameters)
 
 
 class TrainingPass:

@@ -16,6 +16,7 @@ from ..attribute import (
     shown_attributes,
     stored_key,
 )
+from ..backward import backward_of_sum
 from ..context import Context
 from ..errors import MXNetError, NotImplementedForSymbol, caller_line
 from ..files import replace_file
@@ -375,6 +376,31 @@ class Symbol:
         from .. import bind
 
         return bind.evaluate(self, ctx, arrays)
+
+    def grad(self, /, wrt: str | Sequence[str]) -> Symbol:
+        """The gradients of variables, as a symbol with one output for each.
+
+        They are those of the sum of all outputs; an output that is a loss has its own. The result
+        is a symbol like any other, which can be bound, saved, and differentiated again.
+
+        Args:
+            wrt: the names of the variables.
+
+        Raises:
+            TypeError: no names.
+            ValueError: a name that is no argument.
+            MXNetError: an operator on the way that has no gradient.
+        """
+        names = [wrt] if isinstance(wrt, str) else wrt
+        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+            raise TypeError(f"wrt must be the names of arguments, got {shown(wrt)}")
+        arguments = {node.name: node for node in variables(toposort(self._entries))[0]}
+        for name in names:
+            if name not in arguments:
+                raise ValueError(
+                    f"wrt: {escaped(name)} is no argument; they are {listed(arguments)}"
+                )
+        return Symbol(backward_of_sum(self._entries, [arguments[name] for name in names]))
 
     # ---- operators ----
 
