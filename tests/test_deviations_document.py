@@ -9,6 +9,7 @@ from pathlib import Path
 
 import test_api_deviations
 from oracle.deviations import DEVIATIONS
+from oracle.gradient_deviations import GRADIENT_DEVIATIONS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "deviations.md"
 INTRODUCTION = """# Where tritonsym differs from MXNet 1.9.1
@@ -21,6 +22,12 @@ Random numbers come from a counter-based generator: the same seed gives the same
 not MXNet's. `repr` of an array is the one-line form of MXNet 0.9; `print` shows the values.
 
 ## Operators
+
+| deviation | operators | what and why |
+| --- | --- | --- |
+"""
+GRADIENTS = """
+## Gradients, layers and states
 
 | deviation | operators | what and why |
 | --- | --- | --- |
@@ -39,9 +46,10 @@ def shown(operators: list[str]) -> str:
 
 
 def document() -> str:
-    rows = [
-        f"| {name} | {shown(row.operators)} | {row.because} |" for name, row in DEVIATIONS.items()
-    ]
+    rows, gradient_rows = (
+        [f"| {name} | {shown(row.operators)} | {row.because} |" for name, row in table.items()]
+        for table in (DEVIATIONS, GRADIENT_DEVIATIONS)
+    )
     tests = [
         function
         for name, function in vars(test_api_deviations).items()
@@ -52,7 +60,8 @@ def document() -> str:
         f"| {' '.join((inspect.getdoc(test) or '').split())} |"
         for test in tests
     ]
-    return INTRODUCTION + "\n".join(rows) + "\n" + INTERFACE + "\n".join(interface) + "\n"
+    tables = ((INTRODUCTION, rows), (GRADIENTS, gradient_rows), (INTERFACE, interface))
+    return "".join(head + "\n".join(lines) + "\n" for head, lines in tables)
 
 
 def test_the_document_is_what_the_tests_say() -> None:
@@ -64,4 +73,5 @@ def test_the_document_is_what_the_tests_say() -> None:
 
 
 def test_every_deviation_has_a_sentence() -> None:
-    assert all(row.because.endswith(".") for row in DEVIATIONS.values())
+    rows = (*DEVIATIONS.values(), *GRADIENT_DEVIATIONS.values())
+    assert all(row.because.endswith(".") for row in rows)

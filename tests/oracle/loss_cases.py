@@ -126,7 +126,6 @@ def cross_entropy(operator: str) -> Iterator[GradientCase]:
     for name, inputs in (
         ("plain", (data, labels)),
         ("one", (uniform((1, 1), "float32"), f32(0))),
-        ("labels-outside", (data, f32(5, -1, 0, 3))),
         ("float64", (data.astype("float64"), labels.astype("float64"))),
         ("far", (f32(100, 0, -100, 50).reshape(2, 2), f32(1, 0))),
         ("infinity", (f32(INFINITY, 0, 1, -INFINITY).reshape(2, 2), f32(1, 0))),

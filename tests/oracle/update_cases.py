@@ -16,39 +16,44 @@ def drawn(count: int, dtype: str, shape: tuple[int, ...] = (3, 4)) -> list[Array
     return [uniform(shape, dtype, i, low=-3 if i < 2 else 0.1) for i in range(count)]
 
 
-# Operator: how many arrays (weight, gradient, states), what it must be told, and what it can be.
+# Operator: how many arrays (weight, gradient, states), what it is told, and what else it can be.
+# float32 holds these numbers exactly: MXNet keeps parameters in it, and errors of the usual ones
+# would hide others. The case "defaults" has the usual ones.
 PLANS: dict[str, tuple[int, dict[str, Any], list[dict[str, Any]]]] = {
-    "sgd_update": (2, {"lr": 0.1}, []),
-    "sgd_mom_update": (3, {"lr": 0.1}, [{"momentum": 0.9}]),
-    "nag_mom_update": (3, {"lr": 0.1}, [{"momentum": 0.9}]),
-    "adam_update": (4, {"lr": 0.1}, [{"beta1": 0.5, "beta2": 0.7}, {"epsilon": 0.1}]),
-    "rmsprop_update": (3, {"lr": 0.1}, [{"gamma1": 0.5}, {"epsilon": 0.1}, {"clip_weights": 0.5}]),
+    "sgd_update": (2, {}, []),
+    "sgd_mom_update": (3, {}, [{"momentum": 0.75}]),
+    "nag_mom_update": (3, {}, [{"momentum": 0.75}]),
+    "adam_update": (4, {"beta1": 0.875, "beta2": 0.9375}, [{"epsilon": 0.125}]),
+    "rmsprop_update": (3, {"gamma1": 0.875}, [{"epsilon": 0.125}, {"clip_weights": 0.5}]),
     "rmspropalex_update": (
         5,
-        {"lr": 0.1},
-        [{"gamma1": 0.5, "gamma2": 0.3}, {"epsilon": 0.1}, {"clip_weights": 0.5}],
+        {"gamma1": 0.875, "gamma2": 0.75},
+        [{"epsilon": 0.125}, {"clip_weights": 0.5}],
     ),
-    "ftrl_update": (4, {"lr": 0.1}, [{"lamda1": 0.5}, {"beta": 0.3}]),
-    "signsgd_update": (2, {"lr": 0.1}, []),
-    "signum_update": (3, {"lr": 0.1}, [{"momentum": 0.9}, {"momentum": 0.9, "wd_lh": 0.2}]),
-    "ftml_update": (5, {"lr": 0.1, "t": 3}, [{"beta1": 0.3}, {"beta2": 0.7}, {"epsilon": 0.1}]),
+    "ftrl_update": (4, {"lamda1": 0.0625}, [{"lamda1": 0.5}, {"beta": 0.25}]),
+    "signsgd_update": (2, {}, []),
+    "signum_update": (3, {}, [{"momentum": 0.75}, {"momentum": 0.75, "wd_lh": 0.25}]),
+    "ftml_update": (5, {"t": 3, "beta1": 0.875, "beta2": 0.9375}, [{"epsilon": 0.125}]),
     "lamb_update_phase1": (
         4,
-        {"t": 2, "wd": 0.01},
-        [{"beta1": 0.5, "beta2": 0.7}, {"epsilon": 0.1}, {"bias_correction": False}],
+        {"t": 2, "wd": 0.03125, "beta1": 0.875, "beta2": 0.9375},
+        [{"epsilon": 0.125}, {"bias_correction": False}],
     ),
 }
 COMMON: list[dict[str, Any]] = [
     {},
-    {"wd": 0.05},
+    {"wd": 0.0625},
     {"rescale_grad": 0.25},
     {"clip_gradient": 0.5},
-    {"wd": 0.05, "rescale_grad": 2.0, "clip_gradient": 1.0},
+    {"wd": 0.0625, "rescale_grad": 2.0, "clip_gradient": 1.0},
 ]
+DECAYS = words("beta1 beta2 gamma1 gamma2 lamda1")
 
 
 def update(operator: str) -> Iterator[GradientCase]:
     count, required, own = PLANS[operator]
+    if operator != "lamb_update_phase1":
+        required = {"lr": 0.125, **required}
     renamed = {"clip_gradient": "clip_grad"} if operator == "ftml_update" else {}
     common = [{renamed.get(key, key): value for key, value in one.items()} for one in COMMON]
     for options in (*common, *own, *({**one, **common[4]} for one in own)):
@@ -62,7 +67,9 @@ def update(operator: str) -> Iterator[GradientCase]:
     arrays[1] = f32(NAN, INFINITY, -INFINITY, 0, -0.0, 1e-30)
     yield GradientCase("special-gradients", tuple(arrays), required)
     arrays = [*drawn(2, "float32", (5,)), *(f32(0, 0, 0, 0, 0) for _ in range(count - 2))]
-    yield GradientCase("first-step", tuple(arrays), {**required, "wd": 0.05})
+    yield GradientCase("first-step", tuple(arrays), {**required, "wd": 0.0625})
+    least = {key: value for key, value in required.items() if key not in DECAYS}
+    yield GradientCase("defaults", tuple(drawn(count, "float32")), least)
 
 
 def multi_precision(operator: str) -> Iterator[GradientCase]:
@@ -70,9 +77,9 @@ def multi_precision(operator: str) -> Iterator[GradientCase]:
     narrow = drawn(2, "float16")
     wide = [uniform((3, 4), "float32", 2)] if "mom" in operator else []
     arrays = (*narrow, *wide, narrow[0].astype("float32"))
-    own = [{"momentum": 0.9}] if "mom" in operator else []
+    own = [{"momentum": 0.75}] if "mom" in operator else []
     for options in (*COMMON, *own, *({**one, **COMMON[4]} for one in own)):
-        yield GradientCase(spell(**options), arrays, {"lr": 0.1, **options})
+        yield GradientCase(spell(**options), arrays, {"lr": 0.125, **options})
 
 
 def lamb_phase2(operator: str) -> Iterator[GradientCase]:
@@ -82,7 +89,7 @@ def lamb_phase2(operator: str) -> Iterator[GradientCase]:
             norms = (cast([first], dtype), cast([second], dtype))
             for options in ({}, {"lower_bound": 0.5}, {"upper_bound": 1.5}):
                 label = f"{dtype}-{first}-{second}-{spell(**options)}"
-                yield GradientCase(label, (weight, step, *norms), {"lr": 0.1, **options})
+                yield GradientCase(label, (weight, step, *norms), {"lr": 0.125, **options})
 
 
 FAMILIES: dict[str, dict[str, Maker]] = {
