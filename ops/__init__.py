@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     activation,
+    broadcasting,
     creation,
     elementwise,
     indexing,
@@ -22,6 +23,7 @@ from . import (
 
 __all__ = [
     "activation",
+    "broadcasting",
     "creation",
     "elementwise",
     "indexing",

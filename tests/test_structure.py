@@ -59,6 +59,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.common": words("expr schema op reference"),
     "ops.activation": words(OPERATOR),
     "ops.creation": words(OPERATOR),
+    "ops.broadcasting": words(OPERATOR),
     "ops.elementwise": words(OPERATOR),
     "ops.indexing": words(OPERATOR),
     "ops.matrix": words(OPERATOR),
@@ -73,7 +74,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer"),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
-        "ops.activation ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn "
+        "ops.activation ops.broadcasting ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn "
         "ops.normalization ops.optimizer ops.optimizer_mixed ops.ordering ops.output "
         "ops.rearrangement ops.reduction ops.sequence"
     ),

@@ -1,0 +1,64 @@
+"""Operators that repeat elements along axes of length 1."""
+
+from __future__ import annotations
+
+from tritonsym.errors import LoweringError
+from tritonsym.expr import Expr, broadcast, broadcast_shapes
+from tritonsym.op import DTypes, operator
+from tritonsym.schema import Axes
+
+from .common import axis_of
+
+
+@operator("broadcast_axis", aliases=("broadcast_axes",))
+def broadcast_axis(data: Expr, *, axis: Axes = (), size: Axes = ()) -> Expr:
+    """Repeat the axes of length 1 named by ``axis`` to the lengths in ``size``."""
+    axes = (axis,) if isinstance(axis, int) else axis or ()
+    sizes = (size,) if isinstance(size, int) else size or ()
+    if len(axes) != len(sizes):
+        raise LoweringError(f"axis={axes} and size={sizes} must have the same length")
+    shape = list(data.shape)
+    for one, length in zip(axes, sizes, strict=True):
+        where_at = axis_of(one, len(shape))
+        if shape[where_at] != 1:
+            raise LoweringError(f"axis {one} of shape {data.shape} has not length 1")
+        shape[where_at] = length
+    return broadcast(data, tuple(shape))
+
+
+@operator("broadcast_to")
+def broadcast_to(data: Expr, *, shape: tuple[int, ...] = ()) -> Expr:
+    """Repeat axes of length 1 to ``shape``; a 0 there keeps the input's length."""
+    if len(shape) != len(data.shape):
+        raise LoweringError(f"shape={shape} must have as many axes as the input {data.shape}")
+    target = tuple(want or have for want, have in zip(shape, data.shape, strict=True))
+    if broadcast_shapes(data.shape, target) != target:
+        raise LoweringError(f"cannot broadcast shape {data.shape} to {target}")
+    return broadcast(data, target)
+
+
+@operator("broadcast_like", dtypes=lambda a, i, o: _like_dtypes(i, o))
+def broadcast_like(lhs: Expr, rhs: Expr, *, lhs_axes: Axes = None, rhs_axes: Axes = None) -> Expr:
+    """Repeat the axes of ``lhs`` to the lengths that they have in ``rhs``."""
+    target = list(lhs.shape)
+    if lhs_axes is None and rhs_axes is None:
+        if len(lhs.shape) != len(rhs.shape):
+            raise LoweringError(f"lhs {lhs.shape} and rhs {rhs.shape} need as many axes")
+        target = list(rhs.shape)
+    elif lhs_axes is None or rhs_axes is None:
+        raise LoweringError("lhs_axes and rhs_axes are given together or not at all")
+    else:
+        left = (lhs_axes,) if isinstance(lhs_axes, int) else lhs_axes
+        right = (rhs_axes,) if isinstance(rhs_axes, int) else rhs_axes
+        if len(left) != len(right) or not left:
+            raise LoweringError(f"lhs_axes={left} and rhs_axes={right} must have one length")
+        for a, b in zip(left, right, strict=True):
+            target[axis_of(a, len(target))] = rhs.shape[axis_of(b, len(rhs.shape))]
+    if broadcast_shapes(lhs.shape, tuple(target)) != tuple(target):
+        raise LoweringError(f"cannot broadcast shape {lhs.shape} to {tuple(target)}")
+    return broadcast(lhs, tuple(target))
+
+
+def _like_dtypes(inputs: DTypes, outputs: DTypes) -> None:
+    known = inputs[0] or outputs[0]
+    inputs[0], outputs[0] = known, known
