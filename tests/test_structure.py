@@ -74,7 +74,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer"),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
-        "ops.activation ops.broadcasting ops.creation ops.elementwise ops.indexing ops.matrix ops.movement ops.nn "
+        "ops.activation ops.broadcasting ops.creation ops.elementwise ops.indexing ops.matrix "
+        "ops.movement ops.nn "
         "ops.normalization ops.optimizer ops.optimizer_mixed ops.ordering ops.output "
         "ops.rearrangement ops.reduction ops.sequence"
     ),
