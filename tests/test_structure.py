@@ -37,6 +37,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "dtype": words(""),
     # leaves
     "collector": words(""),
+    "progress": words(""),
     "memory": words(""),
     "philox": words(""),
     "attribute": words(""),
@@ -93,8 +94,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "plan": words("expr layout memory reference regroup schedule trace"),
     "plan_text": words("expr schedule plan"),
     # from a plan to calls, or to the text of kernels
-    "program": words("expr layout philox plan reference"),
-    "cpu": words("expr philox plan program reference schedule"),
+    "cuda_graph": words("reference"),
+    "program": words("cuda_graph expr layout philox plan reference"),
+    "instrument": words("plan plan_text program reference switches"),
+    "cpu": words("expr instrument philox plan program reference schedule switches"),
     "triton_writer": words("expr layout philox"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
     "triton_rows": words("expr layout schedule triton_writer"),
@@ -102,14 +105,15 @@ LAYERS: dict[str, frozenset[str]] = {
     "triton_source": words(
         "expr layout schedule triton_matmul triton_pointwise triton_rows triton_writer"
     ),
+    "kernel_launch": words("progress reference"),
     "triton_runtime": words(
-        "context module_cache philox plan program reference schedule switches triton_source "
-        "triton_writer"
+        "context cuda_graph instrument kernel_launch module_cache philox plan program reference "
+        "switches triton_source"
     ),
     "ahead_of_time": words("module_cache plan schedule triton_runtime triton_source triton_writer"),
     "compiler": words(
-        "allocation context cpu graph infer op philox plan program reference simplify switches "
-        "trace"
+        "allocation context cpu graph infer op philox plan plan_text program reference simplify "
+        "switches trace"
     ),
     "training_pass": words("backward compiler context graph op reference"),
     "eager": words("context expr philox plan reference switches trace"),
@@ -193,7 +197,8 @@ LATE = {
 # What may be imported of other people's. The rest describes graphs, plans and kernels as data.
 OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("allocation", "context", "cpu", "expr", "program"), words("torch")),
-    "triton_runtime": words("torch"),
+    **dict.fromkeys(("cuda_graph", "instrument"), words("torch")),
+    "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
     **dict.fromkeys(("ops.activation", "ops.output"), words("torch")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import numpy as np
@@ -22,7 +23,7 @@ def bound(context: mx.Context) -> mx.Executor:
     return graph().bind(context, given)
 
 
-@pytest.mark.parametrize("switch", ["fusion", "reuse"])
+@pytest.mark.parametrize("switch", ["fusion", "reuse", "graphs"])
 def test_results_do_not_depend_on_a_switch(switch: str, context: mx.Context) -> None:
     expected = [output.asnumpy() for output in bound(context).forward()]
     with mx.switched(**{switch: False}):
@@ -46,16 +47,29 @@ def test_without_reuse_the_arena_holds_everything() -> None:
     assert bound(mx.cpu()).plan.arena_size < plan.arena_size
 
 
-def test_debug_prints_the_plan_and_the_text(
-    context: mx.Context, capsys: pytest.CaptureFixture[str]
+def test_each_level_of_debugging_prints_more(
+    context: mx.Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with mx.switched(debug=1):
-        bound(context)
-    printed = capsys.readouterr().err
-    assert "bytes moved" in printed and "def kernel" not in printed
-    with mx.switched(debug=2):
-        bound(context)
-    assert ("def kernel" in capsys.readouterr().err) == (context.device_type == "gpu")
+    from tritonsym import plan_text
+
+    monkeypatch.setattr(plan_text, "_SHOWN_REFUSALS", 0)
+    expected = [output.asnumpy() for output in bound(context).forward()]
+    printed = []
+    for level in range(5):
+        with mx.switched(debug=level):
+            executor = bound(context)
+        for output, due in zip(executor.forward(), expected, strict=True):
+            np.testing.assert_array_equal(output.asnumpy(), due)
+        printed.append(capsys.readouterr().err)
+    on_gpu = context.device_type == "gpu"
+    assert printed[0] == ""
+    assert "bytes moved" in printed[1] and "GB/s" not in printed[1]
+    assert len(re.findall(r"kernel \d+ \w+: [0-9.]+ µs, \S+ GB/s", printed[2])) == len(
+        executor.plan.kernels
+    )
+    reasons = [text.count(" with ") for text in printed[1:]]
+    assert reasons == [0, 0, len(executor.plan.refusals), len(executor.plan.refusals)]
+    assert ["def kernel" in text for text in printed] == [False] * 4 + [on_gpu]
 
 
 def test_validation_passes_and_catches(
@@ -65,14 +79,14 @@ def test_validation_passes_and_catches(
         with mx.switched(validate=True):
             bound(context).forward()
         return
-    from tritonsym import triton_runtime
+    from tritonsym import instrument
 
     with mx.switched(validate=True):
         executor = bound(context)
     executor.forward()
-    right = triton_runtime.evaluate_within
+    right = instrument.evaluate_within
     monkeypatch.setattr(
-        triton_runtime, "evaluate_within", lambda *given: [x + 1 for x in right(*given)]
+        instrument, "evaluate_within", lambda *given: [x + 1 for x in right(*given)]
     )
     with pytest.raises(mx.MXNetError, match=r"kernel 0 \(rows: .*differs from the reference"):
         executor.forward()
@@ -87,6 +101,13 @@ def test_the_environment_sets_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITONSYM_FUSION", "maybe")
     with pytest.raises(mx.MXNetError, match="TRITONSYM_FUSION='maybe' must be 0 or 1"):
         switches.current()
+    monkeypatch.delenv("TRITONSYM_FUSION")
+    monkeypatch.setenv("TRITONSYM_DEBUG", "4")
+    assert switches.current().debug == 4
+    for wrong in ("5", "01", ""):
+        monkeypatch.setenv("TRITONSYM_DEBUG", wrong)
+        with pytest.raises(mx.MXNetError, match="must be 0, 1, 2, 3 or 4"):
+            switches.current()
 
 
 def test_an_unknown_switch_is_refused() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from . import cpu, switches
+from . import cpu, plan_text, switches
 from .allocation import allocating
 from .context import Context
 from .dtype import DType, as_dtype
@@ -85,25 +85,30 @@ def compile_entries(
         guarded=states.union(i for i, tensor in enumerate(inputs) if _memory(tensor) in shared),
     )
     if switched.debug:
-        print(plan, file=sys.stderr)
+        print(plan_text.text(plan, every_refusal=switched.debug > 2), file=sys.stderr)
     apart = {n: t for n, t in given.items() if _memory(t) in shared or not t.is_contiguous()}
     memory = [None if n in apart else given.get(n) for n in range(len(graph.outputs))]
     with allocating(_bytes(plan, memory), partial(_memory_of, plan)):
-        program = _program(plan, inputs, memory, context)
-    if apart:
-        program = program.copying(apart)
+        program = _program(plan, inputs, memory, apart, context)
     return Compiled(plan, program, tuple(program.buffers.outputs[number] for number in numbers))
 
 
 def _program(
-    plan: Plan, inputs: Sequence[Tensor], outputs: Sequence[Tensor | None], context: Context
+    plan: Plan,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor | None],
+    apart: Mapping[int, Tensor],
+    context: Context,
 ) -> Program:
+    """The plan on its arrays; outputs whose memory others use too are copied there in the end."""
+    state, switched = default_state(), switches.current()
     if context.device_type != "gpu":
-        return cpu.program(plan, inputs, default_state(), outputs)
+        program = cpu.program(plan, inputs, state, switched, outputs)
+        return program.copying(apart) if apart else program
     from . import triton_runtime  # Triton is imported for a GPU plan, and not before
 
-    state, switched = default_state(), switches.current()
-    return triton_runtime.program(plan, inputs, state, context, switched, outputs)
+    program = triton_runtime.program(plan, inputs, state, context, switched, outputs)
+    return triton_runtime.graphed(program.copying(apart) if apart else program, switched)
 
 
 def _numbers(graph: Graph, first: int, count: int) -> list[int]:

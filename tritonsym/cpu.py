@@ -8,17 +8,20 @@ from collections.abc import Sequence
 import torch
 
 from .expr import Expr
+from .instrument import watched
 from .philox import RandomState
 from .plan import Plan, Tiling
 from .program import Buffers, Program
 from .reference import Step, Tensor, prepare, prepare_tile
 from .schedule import Kernel
+from .switches import Switches
 
 
 def program(
     plan: Plan,
     inputs: Sequence[Tensor],
     state: RandomState,
+    switched: Switches | None = None,
     outputs: Sequence[Tensor | None] = (),
 ) -> Program:
     """The torch calls of a plan, on memory of their own.
@@ -27,10 +30,15 @@ def program(
         plan: made for arrays of these shapes, dtypes and strides.
         inputs: the tensors that ``input`` expressions name.
         state: where random numbers are drawn from.
+        switched: how to watch the kernels; not at all where it is not said.
         outputs: memory for the outputs, or None where it is to be made.
     """
     buffers = Buffers(plan, inputs, torch.device("cpu"), outputs)
     launches = [_steps(kernel, plan.tilings.get(kernel), buffers) for kernel in plan.kernels]
+    if switched is not None:
+        launches = [
+            watched(steps, plan, number, buffers, switched) for number, steps in enumerate(launches)
+        ]
     return Program(buffers, buffers.passes(launches, state))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from . import switches
 from .context import Context
@@ -30,6 +31,8 @@ def compute(
 
     strides = {i: x.stride() for i, x in enumerate(inputs) if not x.is_contiguous()}
     plan = make_plan(Graph(tuple(outputs)), strides, in_registers=True)
-    program = triton_runtime.program(plan, inputs, state, context, switches.current())
-    program.run()
+    # What runs once is not worth a graph.
+    switched = replace(switches.current(), graphs=False)
+    program = triton_runtime.program(plan, inputs, state, context, switched)
+    triton_runtime.graphed(program, switched).run()
     return program.buffers.outputs

@@ -79,7 +79,8 @@ class Executor:
         with collector.paused():
             compiled = compile_entries([entries], self._tensors(), ctx)
         self.plan: Plan = compiled.plan
-        self._steps = compiled.program.passes[0].all
+        self._program = compiled.program
+        self._steps = self._program.passes[0].all
         self.outputs = [NDArray(tensor, ctx) for tensor in compiled.outputs]
         # What runs in training, by mode; made when it is first needed.
         self._training: dict[bool, TrainingPass] = {}
@@ -334,7 +335,7 @@ class Executor:
         """The symbol, the plan, and the memory that it takes."""
         megabytes = self.plan.arena_size / 2**20
         return (
-            f"{self._symbol.debug_str()}{self.plan}\n"
+            f"{self._symbol.debug_str()}{self.plan}\n{self._program.manner}"
             f"Total {megabytes:.4g} MB allocated\n"
             "Total 0 TempSpace resource requested\n"
         )

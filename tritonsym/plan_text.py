@@ -36,8 +36,13 @@ def moved(plan: Plan, kernel: Kernel) -> int:
     return sum(byte_count(y) for y in (*outside, *kernel.outputs))
 
 
-def text(plan: Plan) -> str:
-    """What `print(executor.plan)` shows."""
+def text(plan: Plan, every_refusal: bool = False) -> str:
+    """What `print(executor.plan)` shows.
+
+    Args:
+        plan: of whatever.
+        every_refusal: say of all values why they are stored, and not only of the first.
+    """
     total = sum(moved(plan, kernel) for kernel in plan.kernels)
     copied = [number for stage in plan.stages for number in (*stage.copies, *stage.updates)]
     total += sum(2 * byte_count(plan.outputs[number]) for number in copied)
@@ -59,10 +64,11 @@ def text(plan: Plan) -> str:
     )
     if plan.refusals:
         lines.append("not computed together:")
-        for source, reader, reason in plan.refusals[:_SHOWN_REFUSALS]:
+        count = len(plan.refusals) if every_refusal else _SHOWN_REFUSALS
+        for source, reader, reason in plan.refusals[:count]:
             lines.append(f"  {_title(plan, reader)} with {_title(plan, source)}: {reason}")
-        if len(plan.refusals) > _SHOWN_REFUSALS:
-            lines.append(f"  and {len(plan.refusals) - _SHOWN_REFUSALS:,} more")
+        if len(plan.refusals) > count:
+            lines.append(f"  and {len(plan.refusals) - count:,} more")
     return "\n".join(lines)
 
 

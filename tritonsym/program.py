@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from .cuda_graph import Launched
 from .dtype import DType
 from .expr import Expr, Shape, toposort
 from .layout import contiguous
@@ -71,6 +72,11 @@ class Buffers:
         if place.output is not None:
             return self.outputs[place.output].view(x.shape)
         return self.from_arena(x, x.shape)
+
+    @property
+    def memory(self) -> list[Tensor]:
+        """All that steps read and write, each memory once or more often."""
+        return [self.arena, *self.outputs, *self._inputs, *self.tensors.values()]
 
     def from_arena(self, x: Expr, shape: Shape) -> Tensor:
         """A value's place in the arena, as a tensor of this shape."""
@@ -139,6 +145,11 @@ class Program:
         *before, last = self.passes
         copies = [partial(t.copy_, self.buffers.outputs[n]) for n, t in outputs.items()]
         return Program(self.buffers, [*before, replace(last, updates=[*last.updates, *copies])])
+
+    @property
+    def manner(self) -> str:
+        """How the steps are run, in words for a person; nothing where it goes without saying."""
+        return "".join(f"{step}\n" for step in self.passes[0].steps if isinstance(step, Launched))
 
     def run(self) -> None:
         """Compute the outputs."""

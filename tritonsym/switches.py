@@ -21,14 +21,16 @@ class Switches:
     Attributes:
         fusion: compute expressions together (``TRITONSYM_FUSION``).
         reuse: let values take memory that is no longer needed (``TRITONSYM_REUSE``).
+        graphs: replay a program's launches as one CUDA graph (``TRITONSYM_GRAPHS``).
         validate: compare every GPU kernel with the reference, at every run
             (``TRITONSYM_VALIDATE``).
-        debug: what to print at a bind: 1 the plan, 2 the kernels' text as well
-            (``TRITONSYM_DEBUG``).
+        debug: what to print: 1 the plan at each bind, 2 each kernel's time at each run as well,
+            3 every reason why something is apart, 4 the kernels' text (``TRITONSYM_DEBUG``).
     """
 
     fusion: bool = True
     reuse: bool = True
+    graphs: bool = True
     validate: bool = False
     debug: int = 0
 
@@ -40,9 +42,10 @@ def _from_environment() -> Switches:
         text = os.environ.get(name)
         if text is None:
             continue
-        if text not in ("0", "1", "2") or (text == "2" and field.name != "debug"):
-            allowed = "0, 1 or 2" if field.name == "debug" else "0 or 1"
-            raise MXNetError(f"the environment's {name}={text!r} must be {allowed}")
+        allowed = "01234" if field.name == "debug" else "01"
+        if len(text) != 1 or text not in allowed:
+            choice = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+            raise MXNetError(f"the environment's {name}={text!r} must be {choice}")
         default = getattr(found, field.name)
         found = replace(found, **{field.name: type(default)(int(text))})
     return found

@@ -1,0 +1,235 @@
+"""What a graph of launches does when, with a recorder and streams that are no GPU's."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+
+from tritonsym import progress
+from tritonsym.cuda_graph import Launched, StreamOrder
+from tritonsym.program import Pass, Program
+from tritonsym.switches import Switches
+
+
+class FakeRecorder:
+    """Counts what is recorded and replayed, and keeps the recorded calls from having effects."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.recorded = self.replayed = 0
+
+    def __call__(self, launch: Callable[[], object]) -> Callable[[], object]:
+        self.recorded += 1
+        if self.error is not None:
+            raise self.error
+
+        def replay() -> None:
+            self.replayed += 1
+            launch()
+
+        return replay
+
+
+def test_the_first_run_launches_once_and_records_and_the_others_replay() -> None:
+    runs: list[int] = []
+    record = FakeRecorder()
+    step = Launched(lambda: runs.append(0), record)
+    assert "one CUDA graph" in str(step)
+    for number in range(1, 4):
+        step()
+        assert len(runs) == number, "each call is one run, the first as well"
+        assert (record.recorded, record.replayed) == (1, number - 1)
+
+
+def test_what_cannot_be_recorded_is_launched_one_by_one() -> None:
+    runs: list[int] = []
+    record = FakeRecorder(RuntimeError("operation not permitted when stream is capturing"))
+    step = Launched(lambda: runs.append(0), record)
+    with pytest.warns(RuntimeWarning, match=r"one by one.*RuntimeError: operation not permitted"):
+        step()
+    step()  # a second warning would be an error here
+    assert len(runs) == 2
+    assert record.recorded == 1
+    assert "one by one: no CUDA graph could be recorded" in str(step)
+
+
+def test_a_run_that_fails_records_nothing() -> None:
+    failing, record = [True], FakeRecorder()
+
+    def launch() -> None:
+        if failing:
+            raise ValueError("out of memory")
+
+    step = Launched(launch, record)
+    with pytest.raises(ValueError, match="out of memory"):
+        step()
+    assert record.recorded == 0
+    failing.clear()
+    step()
+    step()
+    assert (record.recorded, record.replayed) == (1, 1)
+
+
+def test_without_a_recorder_there_is_no_graph() -> None:
+    runs: list[int] = []
+    step = Launched(lambda: runs.append(0), None, "the switch graphs is off")
+    step()
+    step()
+    assert len(runs) == 2
+    assert str(step) == "kernels are launched one by one: the switch graphs is off"
+
+
+# ---- streams -------------------------------------------------------------------------------------
+
+
+class FakeStream:
+    def __init__(self, address: int) -> None:
+        self.cuda_stream = address
+        self.waited_for: list[FakeStream] = []
+
+    def wait_stream(self, other: FakeStream) -> None:
+        self.waited_for.append(other)
+
+
+class FakeTensor:
+    def __init__(self) -> None:
+        self.streams: list[FakeStream] = []
+
+    def record_stream(self, stream: FakeStream) -> None:
+        self.streams.append(stream)
+
+
+def test_a_run_on_another_stream_waits_for_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = FakeStream(0), FakeStream(7)
+    current = [one]
+    monkeypatch.setattr(
+        torch._C, "_cuda_getCurrentRawStream", lambda index: current[0].cuda_stream, raising=False
+    )
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current[0])
+    memory = FakeTensor()
+    order = StreamOrder(torch.device("cuda", 0), [memory])  # type: ignore[list-item]
+    for stream in (one, one, other, other, one):
+        current[0] = stream
+        order()
+    assert memory.streams == [one, other, one]
+    assert (one.waited_for, other.waited_for) == ([other], [one])
+
+
+# ---- programs ------------------------------------------------------------------------------------
+
+
+def program(events: list[str]) -> Program:
+    """Two passes of steps that say their names, on memory that passes for a GPU's."""
+
+    def step(name: str) -> Callable[[], None]:
+        return lambda: events.append(name)
+
+    memory = SimpleNamespace(arena=SimpleNamespace(device=torch.device("cuda", 0)), memory=[])
+    first = Pass([step("draw")], [step("a"), step("b")], [step("state")])
+    return Program(memory, [first, Pass([], [step("gradient")], [])])  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`triton_runtime`, imported as tests on a GPU context import it."""
+    if not torch.cuda.is_available():
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
+    return importlib.import_module("tritonsym.triton_runtime")
+
+
+@pytest.fixture
+def recorders(runtime: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[FakeRecorder]:
+    """What records the graphs of programs, where there is no GPU."""
+    made: list[FakeRecorder] = []
+
+    def recorder(device: torch.device) -> FakeRecorder:
+        made.append(FakeRecorder())
+        return made[-1]
+
+    monkeypatch.setattr(runtime, "recorder", recorder)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream(0))
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda index: 0, raising=False)
+    return made
+
+
+def test_each_pass_is_a_graph_and_its_updates_are_another(
+    runtime: ModuleType, recorders: list[FakeRecorder]
+) -> None:
+    """A backward pass may repeat what was computed forward, but not what replaces the states."""
+    events: list[str] = []
+    made = runtime.graphed(program(events), Switches())
+    (record,) = recorders
+    for run in range(3):
+        made.run()
+        assert events == ["draw", "a", "b", "state", "gradient"]
+        assert (record.recorded, record.replayed) == (3, 3 * run)
+        events.clear()
+    for step in made.passes[0].steps:
+        step()
+    assert events == ["a", "b"]
+
+
+@pytest.mark.parametrize("switched", [{"graphs": False}, {"validate": True}, {"debug": 2}], ids=str)
+def test_switches_that_need_each_launch_have_no_graph(
+    switched: dict[str, int], runtime: ModuleType, recorders: list[FakeRecorder]
+) -> None:
+    events: list[str] = []
+    made = runtime.graphed(program(events), Switches(**switched))
+    made.run()
+    made.run()
+    assert events == ["draw", "a", "b", "state", "gradient"] * 2
+    assert recorders == []
+    assert "one by one: the switch" in made.manner
+
+
+def test_no_gpu_means_no_graph(runtime: ModuleType) -> None:
+    events: list[str] = []
+    made = program(events)
+    made.buffers.arena.device = torch.device("cpu")  # type: ignore[misc]
+    assert runtime.graphed(made, Switches()) is made
+    assert made.manner == ""
+
+
+def test_threads_that_take_turns_replay_one_graph(
+    runtime: ModuleType, recorders: list[FakeRecorder]
+) -> None:
+    events: list[str] = []
+    made = runtime.graphed(program(events), Switches())
+    for _ in range(4):
+        thread = threading.Thread(target=made.run)
+        thread.start()
+        thread.join()
+    assert events == ["draw", "a", "b", "state", "gradient"] * 4
+    assert (recorders[0].recorded, recorders[0].replayed) == (3, 9)
+
+
+# ---- progress ------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "file"])
+@pytest.mark.parametrize("patience", [-1.0, 60.0])
+def test_progress_is_shown_on_a_terminal_when_it_takes_long(
+    stream: io.StringIO, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", patience)
+    stream.truncate(0)
+    items = [("rows max sub", 5), ("pointwise add", 6)]
+    assert list(progress.shown(items, 2, "compiling", stream)) == [5, 6]
+    if stream.isatty() and patience < 0:
+        assert "compiling 1 of 2: rows max sub" in stream.getvalue()
+        assert stream.getvalue().endswith(f"\r{'':78}\r"), "and nothing of it is left"
+    else:
+        assert stream.getvalue() == ""

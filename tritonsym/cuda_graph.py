@@ -1,0 +1,120 @@
+"""Launches on a CUDA device as one CUDA graph: recorded after the first run, replayed ever after.
+
+The bound arrays are the graph's inputs and the plan's memory is its own, so a replay copies nothing
+and a run costs the host one call.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+
+from .reference import Step, Tensor
+
+# Records what a step launches, without running it, and gives the step that replays it.
+Recorder = Callable[[Step], Step]
+
+# CUDA records one graph at a time in a process.
+_recording = threading.Lock()
+
+
+def in_order(steps: Sequence[Step], device: torch.device) -> Step:
+    """Steps as one, on a device; which GPU is the current one, each thread chooses for itself."""
+
+    def launch() -> None:
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            for step in steps:
+                step()
+
+    return launch
+
+
+def recorder(device: torch.device) -> Recorder:
+    """What records launches on a CUDA device, on a stream of its own."""
+
+    def record(launch: Step) -> Step:
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # The outer block brings the caller's stream back, which a recording that fails does not.
+        with _recording, torch.cuda.stream(stream):
+            # A workspace that is there already would be shared with all who use this stream.
+            torch._C._cuda_clearCublasWorkspaces()
+            try:
+                # Other threads may go on using the device meanwhile.
+                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                    launch()
+            finally:
+                torch._C._cuda_clearCublasWorkspaces()
+        return graph.replay
+
+    return record
+
+
+class Launched:
+    """A step that launches kernels, one by one or, from its second run on, as one graph.
+
+    The first run warms libraries up and is a run like all others; recording what follows runs
+    nothing. Where it fails the kernels are launched one by one from then on, and a warning says so.
+
+    Args:
+        launch: launches all of them.
+        record: what makes a graph of it, or None.
+        note: without a graph, why.
+    """
+
+    def __init__(self, launch: Step, record: Recorder | None, note: str = "") -> None:
+        self._launch = launch
+        self._record = record
+        self._note = note
+        self._run: Step = launch if record is None else self._first
+
+    def __call__(self) -> None:
+        self._run()
+
+    def __str__(self) -> str:
+        if self._note:
+            return f"kernels are launched one by one: {self._note}"
+        return "kernels are launched as one CUDA graph, which the first run records"
+
+    def _first(self) -> None:
+        self._launch()
+        assert self._record is not None
+        try:
+            self._run = self._record(self._launch)
+        except Exception as error:  # whatever it is, launching them has just worked
+            self._run = self._launch
+            self._note = f"no CUDA graph could be recorded ({type(error).__name__}: {error})"
+            warnings.warn(str(self), RuntimeWarning, stacklevel=2)
+
+
+class StreamOrder:
+    """A step that keeps runs on the same memory in order when the caller changes the stream.
+
+    Args:
+        device: a CUDA device.
+        tensors: all memory of a program.
+    """
+
+    def __init__(self, device: torch.device, tensors: Sequence[Tensor]) -> None:
+        self._device = device
+        self._tensors = tuple(tensors)
+        self._last: torch.cuda.Stream | None = None
+        self._address: int | None = None
+
+    def __call__(self) -> None:
+        # Triton's launcher asks in this way too; an object for the stream would cost a launch.
+        if torch._C._cuda_getCurrentRawStream(self._device.index) != self._address:
+            self._follow()
+
+    def _follow(self) -> None:
+        stream = torch.cuda.current_stream(self._device)
+        if self._last is not None:
+            stream.wait_stream(self._last)
+        for tensor in self._tensors:
+            # Its memory is given to nobody else before this stream is done with it.
+            tensor.record_stream(stream)
+        self._last, self._address = stream, stream.cuda_stream
