@@ -5,7 +5,6 @@ Values agree to rounding: the order of a sum differs, and so does the last bit o
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
@@ -55,9 +54,7 @@ def check(example) -> None:
     assert {name: array.asnumpy().tobytes() for name, array in arrays.items()} == before
 
 
-def test_kernels_equal_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not torch.cuda.is_available():
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
+def test_kernels_equal_reference(gpu: mx.Context) -> None:
     check()
 
 

@@ -25,13 +25,6 @@ def values(outputs: list[Expr], seed: int, context: mx.Context, *given: torch.Te
     return compute(outputs, given, state, context)
 
 
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> mx.Context:
-    if not torch.cuda.is_available():
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
-    return mx.gpu(0)
-
-
 def assert_same_on_both(outputs: list[Expr], seed: int, gpu: mx.Context, *given) -> None:
     ours = values(outputs, seed, gpu, *given)
     for mine, due in zip(ours, values(outputs, seed, mx.cpu(), *given), strict=True):

@@ -1,0 +1,359 @@
+"""On a CUDA device: graphs of launches are right, whatever a caller does between two runs.
+
+What operators compute there is tested where it is tested for all contexts.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+import tritonsym as mx
+from tritonsym import compiler, cuda_graph
+
+pytestmark = pytest.mark.gpu
+
+sym = mx.sym
+SHAPE = (37, 65)
+# One product of float32 and a few functions, each rounded; the device's own clock is not asked.
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
+RUNS = 4
+
+
+def values(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(SHAPE).astype(np.float32)
+
+
+def graph() -> mx.Symbol:
+    a, b = sym.Variable("a"), sym.Variable("b")
+    return sym.Group([sym.softmax(a * b + 1), sym.sum(sym.tanh(a) - b, axis=0)])
+
+
+def expected(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+    raised = np.exp(a.astype(np.float64) * b + 1)
+    sums = (np.tanh(a.astype(np.float64)) - b).sum(axis=0)
+    return [raised / raised.sum(axis=1, keepdims=True), sums]
+
+
+def bound(seed: int = 0) -> mx.Executor:
+    given = {name: mx.nd.array(values(seed + i), mx.gpu(0)) for i, name in enumerate("ab")}
+    return graph().bind(mx.gpu(0), given)
+
+
+def check(executor: mx.Executor) -> None:
+    """One run gives what the arrays hold now."""
+    due = expected(*(executor.arg_dict[name].asnumpy() for name in "ab"))
+    for output, right in zip(executor.forward(), due, strict=True):
+        np.testing.assert_allclose(output.asnumpy(), right, **TOLERANCE)
+
+
+def warmed_up(seed: int = 0) -> mx.Executor:
+    """An executor whose next run is a replay."""
+    executor = bound(seed)
+    check(executor)
+    assert "launched as one CUDA graph" in executor.debug_str()
+    return executor
+
+
+def test_the_first_run_and_every_replay_are_right() -> None:
+    executor = bound()
+    for _ in range(RUNS):
+        check(executor)
+
+
+def test_replays_read_what_the_arrays_hold() -> None:
+    executor = warmed_up()
+    for run in range(RUNS):
+        executor.arg_dict["a"][:] = values(10 + run)
+        check(executor)
+        executor.arg_dict["b"] += 1
+        check(executor)
+
+
+def test_new_values_may_be_passed_in_any_form() -> None:
+    executor = warmed_up()
+    for given in (values(20), mx.nd.array(values(21)), mx.nd.array(values(22), mx.gpu(0))):
+        executor.forward(a=given)
+        held = executor.arg_dict["a"].asnumpy()
+        np.testing.assert_array_equal(
+            held, given if isinstance(given, np.ndarray) else given.asnumpy()
+        )
+        check(executor)
+
+
+def test_parameters_are_copied_in() -> None:
+    executor = warmed_up()
+    executor.copy_params_from({"b": mx.nd.array(values(30))})
+    np.testing.assert_array_equal(executor.arg_dict["b"].asnumpy(), values(30))
+    check(executor)
+
+
+def test_outputs_are_the_same_memory_at_every_run() -> None:
+    executor = warmed_up()
+    before = [output.to_torch().data_ptr() for output in executor.outputs]
+    kept = executor.outputs[0].copy()
+    first = kept.asnumpy()
+    executor.forward(a=values(40))
+    assert [output.to_torch().data_ptr() for output in executor.outputs] == before
+    np.testing.assert_array_equal(kept.asnumpy(), first)
+
+
+def test_reshaped_executors_and_the_old_one_stay_right() -> None:
+    executor = warmed_up()
+    smaller = executor.reshape(a=(5, 65), b=(5, 65))
+    for _ in range(RUNS):
+        check(smaller)
+        check(executor)
+
+
+def test_results_with_and_without_graphs_are_the_same_bits() -> None:
+    with mx.switched(graphs=False):
+        plain = bound()
+    replayed = bound()
+    assert "launched one by one: the switch graphs is off" in plain.debug_str()
+    for _ in range(RUNS):
+        for one, other in zip(plain.forward(), replayed.forward(), strict=True):
+            np.testing.assert_array_equal(one.asnumpy(), other.asnumpy())
+
+
+def test_each_replay_draws_anew_and_what_a_cpu_draws() -> None:
+    noise = sym.random_uniform(shape=SHAPE)
+    layer = sym.Group([noise, sym.random_normal(shape=(7,))])
+    found = {}
+    for context in (mx.cpu(), mx.gpu(0)):
+        executor = layer.bind(context, {})
+        mx.random.seed(11)
+        found[context] = [[output.asnumpy() for output in executor.forward()] for _ in range(RUNS)]
+    for mine, due in zip(found[mx.gpu(0)], found[mx.cpu()], strict=True):
+        np.testing.assert_array_equal(mine[0], due[0])
+        np.testing.assert_allclose(mine[1], due[1], **TOLERANCE)
+    first = [run[0].tobytes() for run in found[mx.gpu(0)]]
+    assert len(set(first)) == RUNS
+
+
+# ---- executors, threads, streams -----------------------------------------------------------------
+
+
+def test_two_executors_take_turns_on_the_same_arrays() -> None:
+    one = warmed_up()
+    other = graph().bind(mx.gpu(0), dict(one.arg_dict))
+    for run in range(RUNS):
+        one.arg_dict["a"][:] = values(50 + run)
+        check(one)
+        check(other)
+
+
+def test_one_executor_reads_what_the_other_writes() -> None:
+    """Nobody waits for the device in between."""
+    a = mx.nd.array(values(0), mx.gpu(0))
+    first = (sym.Variable("a") * 2).bind(mx.gpu(0), {"a": a})
+    second = (sym.Variable("a") + 1).bind(mx.gpu(0), {"a": first.outputs[0]})
+    for run in range(RUNS):
+        a[:] = values(60 + run)
+        first.forward()
+        np.testing.assert_array_equal(second.forward()[0].asnumpy(), values(60 + run) * 2 + 1)
+
+
+def in_thread(action: Callable[[], None]) -> None:
+    """Run in another thread; its error is ours."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            action()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_other_threads_may_run_an_executor() -> None:
+    executor = bound()
+    for _ in range(RUNS):
+        in_thread(lambda: check(executor))
+        check(executor)
+
+
+def test_threads_with_an_executor_each_record_and_replay_at_once() -> None:
+    threads = [threading.Thread(target=lambda i=i: results.append(many(i))) for i in range(6)]
+    results: list[int] = []
+
+    def many(number: int) -> int:
+        executor = bound(100 * number)
+        for _ in range(20):
+            check(executor)
+        return number
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [*range(6)]
+
+
+@pytest.mark.parametrize("first_on_side", [False, True])
+def test_other_streams_may_run_an_executor(first_on_side: bool) -> None:
+    executor, side = bound(), torch.cuda.Stream()
+    for run in range(RUNS):
+        executor.arg_dict["a"][:] = values(70 + run)
+        torch.cuda.synchronize()
+        if (run % 2 == 0) == first_on_side:
+            with torch.cuda.stream(side):
+                check(executor)
+        else:
+            check(executor)
+
+
+def test_runs_on_changing_streams_follow_each_other() -> None:
+    """Long runs, one after the other on two streams and the same memory."""
+    x = mx.nd.ones((2048, 2048), mx.gpu(0)) / 2048
+    y = factor = sym.Variable("x")
+    for _ in range(20):
+        y = sym.dot(y, factor)
+    executor = y.bind(mx.gpu(0), {"x": x})
+    due = executor.forward()[0].asnumpy()
+    streams = [torch.cuda.Stream(), torch.cuda.Stream()]
+    torch.cuda.synchronize()
+    for run in range(6):
+        with torch.cuda.stream(streams[run % 2]):
+            executor.forward()
+    torch.cuda.synchronize()
+    np.testing.assert_array_equal(executor.outputs[0].asnumpy(), due)
+
+
+def test_inputs_that_only_the_executor_holds_stay() -> None:
+    executor = bound()
+    check(executor)
+    due = [output.asnumpy() for output in executor.outputs]
+    gc.collect()
+    torch.cuda.empty_cache()
+    rubbish = [torch.full(SHAPE, float("nan"), device="cuda") for _ in range(50)]
+    for output, right in zip(executor.forward(), due, strict=True):
+        np.testing.assert_array_equal(output.asnumpy(), right)
+    del rubbish
+
+
+def test_outputs_outlive_their_executor() -> None:
+    executor = warmed_up()
+    outputs = executor.forward()
+    due = expected(*(executor.arg_dict[name].asnumpy() for name in "ab"))
+    del executor
+    gc.collect()
+    torch.cuda.empty_cache()
+    rubbish = [torch.full(SHAPE, float("nan"), device="cuda") for _ in range(50)]
+    for output, right in zip(outputs, due, strict=True):
+        np.testing.assert_allclose(output.asnumpy(), right, **TOLERANCE)
+    del rubbish
+
+
+# ---- training ------------------------------------------------------------------------------------
+
+
+def test_gradients_are_added_over_replays() -> None:
+    x = sym.Variable("x")
+    start = mx.nd.array(values(1), mx.gpu(0))
+    gradient = mx.nd.zeros(SHAPE, mx.gpu(0))
+    executor = sym.sum(x * x).bind(mx.gpu(0), {"x": start}, {"x": gradient}, "add")
+    for run in range(1, RUNS + 1):
+        executor.forward(is_train=True)
+        executor.backward(mx.nd.ones((1,), mx.gpu(0)))
+        np.testing.assert_allclose(gradient.asnumpy(), 2 * run * values(1), **TOLERANCE)
+
+
+def test_a_mask_is_new_at_each_run_and_the_same_backward() -> None:
+    x = sym.Variable("x")
+    ones, gradient = mx.nd.ones(SHAPE, mx.gpu(0)), mx.nd.zeros(SHAPE, mx.gpu(0))
+    executor = sym.Dropout(x, p=0.5).bind(mx.gpu(0), {"x": ones}, {"x": gradient})
+    masks = []
+    for _ in range(RUNS):
+        masks.append(executor.forward(is_train=True)[0].asnumpy())
+        executor.backward(mx.nd.ones(SHAPE, mx.gpu(0)))
+        np.testing.assert_array_equal(gradient.asnumpy(), masks[-1])
+    assert len({mask.tobytes() for mask in masks}) == RUNS
+
+
+# ---- what fails ----------------------------------------------------------------------------------
+
+
+def stop_recording(how: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something at the end of each recording."""
+    recorder = cuda_graph.recorder
+
+    def failing(device: torch.device) -> cuda_graph.Recorder:
+        record = recorder(device)
+
+        def failing_record(launch: Callable[[], object]) -> Callable[[], object]:
+            return record(lambda: (launch(), how()))
+
+        return failing_record
+
+    monkeypatch.setattr("tritonsym.triton_runtime.recorder", failing)
+
+
+def waits_for_the_device() -> None:
+    """CUDA forbids it meanwhile, and ends the recording."""
+    torch.cuda.current_stream().synchronize()
+
+
+def runs_out_of_memory() -> None:
+    torch.empty(2**50, dtype=torch.uint8, device="cuda")
+
+
+@pytest.mark.parametrize("how", [waits_for_the_device, runs_out_of_memory])
+def test_a_recording_that_fails_leaves_launches(
+    how: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_recording(how, patch)
+        executor = bound()
+        before = torch.cuda.current_stream()
+        with pytest.warns(RuntimeWarning, match="launched one by one: no CUDA graph could be"):
+            check(executor)
+    assert torch.cuda.current_stream() == before
+    for run in range(RUNS):
+        executor.arg_dict["a"][:] = values(80 + run)
+        check(executor)
+    warmed_up(3)
+
+
+def test_too_much_memory_is_refused_and_the_next_bind_works() -> None:
+    count = torch.cuda.get_device_properties(0).total_memory // 8
+    y = sym.Variable("x")
+    with pytest.raises(mx.MXNetError):
+        sym.broadcast_to(y, shape=(count, 4)).bind(mx.gpu(0), {"x": mx.nd.ones((1, 1), mx.gpu(0))})
+    warmed_up()
+
+
+def test_every_kernel_agrees_with_the_reference() -> None:
+    with mx.switched(validate=True):
+        executor = bound()
+    for _ in range(2):
+        check(executor)
+
+
+def test_kernels_are_timed_by_the_device(capsys: pytest.CaptureFixture[str]) -> None:
+    with mx.switched(debug=2):
+        executor = bound()
+        check(executor)
+    assert capsys.readouterr().err.count(" µs, ") == len(executor.plan.kernels)
+
+
+def test_recording_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run counts as one: what is replaced by it is replaced once."""
+    state = mx.nd.zeros((3,), mx.gpu(0))
+    entries = (sym.Variable("x") + 1)._entries
+    compiled = compiler.compile_entries(
+        [entries], {"x": state.to_torch()}, mx.gpu(0), written={0: "x"}
+    )
+    for run in range(1, RUNS + 1):
+        compiled.program.run()
+        assert state.asnumpy().tolist() == [run] * 3
