@@ -170,15 +170,42 @@ LAYERS: dict[str, frozenset[str]] = {
     "training.optimizer": words(
         "training.optimizer.base training.optimizer.methods training.optimizer.updater"
     ),
+    "training.model": words("ndarray.core ndarray.create symbol.create"),
+    "training.callback": words("training.model"),
+    "training.kvstore": words(
+        "files ndarray.core ndarray.values training.optimizer.base training.optimizer.updater"
+    ),
+    "training.monitor": words("executor ndarray.core"),
+    "training.visualization": words("graph"),
+    "training.module.base": words(
+        "ndarray.core ndarray.create training.initializer training.io.base training.metric.base "
+        "training.model"
+    ),
+    "training.module.module": words(
+        "bind context executor files ndarray.core ndarray.create ndarray.values "
+        "training.initializer training.io.base training.metric.base training.model "
+        "training.module.base training.optimizer.base training.optimizer.updater"
+    ),
+    "training.module.bucketing": words(
+        "context ndarray.core training.io.base training.metric.base training.model "
+        "training.module.base training.module.module"
+    ),
+    "training.module": words(
+        "training.module.base training.module.bucketing training.module.module"
+    ),
     "training": words(
-        "training.initializer training.io training.lr_scheduler training.metric training.optimizer"
+        "training.callback training.initializer training.io training.kvstore "
+        "training.lr_scheduler training.metric training.model training.module training.monitor "
+        "training.optimizer training.visualization"
     ),
     # programs that use the package, and its front
     "plan_command": words("expr graph infer op plan simplify symbol trace"),
     "test_utils": words("bind context ndarray.core ndarray.create symbol.core"),
     "": words(
         "attribute context executor name ndarray ops random switches symbol test_utils training "
-        "training.initializer training.io training.lr_scheduler training.metric training.optimizer"
+        "training.callback training.initializer training.io training.kvstore "
+        "training.lr_scheduler training.metric training.model training.module training.monitor "
+        "training.optimizer training.visualization"
     ),
     "tour": words("context ndarray symbol") | {""},
     "__main__": words("plan_command tour"),
@@ -217,6 +244,9 @@ OUTSIDE: dict[str, frozenset[str]] = {
         ),
         words("numpy"),
     ),
+    "training.callback": words("tqdm"),
+    "training.module.base": words("numpy"),
+    "training.visualization": words("graphviz"),
     "training.optimizer.base": words("torch"),
     "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),
@@ -494,8 +524,9 @@ def test_help_of_a_layer() -> None:
 
 PUBLIC = words(
     "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
-    "Symbol attribute base context cpu cpu_pinned current_context executor gpu init initializer io "
-    "lr_scheduler metric name nd ndarray num_gpus optimizer random switched sym symbol waitall"
+    "Symbol attribute base callback context cpu cpu_pinned current_context executor gpu init "
+    "initializer io kv kvstore lr_scheduler metric mod model module mon monitor name nd ndarray "
+    "num_gpus optimizer random switched sym symbol visualization viz waitall"
 )
 # Folders and files that the import system shows as names of the package.
 MODULES = {name.split(".")[0] for name in FILES if name}

@@ -12,11 +12,27 @@ from .name import NameManager, Prefix
 from .ndarray import NDArray, waitall
 from .switches import switched
 from .symbol import Symbol
-from .training import initializer, io, lr_scheduler, metric, optimizer
+from .training import (
+    callback,
+    initializer,
+    io,
+    kvstore,
+    lr_scheduler,
+    metric,
+    model,
+    module,
+    monitor,
+    optimizer,
+    visualization,
+)
 
 __version__ = "0.1.0"
 
 nd = ndarray
 sym = symbol
 init = initializer
+kv = kvstore
+mod = module
+mon = monitor
+viz = visualization
 ndarray.random = random  # mx.nd.random is mx.random

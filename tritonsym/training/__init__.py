@@ -2,4 +2,16 @@
 
 from __future__ import annotations
 
-from . import initializer, io, lr_scheduler, metric, optimizer
+from . import (
+    callback,
+    initializer,
+    io,
+    kvstore,
+    lr_scheduler,
+    metric,
+    model,
+    module,
+    monitor,
+    optimizer,
+    visualization,
+)

@@ -1,0 +1,327 @@
+"""Module and what is around it, where MXNet has no answer or a worse one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tritonsym as mx
+
+
+def perceptron(units: int = 8) -> mx.Symbol:
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=units, name="fc1")
+    net = mx.sym.Activation(net, act_type="relu", name="relu1")
+    net = mx.sym.FullyConnected(net, num_hidden=3, name="fc2")
+    return mx.sym.SoftmaxOutput(net, name="softmax")
+
+
+def samples(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    data = np.random.default_rng(0).standard_normal((count, 5)).astype("float32")
+    return data, data[:, :3].argmax(1)
+
+
+def bound(context: mx.Context | None = None, **given: object) -> mx.mod.Module:
+    mx.random.seed(1)
+    module = mx.mod.Module(perceptron(), context=context)
+    module.bind([("data", (10, 5))], [("softmax_label", (10,))], **given)
+    module.init_params(mx.init.Xavier())
+    return module
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "given"),
+    [
+        ("sgd", {"learning_rate": 0.1, "momentum": 0.9}),
+        ("nag", {"learning_rate": 0.2, "momentum": 0.9}),
+        ("adam", {"learning_rate": 0.02}),
+        ("adamw", {"learning_rate": 0.02, "wd": 0.01}),
+        ("rmsprop", {"learning_rate": 0.01}),
+        ("adagrad", {"learning_rate": 0.2}),
+        ("adadelta", {"epsilon": 1e-3}),
+        ("ftrl", {"learning_rate": 1.0}),
+        ("lamb", {"learning_rate": 0.05}),
+        ("signum", {"learning_rate": 0.01}),
+        ("signsgd", {"learning_rate": 0.01}),
+    ],
+)
+def test_every_optimizer_learns(optimizer: str, given: dict[str, float]) -> None:
+    """Chance is right in a third of the cases."""
+    mx.random.seed(3)
+    data = mx.io.NDArrayIter(*samples(), 20)
+    module = mx.mod.Module(perceptron(16))
+    module.fit(
+        data,
+        optimizer=optimizer,
+        optimizer_params=given,
+        initializer=mx.init.Xavier(),
+        num_epoch=12,
+    )
+    ((_, accuracy),) = module.score(data, "acc")
+    assert accuracy > 0.9
+
+
+def test_a_step_on_either_context(context: mx.Context) -> None:
+    module, reference = bound(context), bound(mx.cpu())
+    batch = next(mx.io.NDArrayIter(*samples(10), 10))
+    for one in (module, reference):
+        one.init_optimizer(optimizer="adam", optimizer_params={"learning_rate": 0.1})
+    reference.set_params(*module.get_params())
+    for one in (module, reference):
+        there = mx.io.DataBatch(
+            [array.as_in_context(one._context) for array in batch.data],
+            [array.as_in_context(one._context) for array in batch.label],
+        )
+        for _ in range(2):
+            one.forward_backward(there)
+            one.update()
+    for name, array in module.get_params()[0].items():
+        # float32 sums in another order
+        expected = reference.get_params()[0][name].asnumpy()
+        np.testing.assert_allclose(array.asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_inference_without_labels_takes_any_batch_size() -> None:
+    """MXNet fails here: the label's shape is that of the first batch."""
+    module = bound()
+    unlabelled = mx.mod.Module(perceptron())
+    unlabelled.bind([("data", (10, 5))], for_training=False)
+    unlabelled.set_params(*module.get_params())
+    data, _ = samples(23)
+    outputs = unlabelled.predict(mx.io.NDArrayIter(data, batch_size=10))
+    assert outputs.shape == (23, 3)
+    for count in (1, 23, 7):
+        found = unlabelled.predict(data[:count]).asnumpy()
+        np.testing.assert_allclose(found, outputs.asnumpy()[:count], rtol=1e-5, atol=1e-6)
+
+
+def test_batch_sizes_in_turn_keep_few_executors() -> None:
+    module = bound()
+    for count in (1, 2, 3, 4, 5, 6, 7, 1):
+        batch = mx.io.DataBatch([mx.nd.ones((count, 5))], [mx.nd.ones((count,))])
+        module.forward(batch)
+        assert module.get_outputs()[0].shape == (count, 3)
+    assert len(module._executors) <= 4
+
+
+def test_binding_again_keeps_parameters() -> None:
+    module = bound()
+    before = module.get_params()[0]
+    module.bind([("data", (3, 5))], [("softmax_label", (3,))], force_rebind=True)
+    for name, array in module.get_params()[0].items():
+        assert (array.asnumpy() == before[name].asnumpy()).all()
+
+
+def test_data_that_does_not_fit_leaves_the_module_as_it_was() -> None:
+    module = bound()
+    batch = mx.io.DataBatch([mx.nd.ones((10, 6))], [mx.nd.ones((10,))])
+    with pytest.raises(mx.MXNetError, match="fc1_weight"):
+        module.forward(batch)
+    module.forward(mx.io.DataBatch([mx.nd.ones((10, 5))], [mx.nd.ones((10,))]))
+    assert module.get_outputs()[0].shape == (10, 3)
+
+
+def test_parameters_of_another_shape_change_nothing() -> None:
+    module = bound()
+    given, states = module.get_params()
+    before = {name: array.asnumpy() for name, array in given.items()}
+    wrong = {name: array * 2 for name, array in given.items()} | {"fc2_bias": mx.nd.ones((4,))}
+    with pytest.raises(mx.MXNetError, match=r"fc2_bias has shape \(3,\), given was \(4,\)"):
+        module.set_params(wrong, states)
+    for name, array in module.get_params()[0].items():
+        assert (array.asnumpy() == before[name]).all()
+
+
+def test_several_contexts_are_refused() -> None:
+    with pytest.raises(ValueError, match="one context"):
+        mx.mod.Module(perceptron(), context=[mx.cpu(0), mx.cpu(1)])
+
+
+def test_gradients_that_add_up() -> None:
+    module = bound(grad_req="add")
+    batch = next(mx.io.NDArrayIter(*samples(10), 10))
+    module.forward_backward(batch)
+    once = module._grads["fc1_weight"].asnumpy()
+    module.forward_backward(batch)
+    np.testing.assert_allclose(module._grads["fc1_weight"].asnumpy(), 2 * once, rtol=1e-5)
+
+
+def test_weights_of_16_bits_train_with_a_copy() -> None:
+    data = mx.sym.Cast(mx.sym.Variable("data"), dtype="float16")
+    net = mx.sym.FullyConnected(data, num_hidden=3, name="fc")
+    net = mx.sym.SoftmaxOutput(mx.sym.Cast(net, dtype="float32"), name="softmax")
+    module = mx.mod.Module(net)
+    data_iter = mx.io.NDArrayIter(*samples(), 20)
+    module.fit(
+        data_iter,
+        optimizer_params={"learning_rate": 0.5, "momentum": 0.9, "multi_precision": True},
+        initializer=mx.init.Xavier(),
+        num_epoch=8,
+    )
+    assert module._params["fc_weight"].dtype is np.float16
+    assert module._updater.states[0][1].dtype is np.float32
+    assert module.score(data_iter, "acc")[0][1] > 0.9
+
+
+# ---- buckets -----------------------------------------------------------------------------------
+
+
+def of_length(length: int) -> tuple[mx.Symbol, list[str], list[str]]:
+    """A layer that is applied at each of so many places, with the same weights."""
+    data = mx.sym.Variable("data")
+    weight, bias = mx.sym.Variable("w_weight"), mx.sym.Variable("w_bias")
+    net = mx.sym.reshape(data, shape=(-1, 4))
+    net = mx.sym.FullyConnected(net, weight=weight, bias=bias, num_hidden=4, name="fc")
+    return mx.sym.SoftmaxOutput(net, name="softmax"), ["data"], ["softmax_label"]
+
+
+def bucket(length: int, seed: int) -> mx.io.DataBatch:
+    values = np.random.default_rng(seed).standard_normal((5, length, 4)).astype("float32")
+    label = values.argmax(2).ravel()
+    return mx.io.DataBatch(
+        [mx.nd.array(values)],
+        [mx.nd.array(label)],
+        bucket_key=length,
+        provide_data=[("data", values.shape)],
+        provide_label=[("softmax_label", label.shape)],
+    )
+
+
+def test_buckets_share_parameters_and_optimizer() -> None:
+    mx.random.seed(0)
+    module = mx.mod.BucketingModule(of_length, default_bucket_key=9)
+    first = bucket(9, 0)
+    module.bind(first.provide_data, first.provide_label)
+    module.init_params(mx.init.Xavier())
+    module.init_optimizer(optimizer_params={"learning_rate": 0.1, "momentum": 0.9})
+    metric = mx.metric.create("acc")
+    for step in range(40):
+        batch = bucket((3, 9, 6)[step % 3], step)
+        module.forward_backward(batch)
+        module.update()
+        if step >= 34:
+            module.update_metric(metric, batch.label)
+    assert metric.get()[1] > 0.9
+    assert len({id(one._params["w_weight"]) for one in module._modules.values()}) == 1
+    assert module._modules[9]._updater.optimizer.num_update == 40
+
+
+def test_buckets_are_saved_and_loaded(tmp_path: Path) -> None:
+    module = mx.mod.BucketingModule(of_length, default_bucket_key=4)
+    batch = bucket(4, 1)
+    module.bind(batch.provide_data, batch.provide_label)
+    module.init_params(mx.init.Normal(1))
+    module.save_checkpoint(tmp_path / "net", 2)
+    again = mx.mod.BucketingModule.load(tmp_path / "net", 2, of_length, 4)
+    again.bind(batch.provide_data, batch.provide_label)
+    for one in (module, again):
+        one.forward(batch, is_train=False)
+    assert (module.get_outputs()[0].asnumpy() == again.get_outputs()[0].asnumpy()).all()
+
+
+# ---- around it ---------------------------------------------------------------------------------
+
+
+def test_callbacks_tell_what_happens(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = mx.io.NDArrayIter(*samples(60), 10)
+    module = mx.mod.Module(perceptron())
+    with caplog.at_level(logging.INFO):
+        module.fit(
+            data,
+            eval_data=data,
+            num_epoch=2,
+            batch_end_callback=[
+                mx.callback.Speedometer(10, 2),
+                mx.callback.log_train_metric(3),
+                mx.callback.ProgressBar(6, 12),
+            ],
+            epoch_end_callback=mx.callback.module_checkpoint(module, tmp_path / "net", 2, True),
+            eval_end_callback=mx.callback.LogValidationMetricsCallback(),
+        )
+    text = caplog.text
+    assert "Epoch[0] Batch [0-2]\tSpeed: " in text
+    assert "Epoch[1] Batch [2-4]\tSpeed: " in text
+    assert "Iter[1] Batch[3] Train-accuracy=" in text
+    assert "Epoch[1] Train-accuracy=" in text
+    assert text.count("Epoch[1] Validation-accuracy=") == 2  # of the callback, and of fit
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "net-0002.params",
+        "net-0002.states",
+        "net-symbol.json",
+    ]
+    assert "100%" in capsys.readouterr().err
+
+
+def test_a_monitor_watches_in_fit(caplog: pytest.LogCaptureFixture) -> None:
+    data = mx.io.NDArrayIter(*samples(40), 10)
+    with caplog.at_level(logging.INFO):
+        mx.mod.Module(perceptron()).fit(
+            data, num_epoch=1, monitor=mx.mon.Monitor(2, pattern="fc1_(output|weight)", sort=True)
+        )
+    shown = [
+        record.getMessage().split()[1:3]
+        for record in caplog.records
+        if "fc1" in record.msg % record.args
+    ]
+    assert shown == [
+        ["1", "fc1_output"],
+        ["1", "fc1_weight"],
+        ["3", "fc1_output"],
+        ["3", "fc1_weight"],
+    ]
+
+
+def test_a_summary_counts_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    mx.viz.print_summary(perceptron(), {"data": (2, 5)})
+    text = capsys.readouterr().out
+    for line in (
+        "data(null)",
+        "fc1(FullyConnected)",
+        "relu1(Activation)",
+        "softmax(SoftmaxOutput)",
+    ):
+        assert line in text
+    assert f"Total params: {5 * 8 + 8 + 8 * 3 + 3}\n" in text
+    with pytest.raises(ValueError, match="incomplete"), pytest.warns(UserWarning):
+        mx.viz.print_summary(perceptron(), {"softmax_label": (2,)})
+
+
+def test_a_picture_needs_graphviz() -> None:
+    try:
+        import graphviz
+    except ImportError:
+        with pytest.raises(ImportError, match="graphviz"):
+            mx.viz.plot_network(perceptron())
+        return
+    picture = mx.viz.plot_network(perceptron(), shape={"data": (2, 5)})
+    assert isinstance(picture, graphviz.Digraph)
+    assert "fc1_weight" not in picture.source
+    assert "FullyConnected" in picture.source
+
+
+@pytest.mark.parametrize("names", [["w"], ["arg:w", "b"], ["opt:w"]])
+def test_files_that_hold_no_parameters(tmp_path: Path, names: list[str]) -> None:
+    perceptron().save(tmp_path / "net-symbol.json")
+    mx.nd.save(tmp_path / "net-0001.params", {name: mx.nd.ones((2,)) for name in names})
+    with pytest.raises(mx.MXNetError, match="begin with arg: or aux:"):
+        mx.model.load_checkpoint(tmp_path / "net", 1)
+    mx.nd.save(tmp_path / "net-0001.params", [mx.nd.ones((2,))])
+    with pytest.raises(mx.MXNetError, match="no names"):
+        mx.model.load_params(tmp_path / "net", 1)
+
+
+def test_stores_refuse_what_does_not_fit() -> None:
+    store = mx.kv.create()
+    store.init("a", mx.nd.ones((2,)))
+    with pytest.raises(mx.MXNetError, match="'a' is there already"):
+        store.init("a", mx.nd.ones((2,)))
+    with pytest.raises(mx.MXNetError, match="'b' has no value"):
+        store.pull("b", out=mx.nd.ones((2,)))
+    with pytest.raises(mx.MXNetError, match=r"has shape \(2,\), pushed \(3,\)"):
+        store.push("a", mx.nd.ones((3,)))
+    with pytest.raises(mx.MXNetError, match="dist_sync"):
+        mx.kv.create("dist_sync")

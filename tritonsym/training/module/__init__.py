@@ -1,0 +1,7 @@
+"""`mx.mod`: networks with their parameters, trained with batches."""
+
+from __future__ import annotations
+
+from .base import BaseModule
+from .bucketing import BucketingModule
+from .module import Module

@@ -1,0 +1,393 @@
+"""What modules have in common: training, scoring and predicting over batches of data."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ndarray.core import NDArray
+from ...ndarray.create import array, concatenate, load, save
+from ...text import listed, shown
+from ..initializer import Uniform
+from ..io.base import DataBatch, DataDesc
+from ..metric import base as metrics
+from ..model import BatchEndParam, tagged, untagged
+
+if TYPE_CHECKING:
+    from ...symbol.core import Symbol
+
+Parameters = Mapping[str, NDArray]
+Outputs = list[NDArray]
+
+
+def descriptions(given: Sequence[Any] | None) -> list[DataDesc]:
+    """Descriptions from pairs of name and shape, or from descriptions."""
+    return [one if isinstance(one, DataDesc) else DataDesc(*one) for one in given or ()]
+
+
+def as_list(given: Any) -> list[Any]:
+    """A list of callbacks from none, one or several."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def check_names(kind: str, names: Sequence[str], arguments: Sequence[str]) -> None:
+    """Raise ValueError where a name is no argument of the symbol."""
+    for name in names:
+        if name not in arguments:
+            ends = ("_weight", "_bias", "_gamma", "_beta")
+            candidates = [one for one in arguments if not one.endswith(ends)]
+            raise ValueError(
+                f"You created Module with Module(..., {kind}={list(names)}) but input with name "
+                f"{shown(name)} is not found in symbol.list_arguments(). Did you mean one of: "
+                f"{listed(candidates)}"
+            )
+
+
+def check_same(what: str, found: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise ValueError where there are other names than wanted."""
+    if sorted(found) != sorted(wanted):
+        raise ValueError(
+            f"{what} names {listed(found) or 'nothing'}, the module was made for "
+            f"{listed(wanted) or 'nothing'}"
+        )
+
+
+def described_as(
+    known: Sequence[DataDesc], arrays: Sequence[NDArray] | None, provided: Any
+) -> list[DataDesc]:
+    """Descriptions of the arrays of a batch, after its own or those of the batches before."""
+    if provided is not None:
+        return descriptions(provided)
+    return [
+        DataDesc(old.name, array.shape, old.dtype, old.layout)
+        for old, array in zip(known, arrays or (), strict=False)
+    ]
+
+
+class BaseModule:
+    """A network that is trained with batches.
+
+    Attributes:
+        binded: whether it has arrays.
+        for_training: whether it was bound to be trained.
+        inputs_need_grad: whether it was bound to give gradients of its data.
+        params_initialized: whether its parameters have values.
+        optimizer_initialized: whether it can be updated.
+    """
+
+    symbol: Symbol | None
+    data_names: Sequence[str]
+    output_names: Sequence[str]
+    data_shapes: list[DataDesc]
+    label_shapes: list[DataDesc]
+
+    def __init__(self, logger: Any = logging) -> None:
+        self.logger = logger
+        self.binded = False
+        self.for_training = False
+        self.inputs_need_grad = False
+        self.params_initialized = False
+        self.optimizer_initialized = False
+
+    # ---- what a subclass does ----
+
+    def bind(
+        self,
+        data_shapes: Sequence[Any],
+        label_shapes: Sequence[Any] | None = None,
+        for_training: bool = True,
+        inputs_need_grad: bool = False,
+        force_rebind: bool = False,
+        shared_module: Any = None,
+        grad_req: str | Mapping[str, str] = "write",
+    ) -> None:
+        """Make arrays for batches of these shapes."""
+        raise NotImplementedError
+
+    def init_params(
+        self,
+        initializer: Any = None,
+        arg_params: Parameters | None = None,
+        aux_params: Parameters | None = None,
+        allow_missing: bool = False,
+        force_init: bool = False,
+        allow_extra: bool = False,
+    ) -> None:
+        """Give the parameters their first values."""
+        raise NotImplementedError
+
+    def init_optimizer(
+        self,
+        kvstore: Any = "local",
+        optimizer: Any = "sgd",
+        optimizer_params: Any = (("learning_rate", 0.01),),
+        force_init: bool = False,
+    ) -> None:
+        """Choose how the parameters are updated."""
+        raise NotImplementedError
+
+    def forward(self, data_batch: DataBatch, is_train: bool | None = None) -> None:
+        """Compute the outputs of a batch."""
+        raise NotImplementedError
+
+    def backward(self, out_grads: Any = None) -> None:
+        """Compute the gradients of the last batch."""
+        raise NotImplementedError
+
+    def update(self) -> None:
+        """Change the parameters by their gradients."""
+        raise NotImplementedError
+
+    def get_outputs(self, merge_multi_context: bool = True) -> Outputs:
+        """The outputs of the last batch."""
+        raise NotImplementedError
+
+    def update_metric(
+        self, eval_metric: metrics.EvalMetric, labels: Any, pre_sliced: bool = False
+    ) -> None:
+        """Let a metric look at the outputs of the last batch."""
+        raise NotImplementedError
+
+    def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Copies of the parameters and of the auxiliary states, by name."""
+        raise NotImplementedError
+
+    def install_monitor(self, mon: Any) -> None:
+        """Let a monitor watch."""
+        raise NotImplementedError
+
+    def prepare(self, data_batch: DataBatch, sparse_row_id_fn: Any = None) -> None:
+        """Get ready for a batch before it is computed."""
+
+    # ---- parameters ----
+
+    def set_params(
+        self,
+        arg_params: Parameters | None,
+        aux_params: Parameters | None,
+        allow_missing: bool = False,
+        force_init: bool = True,
+        allow_extra: bool = False,
+    ) -> None:
+        """Give the parameters values; see :meth:`init_params`."""
+        self.init_params(None, arg_params, aux_params, allow_missing, force_init, allow_extra)
+
+    def save_params(self, fname: str | Path) -> None:
+        """Write the parameters and auxiliary states to a file."""
+        save(fname, tagged(*self.get_params()))
+
+    def load_params(self, fname: str | Path) -> None:
+        """Read the parameters and auxiliary states from a file.
+
+        Raises:
+            MXNetError: the file cannot be read, or holds something else.
+        """
+        self.set_params(*untagged(load(fname), str(fname)))
+
+    # ---- over batches ----
+
+    def forward_backward(self, data_batch: DataBatch) -> None:
+        """Compute the outputs of a batch in training, and the gradients."""
+        self.forward(data_batch, is_train=True)
+        self.backward()
+
+    def score(
+        self,
+        eval_data: Any,
+        eval_metric: Any,
+        num_batch: int | None = None,
+        batch_end_callback: Any = None,
+        score_end_callback: Any = None,
+        reset: bool = True,
+        epoch: int = 0,
+        sparse_row_id_fn: Any = None,
+    ) -> list[tuple[str, float]]:
+        """How good the outputs are.
+
+        Args:
+            eval_data: an iterator over batches.
+            eval_metric: a metric, or what ``mx.metric.create`` takes.
+            num_batch: stop after so many batches.
+            batch_end_callback: called after each batch; one, or a list.
+            score_end_callback: called at the end; one, or a list.
+            reset: begin with the first batch.
+            epoch: what callbacks are told.
+
+        Returns:
+            Pairs of name and value.
+        """
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        if reset:
+            eval_data.reset()
+        metric = metrics.create(eval_metric)
+        metric.reset()
+        count = 0
+        for number, batch in _limited(eval_data, num_batch):
+            self.prepare(batch)
+            self.forward(batch, is_train=False)
+            self.update_metric(metric, batch.label)
+            for callback in as_list(batch_end_callback):
+                callback(BatchEndParam(epoch, number, metric, locals()))
+            count = number + 1
+        for callback in as_list(score_end_callback):
+            callback(BatchEndParam(epoch, count, metric, locals()))
+        return metric.get_global_name_value()
+
+    def iter_predict(
+        self,
+        eval_data: Any,
+        num_batch: int | None = None,
+        reset: bool = True,
+        sparse_row_id_fn: Any = None,
+    ) -> Iterator[tuple[Outputs, int, DataBatch]]:
+        """Outputs without padding, number and batch, batch by batch."""
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        if reset:
+            eval_data.reset()
+        for number, batch in _limited(eval_data, num_batch):
+            self.prepare(batch)
+            self.forward(batch, is_train=False)
+            kept = batch.pad or 0
+            outputs = [output[: output.shape[0] - kept] for output in self.get_outputs()]
+            yield outputs, number, batch
+
+    def predict(
+        self,
+        eval_data: Any,
+        num_batch: int | None = None,
+        merge_batches: bool = True,
+        reset: bool = True,
+        always_output_list: bool = False,
+        sparse_row_id_fn: Any = None,
+    ) -> Any:
+        """The outputs for all batches.
+
+        Args:
+            eval_data: an iterator over batches, or an array, which is one batch.
+            num_batch: stop after so many batches.
+            merge_batches: one array per output, instead of a list per batch.
+            reset: begin with the first batch.
+            always_output_list: give a list even for one output.
+
+        Raises:
+            ValueError: the batches have different numbers of outputs, so that they do not merge.
+        """
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        if isinstance(eval_data, (NDArray, np.ndarray)):
+            one = eval_data if isinstance(eval_data, NDArray) else array(eval_data)
+            self.forward(DataBatch([one]), is_train=False)
+            return self.get_outputs()[0]
+        found = [
+            [output.copy() for output in outputs]
+            for outputs, _, _ in self.iter_predict(eval_data, num_batch, reset)
+        ]
+        if not found or not merge_batches:
+            return found
+        if len({len(outputs) for outputs in found}) > 1:
+            raise ValueError("batches have different numbers of outputs: use merge_batches=False")
+        merged = [concatenate(list(parts)) for parts in zip(*found, strict=True)]
+        return merged[0] if len(merged) == 1 and not always_output_list else merged
+
+    def fit(
+        self,
+        train_data: Any,
+        eval_data: Any = None,
+        eval_metric: Any = "acc",
+        epoch_end_callback: Any = None,
+        batch_end_callback: Any = None,
+        kvstore: Any = "local",
+        optimizer: Any = "sgd",
+        optimizer_params: Any = (("learning_rate", 0.01),),
+        eval_end_callback: Any = None,
+        eval_batch_end_callback: Any = None,
+        initializer: Any = None,
+        arg_params: Parameters | None = None,
+        aux_params: Parameters | None = None,
+        allow_missing: bool = False,
+        force_rebind: bool = False,
+        force_init: bool = False,
+        begin_epoch: int = 0,
+        num_epoch: int | None = None,
+        validation_metric: Any = None,
+        monitor: Any = None,
+        sparse_row_id_fn: Any = None,
+    ) -> None:
+        """Train the parameters.
+
+        Args:
+            train_data: an iterator over batches with labels.
+            eval_data: another one, for validation after each epoch.
+            eval_metric: what is logged; a metric, or what ``mx.metric.create`` takes.
+            epoch_end_callback: called with epoch, symbol, parameters and states; one, or a list.
+            batch_end_callback: called with a ``BatchEndParam``; one, or a list.
+            kvstore: ``local`` or ``device``; there is one context.
+            optimizer, optimizer_params: see :meth:`init_optimizer`.
+            eval_end_callback, eval_batch_end_callback: called in validation.
+            initializer: gives parameters their first values; uniform ones of 0.01 if None.
+            arg_params, aux_params: first values by name, which go before the initializer.
+            allow_missing: let the initializer fill what ``arg_params`` does not have.
+            force_rebind: bind anew where the module is bound already.
+            force_init: initialize anew where it is initialized.
+            begin_epoch: the number of the first epoch.
+            num_epoch: the number after that of the last one.
+            validation_metric: that of validation, if it is another one.
+            monitor: installed before training.
+
+        Raises:
+            AssertionError: no ``num_epoch``.
+        """
+        assert num_epoch is not None, "please specify number of epochs"
+        self.bind(
+            train_data.provide_data, train_data.provide_label, for_training=True,
+            force_rebind=force_rebind,
+        )  # fmt: skip
+        if monitor is not None:
+            self.install_monitor(monitor)
+        first = Uniform(0.01) if initializer is None else initializer
+        self.init_params(first, arg_params, aux_params, allow_missing, force_init)
+        self.init_optimizer(kvstore, optimizer, optimizer_params)
+        metric = metrics.create(eval_metric)
+        validation = metric if validation_metric is None else validation_metric
+        for epoch in range(begin_epoch, num_epoch):
+            began = time.perf_counter()
+            metric.reset()
+            for number, batch in enumerate(train_data):
+                if monitor is not None:
+                    monitor.tic()
+                self.prepare(batch)
+                self.forward_backward(batch)
+                self.update()
+                self.update_metric(metric, batch.label)
+                if monitor is not None:
+                    monitor.toc_print()
+                for callback in as_list(batch_end_callback):
+                    callback(BatchEndParam(epoch, number, metric, locals()))
+            for name, value in metric.get_global_name_value():
+                self.logger.info("Epoch[%d] Train-%s=%f", epoch, name, value)
+            self.logger.info("Epoch[%d] Time cost=%.3f", epoch, time.perf_counter() - began)
+            if epoch_end_callback is not None:
+                trained = self.get_params()
+                for callback in as_list(epoch_end_callback):
+                    callback(epoch, self.symbol, *trained)
+            if eval_data is not None:
+                scores = self.score(
+                    eval_data, validation, None, eval_batch_end_callback, eval_end_callback,
+                    epoch=epoch,
+                )  # fmt: skip
+                for name, value in scores:
+                    self.logger.info("Epoch[%d] Validation-%s=%f", epoch, name, value)
+            train_data.reset()
+
+
+def _limited(data: Any, count: int | None) -> Iterator[tuple[int, DataBatch]]:
+    for number, batch in enumerate(data):
+        if number == count:
+            return
+        yield number, batch

@@ -1,0 +1,497 @@
+"""`mx.mod.Module`: a symbol with its arrays, and an optimizer for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...bind import bind as bind_arrays
+from ...context import Context, as_context
+from ...dtype import FLOAT32, as_dtype
+from ...errors import MXNetError
+from ...executor import Executor
+from ...files import read_file, replace_file
+from ...ndarray.core import NDArray
+from ...ndarray.create import zeros
+from ...ndarray.values import write
+from ...text import escaped, shown
+from ..initializer import InitDesc, Uniform
+from ..io.base import DataBatch, DataDesc
+from ..metric.base import EvalMetric
+from ..model import load_checkpoint, save_checkpoint
+from ..optimizer import base as optimizers
+from ..optimizer.updater import Updater, get_updater
+from .base import (
+    BaseModule,
+    Outputs,
+    Parameters,
+    check_names,
+    check_same,
+    described_as,
+    descriptions,
+)
+
+if TYPE_CHECKING:
+    from ...symbol.core import Symbol
+
+# Executors for other shapes of batches that are kept, such as that of the last batch.
+MOST_SHAPES = 4
+
+
+class Module(BaseModule):
+    """A symbol that is trained on one context.
+
+    Args:
+        symbol: the network.
+        data_names, label_names: the arguments that come with each batch. Labels that the symbol
+            does not have are left out.
+        logger: where training is logged.
+        context: where everything is.
+        work_load_list, group2ctxs, compression_params: accepted for MXNet's sake; there is one
+            context.
+        fixed_param_names: parameters that are not trained.
+        state_names: arguments that :meth:`set_states` sets.
+
+    Raises:
+        ValueError: a name that is no argument of the symbol, or several contexts.
+    """
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        data_names: Sequence[str] | None = ("data",),
+        label_names: Sequence[str] | None = ("softmax_label",),
+        logger: Any = logging,
+        context: Context | Sequence[Context] | None = None,
+        work_load_list: Any = None,
+        fixed_param_names: Sequence[str] | None = None,
+        state_names: Sequence[str] | None = None,
+        group2ctxs: Any = None,
+        compression_params: Any = None,
+    ) -> None:
+        super().__init__(logger)
+        if isinstance(context, (list, tuple)):
+            if len(context) != 1:
+                raise ValueError(f"a Module has one context, got {shown(context)}")
+            context = context[0]
+        self.symbol: Symbol = symbol
+        self._context = as_context(context)
+        arguments = symbol.list_arguments()
+        self.data_names = list(data_names or ())
+        self.label_names = [name for name in label_names or () if name in arguments]
+        self._state_names = list(state_names or ())
+        self._fixed = list(fixed_param_names or ())
+        for kind, names in (
+            ("data_names", self.data_names),
+            ("state_names", self._state_names),
+            ("fixed_param_names", self._fixed),
+        ):
+            check_names(kind, names, arguments)
+        given = {*self.data_names, *self.label_names, *self._state_names}
+        self._param_names = [name for name in arguments if name not in given]
+        self._aux_names = symbol.list_auxiliary_states()
+        self.output_names = symbol.list_outputs()
+        self._params: dict[str, NDArray] = {}
+        self._grads: dict[str, NDArray] = {}
+        self._auxiliary: dict[str, NDArray] = {}
+        self._executors: dict[Any, Executor] = {}
+        self._executor: Executor | None = None
+        self._loaded: tuple[Parameters, Parameters] | None = None
+        self._loaded_states: bytes | None = None
+        self._updater: Updater | None = None
+        self._optimizer: optimizers.Optimizer | None = None
+        # What the optimizer calls each parameter; shared by modules that share it.
+        self._places: dict[str, int] = {}
+        self._monitor: Any = None
+
+    # ---- files ----
+
+    @staticmethod
+    def load(
+        prefix: str | Path, epoch: int, load_optimizer_states: bool = False, **kwargs: Any
+    ) -> Module:
+        """A module from a checkpoint; it still has to be bound.
+
+        Args:
+            prefix, epoch: which checkpoint.
+            load_optimizer_states: read them too, for :meth:`init_optimizer`.
+            kwargs: of :class:`Module`.
+
+        Raises:
+            MXNetError: a file that cannot be read, or is damaged.
+        """
+        symbol, arg_params, aux_params = load_checkpoint(prefix, epoch)
+        module = Module(symbol, **kwargs)
+        module._loaded = arg_params, aux_params
+        module.params_initialized = True
+        if load_optimizer_states:
+            module._loaded_states = read_file(_states_name(prefix, epoch))
+        return module
+
+    def save_checkpoint(
+        self,
+        prefix: str | Path,
+        epoch: int,
+        save_optimizer_states: bool = False,
+        remove_amp_cast: bool = True,
+    ) -> None:
+        """Write ``prefix-symbol.json``, ``prefix-0001.params`` and, if wanted, ``.states``."""
+        save_checkpoint(prefix, epoch, self.symbol, *self.get_params())
+        self.logger.info('Saved checkpoint to "%s-%04d.params"', prefix, epoch)
+        if save_optimizer_states:
+            self.save_optimizer_states(_states_name(prefix, epoch))
+            self.logger.info('Saved optimizer state to "%s"', _states_name(prefix, epoch))
+
+    def save_optimizer_states(self, fname: str | Path) -> None:
+        """Write the optimizer's states to a file."""
+        assert self._updater is not None, "initialize the optimizer first"
+        replace_file(fname, self._updater.get_states())
+
+    def load_optimizer_states(self, fname: str | Path) -> None:
+        """Read the optimizer's states from a file.
+
+        Raises:
+            MXNetError: the file cannot be read, or is damaged.
+        """
+        assert self._updater is not None, "initialize the optimizer first"
+        self._updater.set_states(read_file(fname))
+
+    # ---- arrays ----
+
+    @property
+    def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The name and shape of each output."""
+        outputs = self._bound().outputs
+        return [(name, one.shape) for name, one in zip(self.output_names, outputs, strict=True)]
+
+    def bind(
+        self,
+        data_shapes: Sequence[Any],
+        label_shapes: Sequence[Any] | None = None,
+        for_training: bool = True,
+        inputs_need_grad: bool = False,
+        force_rebind: bool = False,
+        shared_module: Module | None = None,
+        grad_req: str | Mapping[str, str] = "write",
+    ) -> None:
+        """Make arrays for batches of these shapes.
+
+        Args:
+            data_shapes, label_shapes: descriptions, or pairs of name and shape. Without labels
+                there can be no training, but outputs.
+            for_training: whether gradients will be wanted.
+            inputs_need_grad: whether those of the data will be, too.
+            force_rebind: do it again where it was done; parameters keep their values.
+            shared_module: one whose parameters are used as they are.
+            grad_req: ``write``, ``add`` or ``null``, for all or by name.
+
+        Raises:
+            ValueError: data of another name than was said.
+            MXNetError: shapes that do not fit.
+        """
+        if self.binded and not force_rebind:
+            self.logger.warning("Already bound, ignoring bind()")
+            return
+        data, labels = descriptions(data_shapes), descriptions(label_shapes)
+        check_same("data_shapes", [one.name for one in data], self.data_names)
+        if labels:
+            check_same("label_shapes", [one.name for one in labels], self.label_names)
+        self.for_training = for_training
+        self.inputs_need_grad = inputs_need_grad
+        self._grad_req = grad_req
+        self._executors.clear()
+        if shared_module is not None:
+            assert shared_module.binded and shared_module.params_initialized, (
+                "the shared module must be bound and initialized"
+            )
+            self._params, self._auxiliary = shared_module._params, shared_module._auxiliary
+            self._grads = shared_module._grads
+            self.params_initialized = True
+        self._use_shapes(data, labels)
+        self.binded = True
+        if self._loaded is not None:
+            self.set_params(*self._loaded, allow_extra=True)
+            self._loaded = None
+
+    def reshape(
+        self, data_shapes: Sequence[Any], label_shapes: Sequence[Any] | None = None
+    ) -> None:
+        """Use arrays for batches of other shapes; parameters stay as they are."""
+        assert self.binded, "bind the module first"
+        self._use_shapes(descriptions(data_shapes), descriptions(label_shapes))
+
+    def _use_shapes(self, data: list[DataDesc], labels: list[DataDesc]) -> None:
+        key = tuple((one.name, one.shape, as_dtype(one.dtype)) for one in (*data, *labels))
+        if key in self._executors:
+            executor = self._executors.pop(key)
+        else:
+            executor = self._bind_shapes({one.name: one for one in (*data, *labels)})
+            if self._monitor is not None:
+                self._monitor.install(executor)
+        self._executors[key] = executor  # the last one used stands last
+        while len(self._executors) > MOST_SHAPES:
+            del self._executors[next(iter(self._executors))]
+        self._executor = executor
+        self.data_shapes, self.label_shapes = data, labels
+
+    def _bind_shapes(self, described: Mapping[str, DataDesc]) -> Executor:
+        arguments = self.symbol.list_arguments()
+        known = {name: tuple(one.shape) for name, one in described.items()}
+        shapes, _, aux_shapes = self.symbol.infer_shape(**known)
+        if shapes is None or aux_shapes is None:
+            raise MXNetError(f"the shapes of the network do not follow from {shown(known)}")
+        types = {name: one.dtype for name, one in described.items()}
+        dtypes, _, aux_dtypes = self.symbol.infer_type_partial(**types)
+        arrays, gradients, requests = {}, {}, {}
+        for name, shape, dtype in zip(arguments, shapes, dtypes, strict=True):
+            requests[name] = self._request(name)
+            if name in self._param_names:
+                arrays[name] = self._parameter(self._params, name, shape, dtype)
+                if requests[name] != "null":
+                    gradients[name] = self._parameter(self._grads, name, shape, dtype)
+            else:
+                arrays[name] = zeros(shape, self._context, dtype)
+                if requests[name] != "null":
+                    gradients[name] = zeros(shape, self._context, dtype)
+        states = {
+            name: self._parameter(self._auxiliary, name, shape, dtype)
+            for name, shape, dtype in zip(
+                self._aux_names, aux_shapes, aux_dtypes or (), strict=True
+            )
+        }
+        return bind_arrays(self.symbol, self._context, arrays, gradients, requests, states)
+
+    def _parameter(
+        self, kept: dict[str, NDArray], name: str, shape: tuple[int, ...], dtype: Any
+    ) -> NDArray:
+        """The array of a parameter, which is made when it is first needed."""
+        if name not in kept:
+            kept[name] = zeros(shape, self._context, dtype or FLOAT32)
+        if kept[name].shape != tuple(shape):
+            raise MXNetError(
+                f"the shape of parameter {escaped(name)} would change from {kept[name].shape} to "
+                f"{tuple(shape)}, so that its values could not be used: bind another Module for "
+                "such data"
+            )
+        return kept[name]
+
+    def _request(self, name: str) -> str:
+        """What happens with the gradient of an argument."""
+        if not self.for_training or name in self._fixed:
+            return "null"
+        if name in self._param_names or (name in self.data_names and self.inputs_need_grad):
+            asked = self._grad_req
+            return asked if isinstance(asked, str) else asked.get(name, "null")
+        return "null"
+
+    def _bound(self) -> Executor:
+        assert self._executor is not None, "bind the module first"
+        return self._executor
+
+    # ---- parameters ----
+
+    def init_params(
+        self,
+        initializer: Any = None,
+        arg_params: Parameters | None = None,
+        aux_params: Parameters | None = None,
+        allow_missing: bool = False,
+        force_init: bool = False,
+        allow_extra: bool = False,
+    ) -> None:
+        """Give the parameters their first values, unless they have some.
+
+        Args:
+            initializer: fills what is not given; uniform numbers of 0.01 if nothing is given.
+            arg_params, aux_params: values by name; those of other names are ignored.
+            allow_missing: whether names may be missing in these.
+            force_init: do it even where it was done.
+            allow_extra: accepted for MXNet's sake.
+
+        Raises:
+            AssertionError: the module is not bound.
+            RuntimeError: a name is missing.
+            MXNetError: values of another shape. Nothing is written in these two cases.
+        """
+        if self.params_initialized and not force_init and self._loaded is None:
+            return
+        assert self.binded, "call bind before initializing the parameters"
+        if initializer is None and arg_params is None and aux_params is None:
+            initializer = Uniform(0.01)
+        attributes = self.symbol.attr_dict()
+        copies, unset = [], []
+        for kept, given in ((self._params, arg_params), (self._auxiliary, aux_params)):
+            for name, target in sorted(kept.items()):
+                if given is not None and name in given:
+                    if given[name].shape != target.shape:
+                        raise MXNetError(
+                            f"parameter {escaped(name)} has shape {target.shape}, given was "
+                            f"{given[name].shape}"
+                        )
+                    copies.append((target, given[name]))
+                elif given is not None and not allow_missing:
+                    raise RuntimeError(f"{escaped(name)} is not presented")
+                else:
+                    unset.append((name, target))
+        for target, value in copies:
+            if value is not target:
+                write(target._tensor, value._tensor)
+        if initializer is not None:
+            for name, target in unset:
+                initializer(InitDesc(name, attributes.get(name)), target)
+        self.params_initialized = True
+
+    def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Copies of the parameters and of the auxiliary states, by name, on the CPU."""
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        cpu = Context("cpu", 0)
+        return (
+            {name: self._params[name].copyto(cpu) for name in self._param_names},
+            {name: self._auxiliary[name].copyto(cpu) for name in self._aux_names},
+        )
+
+    def get_states(self, merge_multi_context: bool = True) -> Outputs:
+        """The arrays of ``state_names``."""
+        return [self._bound().arg_dict[name] for name in self._state_names]
+
+    def set_states(self, states: Any = None, value: float | None = None) -> None:
+        """Set the arrays of ``state_names``: from arrays, or all to one number."""
+        for place, target in enumerate(self.get_states()):
+            target[:] = states[place] if states is not None else value
+
+    # ---- optimizer ----
+
+    def init_optimizer(
+        self,
+        kvstore: Any = "local",
+        optimizer: Any = "sgd",
+        optimizer_params: Any = (("learning_rate", 0.01),),
+        force_init: bool = False,
+    ) -> None:
+        """Choose how the parameters are updated.
+
+        Args:
+            kvstore: accepted for MXNet's sake; there is one context.
+            optimizer: a name, or an optimizer. Gradients are sums over a batch: one that is made
+                here divides them by its size, unless ``rescale_grad`` is given.
+            optimizer_params: arguments by name, or pairs.
+            force_init: do it again where it was done.
+        """
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        if self.optimizer_initialized and not force_init:
+            self.logger.warning("optimizer already initialized, ignoring...")
+            return
+        names = dict(enumerate(self._param_names))
+        self._places = {name: place for place, name in names.items()}
+        rescale_grad = 1.0 / self._batch_size()
+        if isinstance(optimizer, str):
+            given = {"rescale_grad": rescale_grad, **dict(optimizer_params)}
+            optimizer = optimizers.create(optimizer, sym=self.symbol, param_idx2name=names, **given)
+        else:
+            if optimizer.rescale_grad != rescale_grad:
+                self.logger.warning(
+                    "the optimizer has rescale_grad=%s, and not 1/batch_size=%s: is this intended?",
+                    optimizer.rescale_grad,
+                    rescale_grad,
+                )
+            if not optimizer.idx2name:
+                optimizer.idx2name = names
+                optimizer.set_wd_mult({})
+        self._optimizer = optimizer
+        self._updater = get_updater(optimizer)
+        self.optimizer_initialized = True
+        if self._loaded_states is not None:
+            self._updater.set_states(self._loaded_states)
+            self._loaded_states = None
+
+    def _batch_size(self) -> int:
+        first = self.data_shapes[0]
+        return first.shape[max(0, DataDesc.get_batch_axis(first.layout))]
+
+    def borrow_optimizer(self, shared_module: Module) -> None:
+        """Use the optimizer of another module, with its states."""
+        assert shared_module.optimizer_initialized, "the other module has no optimizer"
+        self._optimizer, self._updater = shared_module._optimizer, shared_module._updater
+        self._places = shared_module._places
+        self.optimizer_initialized = True
+
+    # ---- a batch ----
+
+    def forward(self, data_batch: DataBatch, is_train: bool | None = None) -> None:
+        """Compute the outputs of a batch; arrays of other shapes than before are made for it.
+
+        Args:
+            data_batch: data, and labels if they matter.
+            is_train: whether operators behave as in training; as the module was bound if None.
+
+        Raises:
+            AssertionError: the module is not bound or not initialized.
+            MXNetError: the data fits no such network.
+        """
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        self._fit_shapes(data_batch)
+        given = dict(zip(self.data_names, data_batch.data, strict=False))
+        given.update(zip(self.label_names, data_batch.label or (), strict=False))
+        train = self.for_training if is_train is None else is_train
+        self._bound().forward(train, **given)
+
+    def _fit_shapes(self, batch: DataBatch) -> None:
+        """Use arrays of the shapes that the batch has."""
+        data = described_as(self.data_shapes, batch.data, batch.provide_data)
+        labels = described_as(self.label_shapes, batch.label, batch.provide_label)
+        changed = [one.shape for one in data] != [one.shape for one in self.data_shapes]
+        if changed or (batch.label and labels != self.label_shapes):
+            self._use_shapes(data, labels if batch.label else [])
+
+    def backward(self, out_grads: Any = None) -> None:
+        """Compute the gradients of the last batch.
+
+        Args:
+            out_grads: gradients of the outputs that are no losses.
+
+        Raises:
+            AssertionError: the module was not bound for training.
+        """
+        assert self.binded and self.for_training, "re-bind with for_training=True to run backward"
+        self._bound().backward(out_grads)
+
+    def update(self) -> None:
+        """Change the parameters by their gradients."""
+        assert self._updater is not None and self.binded, "initialize the optimizer first"
+        names = [n for n in self._param_names if n in self._grads and n not in self._fixed]
+        places = [self._places.setdefault(name, len(self._places)) for name in names]
+        self._updater(
+            places, [self._grads[name] for name in names], [self._params[name] for name in names]
+        )
+
+    def get_outputs(self, merge_multi_context: bool = True) -> Outputs:
+        """The outputs of the last batch; the next one writes over them."""
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        return list(self._bound().outputs)
+
+    def get_input_grads(self, merge_multi_context: bool = True) -> list[NDArray | None]:
+        """The gradients of the data of the last batch.
+
+        Raises:
+            AssertionError: the module was not bound for them.
+        """
+        assert self.binded and self.inputs_need_grad, "re-bind with inputs_need_grad=True"
+        return [self._bound().grad_dict[name] for name in self.data_names]
+
+    def update_metric(self, eval_metric: EvalMetric, labels: Any, pre_sliced: bool = False) -> None:
+        """Let a metric look at the outputs of the last batch."""
+        named = dict(zip(self.label_names, labels or (), strict=False))
+        eval_metric.update_dict(
+            named, dict(zip(self.output_names, self.get_outputs(), strict=True))
+        )
+
+    def install_monitor(self, mon: Any) -> None:
+        """Let a monitor watch."""
+        self._monitor = mon
+        mon.install(self._bound())
+
+
+def _states_name(prefix: str | Path, epoch: int) -> str:
+    return f"{prefix}-{epoch:04d}.states"
