@@ -249,8 +249,21 @@ def clip(data: Expr, *, a_min: float, a_max: float) -> Expr:
     return result if math.isnan(a_max) else where(data > high, high, result)
 
 
-@operator("smooth_l1", shapes=unify_shapes)
-def smooth_l1(data: Expr, *, scalar: float) -> Expr:
+def _smooth_l1_slope(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    """s**2 * x within, and the sign beyond, also at the infinities."""
+    square = attributes.scalar * attributes.scalar
+    limit = 1 / square if square else math.inf
+
+    def gradient(x: Expr, g: Expr) -> Expr:
+        return g * where(x > limit, 1, where(x < -limit, -1, x * square))
+
+    return (in_float(gradient, inputs[0], heads[0]),)
+
+
+@operator("smooth_l1", shapes=unify_shapes, gradient=_smooth_l1_slope)
+def smooth_l1(data: Expr, *, scalar: float = 1.0) -> Expr:
     """abs(x) - 0.5 / s**2 beyond 1 / s**2, and 0.5 * (s * x)**2 within, where s is the scalar."""
 
     def lower(x: Expr) -> Expr:
@@ -268,7 +281,7 @@ def _hard_sigmoid_slope(
     """Zero at both edges."""
     (y,) = outputs
     rising = (y > 0).logical_and(y < 1)
-    return (where(rising, heads[0] * float(np.float32(attributes.alpha)), 0),)
+    return (where(rising, heads[0] * attributes.alpha, 0),)
 
 
 @operator("hard_sigmoid", shapes=unify_shapes, gradient=_hard_sigmoid_slope)

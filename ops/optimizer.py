@@ -382,7 +382,7 @@ def ftrl_update(
     z = z + grad - (_sqrt(total) - _sqrt(n)) * weight / rate
     shrunk = _sign(z) * lamda1 - z
     new = shrunk / ((_sqrt(total) + beta) / rate + scalar(wd, weight))
-    return where(make("abs", z) > lamda1, new, 0.0), z, total
+    return where(make("abs", z) <= lamda1, 0.0, new), z, total
 
 
 def adagrad_step(

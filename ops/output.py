@@ -257,8 +257,9 @@ _register_regression(
 _register_regression(
     "MAERegressionOutput",
     lambda x: x,
-    lambda difference: make("sign", difference),
-    "The data; its gradient is sign(data - label) * grad_scale, divided by the values per sample.",
+    lambda difference: where(difference > 0, full(1, difference.shape, difference.dtype), -1),
+    "The data; its gradient is grad_scale, divided by the values per sample, where data > label, "
+    "and minus that elsewhere.",
 )
 
 

@@ -52,9 +52,21 @@ def _of_output(slope: Callable[[Expr], Expr]) -> Derivative:
     return lambda x, g: (g * slope(x),)
 
 
+def _wide(*values: Expr) -> list[Expr]:
+    """16-bit floats as float32, so that intermediate results do not overflow."""
+    return [cast(x, FLOAT32) if x.dtype.is_reduced else x for x in values]
+
+
 def _power(x: Expr, g: Expr) -> Sequence[Expr | None]:
-    base, exponent = x.inputs
-    return g * (exponent * base ** (exponent - 1)), g * (x * make("log", base))
+    base, exponent, less, head = _wide(*x.inputs, x.inputs[1] - 1, g)
+    found = head * (exponent * base**less), head * (base**exponent * make("log", base))
+    return [cast(part, g.dtype) for part in found]
+
+
+def _hypot(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    left, right, head = _wide(*x.inputs, g)
+    length = make("hypot", left, right)
+    return [cast(head * (part / length), g.dtype) for part in (left, right)]
 
 
 def _extreme(x: Expr, g: Expr) -> Sequence[Expr | None]:
@@ -187,7 +199,8 @@ DERIVATIVES: dict[str, Derivative] = {
     "add": lambda x, g: (g, g),
     "sub": lambda x, g: (g, -g),
     "mul": lambda x, g: (g * x.inputs[1], g * x.inputs[0]),
-    "div": lambda x, g: (g / x.inputs[1], -g * x.inputs[0] / (x.inputs[1] * x.inputs[1])),
+    # Two quotients: a square would overflow, and vanish in 16 bits.
+    "div": lambda x, g: (g / x.inputs[1], -g * (x.inputs[0] / x.inputs[1] / x.inputs[1])),
     "mod": lambda x, g: (g, -g * make("floor", x.inputs[0] / x.inputs[1])),
     "pow": _power,
     **dict.fromkeys(("maximum", "minimum"), _extreme),
@@ -215,7 +228,7 @@ DERIVATIVES: dict[str, Derivative] = {
     "arccosh": lambda x, g: (g / make("sqrt", x.inputs[0] * x.inputs[0] - 1),),
     "arctanh": lambda x, g: (g / (1 - x.inputs[0] * x.inputs[0]),),
     "gammaln": _of_input(digamma),
-    "hypot": lambda x, g: (g * (x.inputs[0] / x), g * (x.inputs[1] / x)),
+    "hypot": _hypot,
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"), _zero),
     "where": _where,
     "cast": _cast,

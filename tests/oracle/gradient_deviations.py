@@ -107,6 +107,14 @@ def times_head(case: RecordedGradient, recordings: Recordings) -> Reaction:
     return replace(case.reaction, gradients=(plain * case.heads[0], *case.reaction.gradients[1:]))
 
 
+def of_quotient(case: RecordedGradient, recordings: Recordings) -> Reaction:
+    """Computed in the case's own dtype, of which the square of a denormal is zero."""
+    assert case.heads is not None
+    (left, right), (head,) = case.inputs, case.heads
+    with np.errstate(all="ignore"):
+        return replace(case.reaction, gradients=(head / right, -head * (left / right / right)))
+
+
 def cross_entropy(case: RecordedGradient, recordings: Recordings) -> Reaction:
     data, label = (x.astype("float64") for x in case.inputs)
     logarithms = data - np.logaddexp.reduce(data, axis=1, keepdims=True)
@@ -295,9 +303,9 @@ GRADIENT_DEVIATIONS: dict[str, GradientDeviation] = {
     "quotients-of-denormals": GradientDeviation(
         words("elemwise_div broadcast_div"),
         lambda case: case.label.endswith("-corners"),
-        "The gradient of a quotient is divided; MXNet multiplies by a reciprocal, which may be "
-        "infinite.",
-        first_gradient(lambda case, x, g: g / case.inputs[1].astype("float64")),
+        "The gradients of a quotient are divided; MXNet multiplies by a reciprocal, which may be "
+        "infinite, and divides by a square, which may be zero.",
+        of_quotient,
     ),
     "float16-rcbrt": GradientDeviation(
         ["rcbrt"],
