@@ -448,8 +448,10 @@ def gradient_sum(*args: Expr) -> Expr:
     """The sum of what a value's readers say of its gradient; zeros among it cost nothing."""
     if not args:
         raise LoweringError("needs at least one input")
-    reject_bool(*args)
-    terms = [x for x in args if not is_zero(x)] or args[:1]
+    # What is true or false has no gradient, whatever its readers say.
+    terms = [x for x in args if not is_zero(x) and x.dtype is not BOOL]
+    if not terms:
+        return full(0, args[0].shape, args[0].dtype)
     total = terms[0]
     for x in terms[1:]:
         total = total + x

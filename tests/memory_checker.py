@@ -69,32 +69,74 @@ def check_plan(plan: Plan) -> None:
     spaces: dict[int | None, list[Expr]] = {}
     for x in schedule.first:
         spaces.setdefault(plan.places[x].output, []).append(x)
-    arena = spaces.pop(None, [])
-    number = {x: position for position, x in enumerate(arena)}
-    uses = []
-    for x in arena:
-        place, replaced = plan.places[x], schedule.may_replace(x)
-        assert place.offset % ALIGNMENT == 0, f"{x} is not aligned"
-        assert place.offset + place.size <= plan.arena_size, f"{x} lies outside the arena"
-        assert place.size >= schedule.bytes_needed(x), f"{x} does not fit"
-        uses.append(
-            Use(
-                place.offset,
-                place.offset + place.size,
-                schedule.first[x],
-                schedule.last[x],
-                frozenset(number[y] for y in replaced if y in number),
+    for space, held in spaces.items():
+        number = {x: position for position, x in enumerate(held)}
+        uses = []
+        for x in held:
+            place, replaced = plan.places[x], schedule.may_replace(x)
+            assert place.offset % ALIGNMENT == 0, f"{x} is not aligned"
+            if space is None:
+                assert place.offset + place.size <= plan.arena_size, f"{x} lies outside the arena"
+            else:
+                check_output(plan, space, x)
+            assert place.size >= schedule.bytes_needed(x), f"{x} does not fit"
+            uses.append(
+                Use(
+                    place.offset,
+                    place.offset + place.size,
+                    schedule.first[x],
+                    schedule.last[x],
+                    frozenset(number[y] for y in replaced if y in number),
+                )
             )
+        found = conflict(uses)
+        assert found is None, (
+            f"{held[found[0]]} and {held[found[1]]} share memory while both are in use"
         )
-    found = conflict(uses)
-    assert found is None, (
-        f"{arena[found[0]]} and {arena[found[1]]} share memory while both are in use"
-    )
-    for output, held in spaces.items():
-        (x,) = held
-        assert output is not None
-        wanted = plan.outputs[output]
-        assert (x.size, x.dtype) == (wanted.size, wanted.dtype), f"{x} is no output {output}"
+    for number, index in plan.replaced.items():
+        if number in plan.in_place:
+            check_in_place(plan, schedule, number, index)
+
+
+def check_output(plan: Plan, number: int, x: Expr) -> None:
+    """A value in an output's memory is that output, or one that makes room for it in time."""
+    wanted = plan.outputs[number]
+    assert number not in plan.in_place or plan.layouts[wanted].base is x
+    assert (x.size, x.dtype.itemsize) == (wanted.size, wanted.dtype.itemsize), f"{x} does not fit"
+    assert plan.layouts[wanted].base in plan.places, f"{x} lies in {wanted}, which is copied"
+    if plan.layouts[wanted].base is not x:
+        assert stage_of(plan, x) == stage_of(plan, plan.layouts[wanted].base), (
+            f"{x} lies in {wanted} between two stages, where its owner may write"
+        )
+
+
+def stage_of(plan: Plan, x: Expr) -> int:
+    """The stage whose kernels compute a value."""
+    number = next(n for n, kernel in enumerate(plan.kernels) if x in kernel.body)
+    return next(n for n, stage in enumerate(plan.stages) if number < stage.end)
+
+
+def check_in_place(plan: Plan, schedule: _Schedule, number: int, index: int) -> None:
+    """An input that is written over is not read later, and until then only at the same place."""
+    written = plan.layouts[plan.outputs[number]].base
+    for kernel in plan.kernels:
+        for place, x in enumerate(kernel.body):
+            for y in x.inputs:
+                base = plan.layouts[y].base
+                if base.primitive != "input" or base["index"] != index:
+                    continue
+                if schedule.kernel[written] is kernel:
+                    assert place <= kernel.body.index(written), f"{x} reads what {written} wrote"
+                    assert y is base, f"{x} reads a view of what {written} is written over"
+                    assert y.shape == written.shape and x.is_elementwise
+                else:
+                    ended = plan.kernels.index(kernel)
+                    assert ended < plan.kernels.index(schedule.kernel[written]), (
+                        f"{x} reads what {written} was written over"
+                    )
+    for output in plan.outputs:
+        base = plan.layouts[output].base
+        assert base.primitive != "input" or base["index"] != index, f"{output} was written over"
 
 
 class _Schedule:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .attribute import is_user_key
+from .dtype import BOOL
 from .errors import LoweringError
 from .expr import Expr, full, input_, is_zero
 from .grad import gradients, substitute
@@ -43,6 +44,8 @@ class BackwardOp(Op):
         native: bool = False,
     ) -> tuple[Expr, ...]:
         heads, values, results = _parts(self.forward, attributes, inputs)
+        # What is true or false has no gradient.
+        heads = [full(0, h.shape, h.dtype) if h.dtype is BOOL else h for h in heads]
         if not self.forward.is_loss(attributes) and all(map(is_zero, heads)):
             found: Sequence[Expr | None] = [None] * len(values)
         elif self.forward.gradient is not None:

@@ -134,19 +134,23 @@ class Executor:
         try:
             if kwargs:
                 self._copy_in(kwargs)
-            if self._monitor is not None:
-                self._run = None
-                return self._forward_watched(*self._monitor, bool(is_train))
-            if is_train and (self._trains or self._learns):
-                self._run = self._training_in(True)
-                self._run.forward()
-                return self.outputs
             self._run = None
+            if is_train or self._monitor is not None:
+                return self._forward_otherwise(bool(is_train))
             for step in self._steps:
                 step()
             return self.outputs
         finally:
             self._running.release()
+
+    def _forward_otherwise(self, train: bool) -> list[NDArray]:
+        """A forward pass that is watched, or that keeps what gradients need."""
+        if self._monitor is not None:
+            return self._forward_watched(*self._monitor, train)
+        run = self._training_in(train)
+        run.forward()
+        self._run = run
+        return self.outputs
 
     def set_monitor_callback(
         self, callback: Callable[[str, NDArray], object] | None, monitor_all: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from .dtype import BOOL, FLOAT32
+from .dtype import BOOL, FLOAT32, FLOAT64
 from .errors import LoweringError
 from .expr import (
     Expr,
@@ -53,8 +53,12 @@ def _of_output(slope: Callable[[Expr], Expr]) -> Derivative:
 
 
 def _wide(*values: Expr) -> list[Expr]:
-    """16-bit floats as float32, so that intermediate results do not overflow."""
-    return [cast(x, FLOAT32) if x.dtype.is_reduced else x for x in values]
+    """16-bit floats as float32, which results on the way do not overflow, integers as float64."""
+    kinds = {True: FLOAT32, False: FLOAT64}
+    return [
+        cast(x, kinds[x.dtype.is_reduced]) if x.dtype.is_reduced or not x.dtype.is_float else x
+        for x in values
+    ]
 
 
 def _power(x: Expr, g: Expr) -> Sequence[Expr | None]:
@@ -67,6 +71,11 @@ def _hypot(x: Expr, g: Expr) -> Sequence[Expr | None]:
     left, right, head = _wide(*x.inputs, g)
     length = make("hypot", left, right)
     return [cast(head * (part / length), g.dtype) for part in (left, right)]
+
+
+def _modulo(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    quotient = x.inputs[0] / x.inputs[1]
+    return g, -g * (make("floor", quotient) if x.dtype.is_float else quotient)
 
 
 def _extreme(x: Expr, g: Expr) -> Sequence[Expr | None]:
@@ -201,7 +210,7 @@ DERIVATIVES: dict[str, Derivative] = {
     "mul": lambda x, g: (g * x.inputs[1], g * x.inputs[0]),
     # Two quotients: a square would overflow, and vanish in 16 bits.
     "div": lambda x, g: (g / x.inputs[1], -g * (x.inputs[0] / x.inputs[1] / x.inputs[1])),
-    "mod": lambda x, g: (g, -g * make("floor", x.inputs[0] / x.inputs[1])),
+    "mod": _modulo,
     "pow": _power,
     **dict.fromkeys(("maximum", "minimum"), _extreme),
     "exp": _of_output(lambda y: y),
@@ -274,14 +283,14 @@ def gradients(
             depending.add(x)
     sums: dict[Expr, Expr] = {}
     for x, head in zip(outputs, heads, strict=True):
-        if x in depending:
+        if x in depending and x.dtype is not BOOL:
             sums[x] = sums[x] + head if x in sums else head
     for x in reversed(order):
         if x not in sums or not x.inputs:
             continue
         parts = DERIVATIVES[x.primitive](x, sums.pop(x))
         for y, part in zip(x.inputs, parts, strict=True):
-            if part is not None and y in depending:
+            if part is not None and y in depending and y.dtype is not BOOL:
                 sums[y] = sums[y] + part if y in sums else part
     return [sums.get(x) for x in inputs]
 

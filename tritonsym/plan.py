@@ -139,13 +139,16 @@ def make_plan(
         and graph.updates[number] not in guarded
         and _fits_in_place(x, graph.updates[number], graph.outputs, makers[x], where, times)
     )
-    values, lifetimes = _lifetimes(times, where, owners)
+    in_outputs = dict(owners)
+    if reuse:
+        in_outputs.update(_lent(times, where, stage_of, owners, in_place))
+    values, lifetimes = _lifetimes(times, where, in_outputs)
     offsets, arena_size = allocate(lifetimes, reuse)
     places = {
         x: Place(None, offset, lifetime.size)
         for x, lifetime, offset in zip(values, lifetimes, offsets, strict=True)
     }
-    places.update({x: Place(number, 0, byte_count(x)) for x, number in owners.items()})
+    places.update({x: Place(number, 0, byte_count(x)) for x, number in in_outputs.items()})
     return Plan(
         kernels=kernels,
         stages=_stages(graph, kernels, where, stage_of, copies, in_place),
@@ -157,7 +160,7 @@ def make_plan(
         replaced=graph.updates,
         in_place=in_place,
         arena_size=arena_size,
-        size_without_reuse=sum(aligned(lifetime.size) for lifetime in lifetimes),
+        size_without_reuse=sum(aligned(times.sizes[x]) for x in times.first if x not in owners),
         in_registers=in_registers,
         refusals=refusals,
         origins=graph.origins,
@@ -330,24 +333,56 @@ def _tile_bytes(x: Expr, tiling: Tiling) -> int:
     return x.size // tiling.length * tiling.rows * x.dtype.itemsize
 
 
+def _ending(x: Expr, times: _Times, where: Mapping[Expr, Layout]) -> list[Expr]:
+    """The values whose memory ``x`` may take over: it is the last to read them, element by element.
+
+    Memory that is also read through a view is read in another order than it is written.
+    """
+    if not x.is_elementwise:
+        return []
+    read = times.beside[x]
+    viewed = {where[y].base for y in read if where[y].base is not y}
+    viewed.update(times.scattered.get(x, ()))
+    return [
+        y
+        for y in read
+        if y in times.last
+        and times.last[y] == times.first[x] > times.first[y]
+        and times.sizes[y] == times.sizes[x]
+        and y.shape == x.shape
+        and y not in viewed
+    ]
+
+
+def _lent(
+    times: _Times,
+    where: Mapping[Expr, Layout],
+    stage_of: Mapping[Expr, int],
+    owners: Mapping[Expr, int],
+    in_place: frozenset[int],
+) -> dict[Expr, int]:
+    """The values that may lie in the memory of an output until it is written over them."""
+    lent: dict[Expr, int] = {}
+    for owner, number in owners.items():
+        x: Expr | None = None if number in in_place else owner
+        while x is not None:
+            free = (y for y in _ending(x, times, where) if y not in owners and y not in lent)
+            x = next((y for y in free if stage_of[y] == stage_of[owner]), None)
+            if x is not None:
+                lent[x] = number
+    return lent
+
+
 def _lifetimes(
-    times: _Times, where: Mapping[Expr, Layout], owners: Mapping[Expr, int]
+    times: _Times, where: Mapping[Expr, Layout], elsewhere: Collection[Expr]
 ) -> tuple[list[Expr], list[Lifetime]]:
     """What has to be in the arena, and when, sorted by its beginning."""
-    values = sorted((x for x in times.first if x not in owners), key=times.first.__getitem__)
+    values = sorted((x for x in times.first if x not in elsewhere), key=times.first.__getitem__)
     number = {x: position for position, x in enumerate(values)}
     lifetimes = []
     for x in values:
-        over = None
-        if x.is_elementwise:
-            read = times.beside[x]
-            # Memory that is also read through a view is read in another order than it is written.
-            viewed = {where[y].base for y in read if where[y].base is not y}
-            viewed.update(times.scattered.get(x, ()))
-            for y in read:
-                ends = y in number and times.last[y] == times.first[x] > times.first[y]
-                same = ends and times.sizes[y] == times.sizes[x] and y.shape == x.shape
-                if same and y not in viewed:
-                    over = number[y]
-        lifetimes.append(Lifetime(times.sizes[x], times.first[x], times.last[x], over))
+        over = [number[y] for y in _ending(x, times, where) if y in number]
+        lifetimes.append(
+            Lifetime(times.sizes[x], times.first[x], times.last[x], over[-1] if over else None)
+        )
     return values, lifetimes

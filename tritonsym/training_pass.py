@@ -74,12 +74,15 @@ class TrainingPass:
             outputs=places,
         )
         self.plan = compiled.plan
-        self._program = compiled.program
-        self._steps = compiled.program.passes[0].all
+        first, *last = compiled.program.passes
+        self._steps = first.all
+        self._backward = [step for part in last for step in part.all]
+        self._repeated = [*first.steps, *self._backward]
         self._kept = False
 
     def forward(self) -> None:
         """Compute the outputs, and keep what the gradients need."""
+        self._kept = False
         for step in self._steps:
             step()
         self._kept = True
@@ -93,11 +96,11 @@ class TrainingPass:
         for place, head in zip(self._heads, heads, strict=True):
             if place is not None and head is not None:
                 place.copy_(head)
-        first, last = self._program.passes
         # A backward pass overwrites what it has read: a second one computes it again.
-        for step in [*([] if self._kept else first.steps), *last.all]:
-            step()
+        steps = self._backward if self._kept else self._repeated
         self._kept = False
+        for step in steps:
+            step()
 
 
 def _fresh(taken: Mapping[str, Tensor]) -> Iterator[str]:
