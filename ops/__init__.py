@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     activation,
     broadcasting,
+    convolution,
     creation,
     elementwise,
     indexing,
@@ -16,6 +17,7 @@ from . import (
     optimizer_mixed,
     ordering,
     output,
+    pooling,
     rearrangement,
     reduction,
     sequence,
@@ -24,6 +26,7 @@ from . import (
 __all__ = [
     "activation",
     "broadcasting",
+    "convolution",
     "creation",
     "elementwise",
     "indexing",
@@ -35,6 +38,7 @@ __all__ = [
     "optimizer_mixed",
     "ordering",
     "output",
+    "pooling",
     "rearrangement",
     "reduction",
     "sequence",

@@ -111,10 +111,11 @@ def _gamma(x: Expr) -> Expr:
     wide = cast(x, FLOAT64)
     below = make("floor", wide)
     size = make("exp", make("gammaln", wide))
-    odd = (below % 2.0).differs(0)
-    signed = where((wide < 0).logical_and(odd), -size, size)
+    odd = (wide < 0).logical_and((below % 2.0).differs(0))
+    minus_zero = (1.0 / wide).equals(-math.inf)
+    signed = where(odd.logical_or(minus_zero), -size, size)
     pole = (wide < 0).logical_and(below.equals(wide))
-    return cast(where(wide.equals(0), 1.0 / wide, where(pole, math.nan, signed)), x.dtype)
+    return cast(where(pole, math.nan, signed), x.dtype)
 
 
 _FLOAT_UNARY["gamma"] = (_gamma, "The gamma function.")

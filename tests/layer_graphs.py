@@ -124,6 +124,49 @@ def lrn(grow: Grower) -> Call:
     return [floating_of_rank(grow, 4)], {"nsize": grow.choose.choice((1, 3, 5)), "alpha": 0.5}
 
 
+# ---- convolution and pooling -------------------------------------------------------------------
+
+
+def window(grow: Grower, data: Value) -> dict[str, Any]:
+    """A kernel with strides and padding that fits the data."""
+    lengths = data.shape[2:]
+    kernel = tuple(grow.choose.randint(1, min(3, n)) for n in lengths)
+    given: dict[str, Any] = {"kernel": kernel}
+    if grow.choose.random() < 0.6:
+        given["stride"] = tuple(grow.choose.randint(1, 3) for _ in kernel)
+    if grow.choose.random() < 0.4:
+        given["pad"] = tuple(grow.choose.randint(0, n - 1) for n in kernel)
+    return given
+
+
+def convolution(grow: Grower) -> Call:
+    data = floating_of_rank(grow, 3, 4)
+    attributes, filters = window(grow, data), grow.choose.choice((1, 2, 4))
+    groups = 2 if data.shape[1] % 2 == 0 and filters % 2 == 0 else 1
+    shape = (filters, data.shape[1] // groups, *attributes["kernel"])
+    inputs = [data, grow.of_shape(shape, data.dtype)]
+    without = grow.choose.random() < 0.5
+    if not without:
+        inputs.append(grow.of_shape((filters,), data.dtype))
+    return inputs, {**attributes, "num_filter": filters, "num_group": groups, "no_bias": without}
+
+
+def deconvolution(grow: Grower) -> Call:
+    data = floating_of_rank(grow, 3, 4)
+    attributes, filters = window(grow, data), grow.choose.choice((1, 2, 4))
+    inputs = [data, grow.of_shape((data.shape[1], filters, *attributes["kernel"]), data.dtype)]
+    return inputs, {**attributes, "num_filter": filters}
+
+
+def pooling(grow: Grower) -> Call:
+    data = floating_of_rank(grow, 3, 4)
+    kind = {"pool_type": grow.choose.choice(("max", "avg", "sum", "lp")), "p_value": 2}
+    if grow.choose.random() < 0.2:
+        return [data], {**kind, "global_pool": True}
+    convention = grow.choose.choice(("valid", "full"))
+    return [data], {**kind, **window(grow, data), "pooling_convention": convention}
+
+
 # ---- sequences ---------------------------------------------------------------------------------
 
 
@@ -156,6 +199,9 @@ LAYERS: dict[str, Recipe] = {
     "GroupNorm": group_norm,
     "L2Normalization": l2_normalization,
     "LRN": lrn,
+    "Convolution": convolution,
+    "Deconvolution": deconvolution,
+    "Pooling": pooling,
     "SequenceMask": sequence(False),
     "SequenceLast": sequence(False),
     "SequenceReverse": sequence(True),

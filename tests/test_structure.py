@@ -59,6 +59,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "op": words("expr schema reference"),
     "ops.common": words("expr schema op reference"),
     "ops.activation": words(OPERATOR),
+    "ops.convolution": words(OPERATOR),
     "ops.creation": words(OPERATOR),
     "ops.broadcasting": words(OPERATOR),
     "ops.elementwise": words(OPERATOR),
@@ -70,14 +71,15 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.normalization": words(OPERATOR),
     "ops.ordering": words(OPERATOR),
     "ops.output": words(OPERATOR),
+    "ops.pooling": words(f"{OPERATOR} ops.convolution"),
     "ops.rearrangement": words(OPERATOR),
     "ops.optimizer": words(OPERATOR),
     "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer"),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
-        "ops.activation ops.broadcasting ops.creation ops.elementwise ops.indexing ops.matrix "
-        "ops.movement ops.nn "
-        "ops.normalization ops.optimizer ops.optimizer_mixed ops.ordering ops.output "
+        "ops.activation ops.broadcasting ops.convolution ops.creation ops.elementwise "
+        "ops.indexing ops.matrix ops.movement ops.nn ops.normalization ops.optimizer "
+        "ops.optimizer_mixed ops.ordering ops.output ops.pooling "
         "ops.rearrangement ops.reduction ops.sequence"
     ),
     # graphs of nodes
@@ -228,7 +230,8 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
-    **dict.fromkeys(("ops.activation", "ops.output"), words("torch")),
+    **dict.fromkeys(("ops.activation", "ops.convolution"), words("torch")),
+    **dict.fromkeys(("ops.output", "ops.pooling"), words("torch")),
     **dict.fromkeys(
         ("ndarray.core", "ndarray.create", "ndarray.indexing", "ndarray.params_file"),
         words("torch numpy"),

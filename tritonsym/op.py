@@ -18,7 +18,8 @@ from typing import Any, overload
 
 from .dtype import FLOAT32, DType
 from .errors import LoweringError, MXNetError
-from .expr import Expr, Shape, input_, make
+from .expr import Expr, Shape, input_
+from .expr import native as native_call
 from .reference import Step, Tensor
 from .schema import Arity, Schema
 from .text import shown
@@ -179,19 +180,16 @@ class Op:
         outputs = result if isinstance(result, tuple) else (result,)
         if native and self.native is not None and self.uses_native(attributes, inputs):
             (output,) = outputs
-            return (
-                make(
-                    "native",
-                    *inputs,
-                    function=self.native,
-                    name=self.name,
-                    attributes=attributes,
-                    key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
-                    elementwise=self.elementwise,
-                    shape=output.shape,
-                    dtype=output.dtype,
-                ),
+            call = native_call(
+                self.native,
+                self.name,
+                inputs,
+                attributes,
+                output.shape,
+                output.dtype,
+                self.elementwise,
             )
+            return (call,)
         return outputs
 
     @functools.cached_property

@@ -1,0 +1,477 @@
+"""Convolutions and their transposes: each is one call of a library, their gradients as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from tritonsym.dtype import FLOAT32, FLOAT64
+from tritonsym.errors import LoweringError
+from tritonsym.expr import Expr, Shape, broadcast, native, permute, reduce, reshape
+from tritonsym.op import PartialShape, Shapes, merge_shapes, operator
+from tritonsym.reference import Step, Tensor
+from tritonsym.schema import Count
+
+Layout = Literal["NCDHW", "NCHW", "NCW", "NDHWC", "NHWC"]
+Tune = Literal["fastest", "limited_workspace", "off"]
+Gradients = Sequence[Expr | None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a kernel is moved over the data: one number for each axis of it.
+
+    Attributes:
+        kernel, stride, dilate, pad: as in the operators.
+        adjust: what a transposed convolution adds to its result's far ends.
+        groups: how many parts of the channels are convolved apart.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilate: tuple[int, ...]
+    pad: tuple[int, ...]
+    adjust: tuple[int, ...]
+    groups: int
+
+    def reach(self, axis: int) -> int:
+        """How many elements the kernel spans, those that it skips included."""
+        return self.dilate[axis] * (self.kernel[axis] - 1) + 1
+
+    def convolved(self, axis: int, length: int) -> int:
+        """The length of a convolution's result; 0 where the data's is not known."""
+        if length == 0:
+            return 0
+        padded = length + 2 * self.pad[axis]
+        if self.reach(axis) > padded:
+            raise LoweringError(
+                f"the kernel spans {self.reach(axis)} elements of axis {axis + 2}, which has "
+                f"{padded} with its padding"
+            )
+        return (padded - self.reach(axis)) // self.stride[axis] + 1
+
+    def transposed(self, axis: int, length: int) -> int:
+        """The length of a transposed convolution's result."""
+        if length == 0:
+            return 0
+        spread = self.stride[axis] * (length - 1) + self.reach(axis)
+        return spread - 2 * self.pad[axis] + self.adjust[axis]
+
+    def adjusted_to(self, small: Shape, large: Shape) -> Window:
+        """The window whose transposed convolution leads from the small shape to the large one."""
+        plain = replace(self, adjust=(0,) * len(small))
+        adjust = tuple(
+            wanted - plain.transposed(axis, length)
+            for axis, (length, wanted) in enumerate(zip(small, large, strict=True))
+        )
+        return replace(self, adjust=adjust)
+
+
+def per_axis(name: str, given: tuple[int, ...], rank: int, default: int) -> tuple[int, ...]:
+    """A parameter with one number for each axis of the kernel.
+
+    Raises:
+        LoweringError: it has another number of them, or one below the least that makes sense.
+    """
+    if not given:
+        return (default,) * rank
+    if len(given) != rank or any(n < default for n in given):
+        raise LoweringError(f"{name}={given} needs {rank} numbers, each {default} or more")
+    return given
+
+
+def window_of(
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilate: tuple[int, ...],
+    pad: tuple[int, ...],
+    groups: int,
+    adjust: tuple[int, ...] = (),
+) -> Window:
+    """The window of an operator's parameters, those that were left out filled in."""
+    rank = len(kernel)
+    if not 1 <= rank <= 3 or any(length < 1 for length in kernel):
+        raise LoweringError(f"kernel={kernel} needs 1 to 3 lengths, each 1 or more")
+    return Window(
+        kernel,
+        per_axis("stride", stride, rank, 1),
+        per_axis("dilate", dilate, rank, 1),
+        per_axis("pad", pad, rank, 0),
+        per_axis("adj", adjust, rank, 0),
+        groups,
+    )
+
+
+def _convolution_window(attributes: Any) -> Window:
+    a = attributes
+    return window_of(a.kernel, a.stride, a.dilate, a.pad, a.num_group)
+
+
+# ---- layouts -----------------------------------------------------------------------------------
+
+
+def channels_last(layout: str | None) -> bool:
+    """Whether a layout's name says that the channels are the last axis."""
+    return layout is not None and layout.endswith("C")
+
+
+def to_channels_first(x: Expr, last: bool) -> Expr:
+    """From (batch, ..., channels) to (batch, channels, ...), if it is not that already."""
+    rank = len(x.shape)
+    return permute(x, (0, rank - 1, *range(1, rank - 1))) if last else x
+
+
+def to_channels_last(x: Expr, last: bool) -> Expr:
+    """The way back."""
+    return permute(x, (0, *range(2, len(x.shape)), 1)) if last else x
+
+
+def moved_channel(shape: PartialShape, last: bool, back: bool = False) -> PartialShape:
+    """What `to_channels_first` does to a shape; with ``back`` what `to_channels_last` does."""
+    if shape is None or not last:
+        return shape
+    if back:
+        return (shape[0], *shape[2:], shape[1])
+    return (shape[0], shape[-1], *shape[1:-1])
+
+
+# ---- the calls ---------------------------------------------------------------------------------
+
+
+def _computable(*tensors: Tensor) -> list[Tensor]:
+    """The CPU's library computes 16-bit floats in float32."""
+    if tensors[0].device.type == "cpu" and tensors[0].dtype in (torch.float16, torch.bfloat16):
+        return [tensor.float() for tensor in tensors]
+    return list(tensors)
+
+
+def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -> Step:
+    none = (0,) * len(window.adjust)
+
+    def step() -> object:
+        data, weight, *bias = _computable(*inputs)
+        result = torch.ops.aten.convolution(
+            data,
+            weight,
+            bias[0] if bias else None,
+            window.stride,
+            window.pad,
+            window.dilate,
+            transposed,
+            window.adjust if transposed else none,
+            window.groups,
+        )
+        return out.copy_(result)
+
+    return step
+
+
+def _convolve(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
+    return _call(window, inputs, out, transposed=False)
+
+
+def _transpose(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
+    return _call(window, inputs, out, transposed=True)
+
+
+def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
+    """The gradient of the kernel. Of the kernel itself the library uses only shape and dtype."""
+
+    def step() -> object:
+        head, data, kernel = _computable(*inputs, out)
+        _, result, _ = torch.ops.aten.convolution_backward(
+            head,
+            data,
+            kernel,
+            None,
+            window.stride,
+            window.pad,
+            window.dilate,
+            False,
+            (0,) * len(window.pad),
+            window.groups,
+            (False, True, False),
+        )
+        return out.copy_(result)
+
+    return step
+
+
+def convolve(data: Expr, weight: Expr, window: Window) -> Expr:
+    """The convolution of (batch, channels, ...) with (results, channels / groups, ...)."""
+    lengths = [window.convolved(axis, n) for axis, n in enumerate(data.shape[2:])]
+    shape = (data.shape[0], weight.shape[0], *lengths)
+    return native(_convolve, "convolution", (data, weight), window, shape, data.dtype)
+
+
+def transpose(data: Expr, weight: Expr, window: Window) -> Expr:
+    """The transposed convolution with (channels, results / groups, ...)."""
+    lengths = [window.transposed(axis, n) for axis, n in enumerate(data.shape[2:])]
+    shape = (data.shape[0], weight.shape[1] * window.groups, *lengths)
+    return native(_transpose, "deconvolution", (data, weight), window, shape, data.dtype)
+
+
+def correlate(head: Expr, data: Expr, weight: Expr, window: Window) -> Expr:
+    """The gradient of the weight of ``convolve(data, weight)``, for that of its result."""
+    inputs = (head, data)
+    return native(_correlate, "weight-gradient", inputs, window, weight.shape, weight.dtype)
+
+
+def _bias_gradient(head: Expr, bias: Expr) -> Expr:
+    axes = (0, *range(2, len(head.shape)))
+    return reshape(reduce("sum", head, axes), bias.shape)
+
+
+def _with_bias(result: Expr, bias: Expr | None) -> Expr:
+    if bias is None:
+        return result
+    shape = (1, bias.size, *[1] * (len(result.shape) - 2))
+    return result + broadcast(reshape(bias, shape), result.shape)
+
+
+# ---- Convolution -------------------------------------------------------------------------------
+
+
+def _inputs(attributes: Any) -> tuple[str, ...]:
+    return ("data", "weight") if attributes.no_bias else ("data", "weight", "bias")
+
+
+def _divided(channels: int, groups: int, what: str) -> int:
+    if channels % groups:
+        raise LoweringError(f"num_group={groups} does not divide the {channels} {what}")
+    return channels // groups
+
+
+def _check_rank(data: Shape, window: Window) -> None:
+    if len(data) != len(window.kernel) + 2:
+        raise LoweringError(
+            f"data is {data}, kernel={window.kernel} needs {len(window.kernel) + 2} axes: batch, "
+            "channels and those of the kernel"
+        )
+
+
+def _convolution_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """Weight, bias and result follow from the data; the data's lengths from the result's.
+
+    The last only where the stride is 1: another one leaves several lengths possible.
+    """
+    window, filters = _convolution_window(attributes), attributes.num_filter
+    last = channels_last(attributes.layout)
+    if len(inputs) > 2:
+        inputs[2] = merge_shapes((filters,), inputs[2])
+    data = moved_channel(inputs[0], last)
+    if data is None:
+        return
+    _check_rank(data, window)
+    _divided(filters, window.groups, "filters")
+    weight = (filters, _divided(data[1], window.groups, "channels"), *window.kernel)
+    inputs[1] = merge_shapes(moved_channel(weight, last, back=True), inputs[1])
+    lengths = [window.convolved(axis, n) for axis, n in enumerate(data[2:])]
+    result = merge_shapes((data[0], filters, *lengths), moved_channel(outputs[0], last))
+    assert result is not None
+    outputs[0] = moved_channel(result, last, back=True)
+    known = [
+        n + window.reach(axis) - 1 - 2 * window.pad[axis] if n and window.stride[axis] == 1 else 0
+        for axis, n in enumerate(result[2:])
+    ]
+    data = merge_shapes(data, (result[0], 0, *known))
+    inputs[0] = moved_channel(data, last, back=True)
+
+
+def _convolution_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    return _convolve(_convolution_window(attributes), inputs, out)
+
+
+def _in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
+    """Where the library adds the bias as well."""
+    return (
+        len(inputs) > 2
+        and inputs[0].dtype in (FLOAT32, FLOAT64)
+        and not channels_last(attributes.layout)
+    )
+
+
+def _convolution_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Gradients:
+    window, last = _convolution_window(attributes), channels_last(attributes.layout)
+    head, data, weight = (to_channels_first(x, last) for x in (heads[0], *inputs[:2]))
+    back = window.adjusted_to(head.shape[2:], data.shape[2:])
+    gradients: list[Expr | None] = [
+        to_channels_last(transpose(head, weight, back), last),
+        to_channels_last(correlate(head, data, weight, window), last),
+    ]
+    return gradients + [_bias_gradient(head, bias) for bias in inputs[2:]]
+
+
+@operator(
+    "Convolution",
+    inputs=_inputs,
+    shapes=_convolution_shapes,
+    native=_convolution_native,
+    uses_native=_in_one_call,
+    gradient=_convolution_gradient,
+)
+def convolution(
+    data: Expr,
+    weight: Expr,
+    bias: Expr | None = None,
+    *,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...] = (),
+    dilate: tuple[int, ...] = (),
+    pad: tuple[int, ...] = (),
+    num_filter: Count,
+    num_group: Count = 1,
+    workspace: int = 1024,
+    no_bias: bool = False,
+    cudnn_tune: Tune | None = None,
+    cudnn_off: bool = False,
+    layout: Layout | None = None,
+) -> Expr:
+    """Sums of the data under a kernel that moves over it, one kernel for each filter.
+
+    ``data`` is (batch, channels, ...) with one to three more axes, ``weight`` (num_filter,
+    channels / num_group, *kernel), ``bias``, which ``no_bias`` leaves out, (num_filter,). An axis
+    of length n becomes ``(n + 2*pad - dilate*(kernel - 1) - 1) // stride + 1``. With a ``layout``
+    that ends in C the channels are the last axis of data, weight and result.
+    """
+    if not data.dtype.is_float:
+        raise LoweringError(f"Convolution needs a floating-point input, got {data.dtype}")
+    last = channels_last(layout)
+    window = window_of(kernel, stride, dilate, pad, num_group)
+    x, w = to_channels_first(data, last), to_channels_first(weight, last)
+    _check_rank(x.shape, window)
+    expected = (num_filter, _divided(x.shape[1], num_group, "channels"), *kernel)
+    _check_parameters(w, expected, bias, num_filter)
+    return to_channels_last(_with_bias(convolve(x, w, window), bias), last)
+
+
+def _check_parameters(weight: Expr, expected: Shape, bias: Expr | None, filters: int) -> None:
+    if weight.shape != expected:
+        raise LoweringError(f"weight is {weight.shape}, the data needs {expected}")
+    if bias is not None and bias.shape != (filters,):
+        raise LoweringError(f"bias is {bias.shape}, num_filter={filters} needs {(filters,)}")
+
+
+# ---- Deconvolution -----------------------------------------------------------------------------
+
+
+def _aimed(window: Window, target: tuple[int, ...], data: Shape) -> Window:
+    """The window of a transposed convolution; a target shape decides over padding and ends."""
+    if not any(target):
+        if any(a >= s for a, s in zip(window.adjust, window.stride, strict=True)):
+            raise LoweringError(f"adj={window.adjust} must be below stride={window.stride}")
+        return window
+    per_axis("target_shape", target, len(window.kernel), 0)
+    pads, ends = [], []
+    for axis, (length, wanted) in enumerate(zip(data[2:], target, strict=True)):
+        spread = window.stride[axis] * (length - 1) + window.reach(axis)
+        if length and wanted > spread:
+            raise LoweringError(f"target_shape={target} is too large, {spread} can be reached")
+        surplus = spread - wanted if length else 0
+        pads.append((surplus + 1) // 2)
+        ends.append(surplus % 2)
+    return replace(window, pad=tuple(pads), adjust=tuple(ends))
+
+
+def _deconvolution_window(attributes: Any, data: Shape) -> Window:
+    a = attributes
+    window = window_of(a.kernel, a.stride, a.dilate, a.pad, a.num_group, a.adj)
+    _check_rank(data, window)
+    return _aimed(window, a.target_shape, data)
+
+
+def _deconvolution_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    filters, last = attributes.num_filter, channels_last(attributes.layout)
+    if len(inputs) > 2:
+        inputs[2] = merge_shapes((filters,), inputs[2])
+    data = moved_channel(inputs[0], last)
+    if data is None:
+        return
+    window = _deconvolution_window(attributes, data)
+    _divided(data[1], window.groups, "channels")
+    weight = (data[1], _divided(filters, window.groups, "filters"), *window.kernel)
+    inputs[1] = merge_shapes(moved_channel(weight, last, back=True), inputs[1])
+    lengths = _spread_lengths(window, data)
+    result = merge_shapes((data[0], filters, *lengths), moved_channel(outputs[0], last))
+    assert result is not None
+    outputs[0] = moved_channel(result, last, back=True)
+    inputs[0] = moved_channel(merge_shapes(data, (result[0], *data[1:])), last, back=True)
+
+
+def _spread_lengths(window: Window, data: Shape) -> list[int]:
+    lengths = [window.transposed(axis, n) for axis, n in enumerate(data[2:])]
+    if any(n < 1 for n, known in zip(lengths, data[2:], strict=True) if known):
+        raise LoweringError(f"pad={window.pad} leaves a result with the lengths {lengths}")
+    return lengths
+
+
+def _deconvolution_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    return _transpose(_deconvolution_window(attributes, tuple(inputs[0].shape)), inputs, out)
+
+
+def _deconvolution_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Gradients:
+    """Data and head change their roles with those of a convolution."""
+    last = channels_last(attributes.layout)
+    head, data, weight = (to_channels_first(x, last) for x in (heads[0], *inputs[:2]))
+    window = _deconvolution_window(attributes, data.shape)
+    gradients: list[Expr | None] = [
+        to_channels_last(convolve(head, weight, window), last),
+        to_channels_last(correlate(data, head, weight, window), last),
+    ]
+    return gradients + [_bias_gradient(head, bias) for bias in inputs[2:]]
+
+
+@operator(
+    "Deconvolution",
+    inputs=_inputs,
+    shapes=_deconvolution_shapes,
+    native=_deconvolution_native,
+    uses_native=_in_one_call,
+    gradient=_deconvolution_gradient,
+)
+def deconvolution(
+    data: Expr,
+    weight: Expr,
+    bias: Expr | None = None,
+    *,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...] = (),
+    dilate: tuple[int, ...] = (),
+    pad: tuple[int, ...] = (),
+    adj: tuple[int, ...] = (),
+    target_shape: tuple[int, ...] = (),
+    num_filter: Count,
+    num_group: Count = 1,
+    workspace: int = 512,
+    no_bias: bool = True,
+    cudnn_tune: Tune | None = None,
+    cudnn_off: bool = False,
+    layout: Layout | None = None,
+) -> Expr:
+    """The transpose of a convolution: each element of the data spreads a kernel over the result.
+
+    ``data`` is (batch, channels, ...) with one to three more axes, ``weight`` (channels,
+    num_filter / num_group, *kernel), ``bias``, which ``no_bias`` leaves out, (num_filter,). An axis
+    of length n becomes ``stride*(n - 1) + dilate*(kernel - 1) + 1 - 2*pad + adj``, or, where
+    ``target_shape`` is given, that length, to which the padding is fitted. With a ``layout`` that
+    ends in C the channels are the last axis of data, weight and result.
+    """
+    if not data.dtype.is_float:
+        raise LoweringError(f"Deconvolution needs a floating-point input, got {data.dtype}")
+    last = channels_last(layout)
+    x, w = to_channels_first(data, last), to_channels_first(weight, last)
+    window = window_of(kernel, stride, dilate, pad, num_group, adj)
+    _check_rank(x.shape, window)
+    window = _aimed(window, target_shape, x.shape)
+    _spread_lengths(window, x.shape)
+    _divided(x.shape[1], num_group, "channels")
+    expected = (x.shape[1], _divided(num_filter, num_group, "filters"), *kernel)
+    _check_parameters(w, expected, bias, num_filter)
+    return to_channels_last(_with_bias(transpose(x, w, window), bias), last)
