@@ -10,8 +10,8 @@ import torch
 
 from tritonsym.dtype import FLOAT32, FLOAT64
 from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, broadcast, native, permute, reduce, reshape
-from tritonsym.op import PartialShape, Shapes, merge_shapes, operator
+from tritonsym.expr import Expr, Shape, broadcast, permute, reduce, reshape
+from tritonsym.op import PartialShape, Shapes, library_call, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count
 
@@ -204,20 +204,20 @@ def convolve(data: Expr, weight: Expr, window: Window) -> Expr:
     """The convolution of (batch, channels, ...) with (results, channels / groups, ...)."""
     lengths = [window.convolved(axis, n) for axis, n in enumerate(data.shape[2:])]
     shape = (data.shape[0], weight.shape[0], *lengths)
-    return native(_convolve, "convolution", (data, weight), window, shape, data.dtype)
+    return library_call(_convolve, "convolution", (data, weight), window, shape, data.dtype)
 
 
 def transpose(data: Expr, weight: Expr, window: Window) -> Expr:
     """The transposed convolution with (channels, results / groups, ...)."""
     lengths = [window.transposed(axis, n) for axis, n in enumerate(data.shape[2:])]
     shape = (data.shape[0], weight.shape[1] * window.groups, *lengths)
-    return native(_transpose, "deconvolution", (data, weight), window, shape, data.dtype)
+    return library_call(_transpose, "deconvolution", (data, weight), window, shape, data.dtype)
 
 
 def correlate(head: Expr, data: Expr, weight: Expr, window: Window) -> Expr:
     """The gradient of the weight of ``convolve(data, weight)``, for that of its result."""
     inputs = (head, data)
-    return native(_correlate, "weight-gradient", inputs, window, weight.shape, weight.dtype)
+    return library_call(_correlate, "weight-gradient", inputs, window, weight.shape, weight.dtype)
 
 
 def _bias_gradient(head: Expr, bias: Expr) -> Expr:
@@ -260,11 +260,10 @@ def _convolution_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> Non
     """
     window, filters = _convolution_window(attributes), attributes.num_filter
     last = channels_last(attributes.layout)
-    if len(inputs) > 2:
-        inputs[2] = merge_shapes((filters,), inputs[2])
     data = moved_channel(inputs[0], last)
     if data is None:
         return
+    inputs[2:] = [merge_shapes((filters,), shape) for shape in inputs[2:]]
     _check_rank(data, window)
     _divided(filters, window.groups, "filters")
     weight = (filters, _divided(data[1], window.groups, "channels"), *window.kernel)
@@ -387,11 +386,10 @@ def _deconvolution_window(attributes: Any, data: Shape) -> Window:
 
 def _deconvolution_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     filters, last = attributes.num_filter, channels_last(attributes.layout)
-    if len(inputs) > 2:
-        inputs[2] = merge_shapes((filters,), inputs[2])
     data = moved_channel(inputs[0], last)
     if data is None:
         return
+    inputs[2:] = [merge_shapes((filters,), shape) for shape in inputs[2:]]
     window = _deconvolution_window(attributes, data)
     _divided(data[1], window.groups, "channels")
     weight = (data[1], _divided(filters, window.groups, "filters"), *window.kernel)

@@ -33,10 +33,9 @@ def _dense_features(data: Shape, flatten: bool) -> int:
 def _dense_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """Weight and bias follow from the data and `num_hidden`; the batch also from the output."""
     units, data = attributes.num_hidden, inputs[0]
-    if not attributes.no_bias:
-        inputs[2] = merge_shapes((units,), inputs[2])
     if data is None:
         return
+    inputs[2:] = [merge_shapes((units,), shape) for shape in inputs[2:]]
     inputs[1] = merge_shapes((units, _dense_features(data, attributes.flatten)), inputs[1])
     kept = data[:1] if attributes.flatten else data[:-1]
     result = outputs[0] = merge_shapes((*kept, units), outputs[0])

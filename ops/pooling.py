@@ -33,7 +33,7 @@ from tritonsym.expr import (
     slice_,
     where,
 )
-from tritonsym.op import Shapes, merge_shapes, operator
+from tritonsym.op import DTypes, Shapes, merge_shapes, operator
 
 from .common import accumulator
 from .convolution import (
@@ -298,7 +298,7 @@ def _pooling_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     counts = [0 if w is None else w.count for w in _parameters(attributes).windows(data[2:])]
     result = merge_shapes((*data[:2], *counts), moved_channel(outputs[0], last))
     assert result is not None
-    outputs[0] = moved_channel(result, last, back=True)
+    outputs[:] = [moved_channel(result, last, back=True)] * len(outputs)
     known = merge_shapes(data, (*result[:2], *[0] * len(counts)))
     inputs[0] = moved_channel(known, last, back=True)
 
@@ -336,7 +336,29 @@ def _pooling_gradient(
     return (to_channels_last(cast(gradient, data.dtype), last),)
 
 
-@operator("Pooling", shapes=_pooling_shapes, gradient=_pooling_gradient)
+def _keeps_places(pool_type: str, kernel: tuple[int, ...], layout: str | None) -> bool:
+    """Whether there is a second, hidden output. MXNet's files count it."""
+    return pool_type == "max" and len(kernel) > 0 and not channels_last(layout)
+
+
+def _pooling_outputs(attributes: Any) -> Sequence[str]:
+    kept = _keeps_places(attributes.pool_type, attributes.kernel, attributes.layout)
+    return ("output", "workspace") if kept else ("output",)
+
+
+def _pooling_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    outputs[1:] = [INT64] * (len(outputs) - 1)
+
+
+@operator(
+    "Pooling",
+    outputs=_pooling_outputs,
+    visible=lambda attributes: 1,
+    shapes=_pooling_shapes,
+    dtypes=_pooling_dtypes,
+    gradient=_pooling_gradient,
+)
 def pooling(
     data: Expr,
     *,
@@ -350,7 +372,7 @@ def pooling(
     p_value: int | None = None,
     count_include_pad: bool | None = None,
     layout: Literal["NCDHW", "NCHW", "NCW", "NDHWC", "NHWC", "NWC"] | None = None,
-) -> Expr:
+) -> Expr | tuple[Expr, ...]:
     """The largest value, the mean, the sum or a norm of each window of ``kernel`` elements.
 
     ``data`` is (batch, channels, ...) with one to three more axes. The windows begin ``stride``
@@ -369,7 +391,9 @@ def pooling(
         _Parameters(kernel, stride, pad, global_pool, pooling_convention, count_include_pad), x
     )
     if pool_type == "max":
-        return to_channels_last(_largest(x, windows), last)
+        result = to_channels_last(_largest(x, windows), last)
+        kept = _keeps_places(pool_type, kernel, layout)
+        return (result, _places(x, windows)) if kept else result
     wide = cast(x, accumulator(x.dtype))
     if pool_type == "lp":
         if p_value not in (1, 2, 3):

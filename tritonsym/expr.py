@@ -601,38 +601,6 @@ def argsort(x: Expr, axis: int, descending: bool) -> Expr:
     return make("argsort", x, axis=axis, descending=descending)
 
 
-def native(
-    function: Callable[..., object],
-    name: str,
-    inputs: Sequence[Expr],
-    attributes: Hashable,
-    shape: Shape,
-    dtype: DType,
-    elementwise: bool = False,
-) -> Expr:
-    """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
-
-    Args:
-        function: must serve tensors of every device that the operator is to run on.
-        name: for a person, in plans.
-        inputs: what it reads.
-        attributes: handed to ``function``; equal ones with equal texts are one value.
-        shape, dtype: of the result.
-        elementwise: whether element i of the result depends on element i of each input alone.
-    """
-    return make(
-        "native",
-        *inputs,
-        function=function,
-        name=name,
-        attributes=attributes,
-        key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
-        elementwise=elementwise,
-        shape=shape,
-        dtype=dtype,
-    )
-
-
 # ---- walking -----------------------------------------------------------------------------------
 
 

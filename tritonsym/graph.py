@@ -128,6 +128,16 @@ def parse_parameters(op: Op, attributes: Mapping[str, str]) -> Any:
     return op.schema.parse(own)
 
 
+def missing_input(
+    op: Op, node_name: str, key: str, attributes: Mapping[str, str], line: tuple[str, int]
+) -> Entry:
+    """A variable for an input that was not given; it inherits the operator's attributes."""
+    stored = {stored_key(k): v for k, v in attributes.items()}
+    if key in op.initial:
+        stored["__init__"] = op.initial[key]
+    return Entry(Node(None, f"{node_name}_{key}", stored, (), line), 0)
+
+
 def make_node(
     op: Op,
     name: str,

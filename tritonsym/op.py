@@ -11,15 +11,14 @@ import difflib
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, overload
 
 from .dtype import FLOAT32, DType
 from .errors import LoweringError, MXNetError
-from .expr import Expr, Shape, input_
-from .expr import native as native_call
+from .expr import Expr, Shape, input_, make
 from .reference import Step, Tensor
 from .schema import Arity, Schema
 from .text import shown
@@ -94,6 +93,38 @@ class Numbered(Sequence[str]):
         if isinstance(index, slice):
             return [f"{self.stem}{i}" for i in range(self.total)[index]]
         return f"{self.stem}{range(self.total)[index]}"
+
+
+def library_call(
+    function: Native,
+    name: str,
+    inputs: Sequence[Expr],
+    attributes: Hashable,
+    shape: Shape,
+    dtype: DType,
+    elementwise: bool = False,
+) -> Expr:
+    """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
+
+    Args:
+        function: must serve tensors of every device that the operator is to run on.
+        name: for a person, in plans.
+        inputs: what it reads.
+        attributes: handed to ``function``; equal ones with equal texts are one value.
+        shape, dtype: of the result.
+        elementwise: whether element i of the result depends on element i of each input alone.
+    """
+    return make(
+        "native",
+        *inputs,
+        function=function,
+        name=name,
+        attributes=attributes,
+        key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
+        elementwise=elementwise,
+        shape=shape,
+        dtype=dtype,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +211,7 @@ class Op:
         outputs = result if isinstance(result, tuple) else (result,)
         if native and self.native is not None and self.uses_native(attributes, inputs):
             (output,) = outputs
-            call = native_call(
+            call = library_call(
                 self.native,
                 self.name,
                 inputs,

@@ -20,9 +20,9 @@ from ..backward import backward_of_sum
 from ..context import Context
 from ..errors import MXNetError, NotImplementedForSymbol, caller_line
 from ..files import replace_file
-from ..graph import Entry, Node, parse_parameters, toposort, variables
+from ..graph import Entry, Node, missing_input, parse_parameters, toposort, variables
 from ..name import current_names
-from ..op import Op, find
+from ..op import find
 from ..shape import Shape
 from ..text import checked_text, escaped, listed, shown
 from . import inference, json_file
@@ -537,7 +537,7 @@ def apply(
     single = {key: symbol._single(key) for key, symbol in given.items()}
     node_name = current_names().get(name, _hint(alias))
     inputs = tuple(
-        single[key] if key in single else _missing(op, node_name, key, attributes, line)
+        single[key] if key in single else missing_input(op, node_name, key, attributes, line)
         for key in names
     )
     stored = {stored_key(key): value for key, value in attributes.items()}
@@ -556,16 +556,6 @@ def _hint(alias: str) -> str:
     for prefix in ("_linalg_", "linalg_"):
         alias = alias.removeprefix(prefix)
     return alias.lower()
-
-
-def _missing(
-    op: Op, node_name: str, key: str, attributes: Mapping[str, str], line: tuple[str, int]
-) -> Entry:
-    """A variable for an input that was not given; it inherits the operator's attributes."""
-    stored = {stored_key(k): v for k, v in attributes.items()}
-    if key in op.initial:
-        stored["__init__"] = op.initial[key]
-    return Entry(Node(None, f"{node_name}_{key}", stored, (), line), 0)
 
 
 _FLUENT_ALIASES = {"astype": "cast"}

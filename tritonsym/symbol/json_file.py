@@ -15,7 +15,8 @@ from ..attribute import HIDDEN_KEYS, is_user_key, stored_key
 from ..backward import find_op
 from ..errors import MXNetError
 from ..files import read_file
-from ..graph import Entry, Node, make_node, toposort
+from ..graph import Entry, Node, make_node, missing_input, parse_parameters, toposort
+from ..op import Op
 from ..text import encodes, escaped, shown
 
 VERSION = 10901
@@ -199,11 +200,22 @@ def _node(
         op = find_op(op_name)
         if version < VERSION:
             _hand_on(attributes, inputs)
+            inputs += _missing_states(op, name, attributes, len(inputs), line)
         return make_node(op, name, _upgraded(attributes, version), inputs, line)
     except MXNetError as error:
         raise MXNetError(
             f"Failed loading Op {escaped(name)} of type {escaped(op_name)}: {error}"
         ) from None
+
+
+def _missing_states(
+    op: Op, name: str, attributes: Mapping[str, str], given: int, line: tuple[str, int]
+) -> tuple[Entry, ...]:
+    """The auxiliary states that the oldest texts leave out."""
+    names = list(op.input_names(parse_parameters(op, attributes)))[given:] if op.auxiliary else []
+    if any(state not in op.auxiliary for state in names):
+        return ()
+    return tuple(missing_input(op, name, state, attributes, line) for state in names)
 
 
 def _attributes(record: Mapping[str, Any], position: int) -> dict[str, str]:
