@@ -150,6 +150,7 @@ class _Schedule:
         self.plan = plan
         self.first: dict[Expr, int] = {}
         self.last: dict[Expr, int] = {}
+        # Where each value is stored, or computed where it is not.
         self.kernel: dict[Expr, Kernel] = {}
         self.together: dict[Expr, Sequence[Expr]] = {}
         step = 0
@@ -165,21 +166,26 @@ class _Schedule:
 
     def _kernel(self, kernel: Kernel, begin: int, end: int) -> None:
         repeated = kernel in self.plan.tilings
+        computed: set[Expr] = set()
         for offset, x in enumerate(kernel.body):
-            assert x not in self.kernel, f"{x} is computed twice"
+            if x in self.kernel:
+                # A value that stays in registers may be computed by each kernel that needs it.
+                stored = (*kernel.outputs, *self.kernel[x].outputs)
+                assert self.plan.in_registers and x not in stored, f"{x} is computed twice"
             step = begin if self.plan.in_registers else begin + offset
             for y in x.inputs:
                 base = self.plan.layouts[y].base
                 if base.primitive in SOURCES:
                     continue
                 assert base in self.kernel, f"{x} reads {base} before it is computed"
-                inside = self.kernel[base] is kernel
+                inside = base in computed
                 lasting = base in self.kernel[base].outputs
                 assert inside or lasting, f"{x} cannot see {base}"
                 # A kernel that runs tile by tile reads what comes from outside until its end.
                 if base in self.first:
                     until = end if repeated and (lasting or not inside) else step
                     self.last[base] = max(self.last[base], until)
+            computed.add(x)
             self.kernel[x] = kernel
             self.together[x] = kernel.body if self.plan.in_registers else (x,)
             lasting = x in kernel.outputs

@@ -43,6 +43,10 @@ def softmax() -> mx.Symbol:
     return sym.softmax(sym.Variable("a"))
 
 
+def column_sums() -> mx.Symbol:
+    return sym.sum(sym.relu(sym.Variable("a")), axis=0)
+
+
 def scaled_bias() -> mx.Symbol:
     a, b = variables("a", "b")
     return sym.relu(sym.broadcast_add(a, b)) * 0.125
@@ -141,6 +145,8 @@ GRAPHS: dict[str, NamedGraph] = {
     "chain": NamedGraph(chain, {"a": (64, 1000)}, "float16"),
     "softmax-short": NamedGraph(softmax, {"a": (128, 1000)}),
     "softmax-long": NamedGraph(softmax, {"a": (8, 50000)}, "bfloat16"),
+    "softmax-tiny": NamedGraph(softmax, {"a": (1000, 10)}),
+    "column-sums": NamedGraph(column_sums, {"a": (3000, 640)}, "bfloat16"),
     "scaled-bias": NamedGraph(scaled_bias, {"a": (64, 256), "b": (1, 256)}),
     "layer-norm": NamedGraph(layer_norm, {"a": (64, 768), "gamma": (1, 768), "beta": (1, 768)}),
     "perceptron": NamedGraph(perceptron, {"data": (16, 100)}),

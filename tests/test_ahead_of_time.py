@@ -28,7 +28,10 @@ FORBIDDEN = {
     r"\.local\.": "memory of a thread's own, because registers ran out",
 }
 # What a kernel of these graphs may read 128 bits at a time, and so must.
-WIDE = ("tutorial/0", "chain/0", "softmax-short/0", "scaled-bias/0", "layer-norm/0", "integers/0")
+WIDE = (
+    *("tutorial/0", "chain/0", "softmax-short/0", "scaled-bias/0", "layer-norm/0", "integers/0"),
+    "column-sums/0",
+)
 
 
 def without_interpreter() -> dict[str, str]:

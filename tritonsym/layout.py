@@ -133,3 +133,57 @@ def _reshaped(shape: Shape, strides: tuple[int, ...], target: Shape) -> tuple[in
         if length == 1:
             result[index] = 1
     return tuple(result)
+
+
+@dataclass(frozen=True)
+class Term:
+    """Part of a place: ``coordinate // divisor % length * stride``."""
+
+    divisor: int
+    length: int
+    stride: int
+
+
+def places_in_copy(copy: Expr, known: Mapping[Expr, Layout]) -> tuple[tuple[Term, ...], ...] | None:
+    """Where the copy of a whole value has each of its elements, by the value's coordinates.
+
+    Args:
+        copy: a reshape that owns memory.
+        known: the layouts of what it is made of.
+
+    Returns:
+        For each axis of the value, the terms whose sum over all axes is the place in the copy.
+        None where the copy has not every element of the value once.
+    """
+    (view,) = copy.inputs
+    layout = known[view]
+    axes = [
+        [length, stride, step]
+        for length, stride, step in zip(
+            view.shape, layout.strides, contiguous(view.shape), strict=True
+        )
+        if length > 1
+    ]
+    axes.sort(key=lambda axis: axis[1])
+    dense = 1
+    for length, stride, _ in axes:
+        if stride != dense:
+            return None
+        dense *= length
+    if layout.offset or dense != layout.base.size:
+        return None
+    found = []
+    for length in reversed(layout.base.shape):
+        terms, passed = [], 1
+        while passed < length:
+            inner, _, step = axes[0]
+            taken = min(inner, length // passed)
+            if inner % taken or length % (passed * taken):
+                return None
+            terms.append(Term(passed, taken, step))
+            passed *= taken
+            axes[0] = [inner // taken, 0, step * taken]
+            if axes[0][0] == 1:
+                axes.pop(0)
+        found.append(tuple(terms))
+    return tuple(reversed(found))

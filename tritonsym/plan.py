@@ -10,8 +10,9 @@ from .expr import SOURCES, Expr
 from .layout import Layout, layouts
 from .memory import Lifetime, aligned, allocate
 from .reference import POSITION_DEPENDENT
+from .refine import refined
 from .regroup import regrouped
-from .schedule import Kernel, schedule, stages_of
+from .schedule import Kernel, Refusal, schedule, stages_of
 from .trace import Graph
 
 # Elements that a tile of a long pointwise kernel has: its few intermediate values stay in the
@@ -127,6 +128,9 @@ def make_plan(
     stage_of = stages_of(graph.outputs, graph.ends)
     where = layouts(list(stage_of), input_strides or {})
     kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)
+    if fuse and in_registers:
+        kernels = refined(kernels, graph.outputs, where, stage_of)
+        refusals = _still_apart(refusals, kernels)
     owners, copies = _output_owners(graph.outputs, where)
     found = ((kernel, _tiling(kernel, where)) for kernel in kernels if not in_registers)
     tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
@@ -230,6 +234,15 @@ def _fits_in_place(
         and maker.body.index(z) <= seen
         for z, y in reads
     )
+
+
+def _still_apart(refusals: Sequence[Refusal], kernels: Sequence[Kernel]) -> tuple[Refusal, ...]:
+    """The refusals whose value and reader are in no kernel together."""
+    homes: dict[Expr, set[int]] = {}
+    for number, kernel in enumerate(kernels):
+        for x in kernel.body:
+            homes.setdefault(x, set()).add(number)
+    return tuple(row for row in refusals if not homes[row[0]] & homes[row[1]])
 
 
 def byte_count(x: Expr) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .dtype import BFLOAT16, FLOAT16
-from .expr import GENERATED, REDUCTIONS, SOURCES, Expr, Shape, toposort
+from .expr import GENERATED, REDUCTIONS, SOURCES, VIEWS, Expr, Shape, toposort
 from .layout import Layout
 
 # Whoever has more readers than this is stored in any case: its kernel is not merged with theirs,
@@ -40,6 +40,13 @@ class Kernel:
     form: str
     body: tuple[Expr, ...]
     outputs: tuple[Expr, ...]
+
+    @property
+    def computed(self) -> tuple[Expr, ...]:
+        """The body without copies of its own values, which are only stored in another order."""
+        if self.form == "single":
+            return self.body
+        return tuple(x for x in self.body if x.primitive not in VIEWS)
 
 
 # A value, who reads it from memory, and why they are not computed together.

@@ -10,10 +10,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .expr import GENERATED, Expr
+from .expr import GENERATED, VIEWS, Expr
 from .layout import Layout, contiguous
 from .schedule import Kernel
-from .triton_writer import WIDE, Access, Source, Writer, access_of, offset_text, reach_of, reads
+from .triton_writer import (
+    WIDE,
+    Access,
+    Source,
+    Writer,
+    access_of,
+    offset_in_copy,
+    offset_text,
+    reach_of,
+    reads,
+)
 
 # Tiles of this many rows are walked together.
 _GROUP = 8
@@ -76,14 +86,17 @@ def matmul(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
             at = places if access.strides else []
             mask = "mask" if any(access.strides[-2:]) else ""
             writer.names[y] = writer.load(access, at, mask)
-    for x in kernel.body:
+    for x in kernel.computed:
         if x.primitive in GENERATED:
             writer.generate(x, offset_text(Access(x, 0, contiguous(x.shape)), places))
         elif x is not product:
             writer.compute(x)
     for number, x in enumerate(kernel.outputs):
-        where = offset_text(Access(x, 0, contiguous(x.shape)), places)
-        writer.store(number, where, writer.names[x], "mask")
+        if x.primitive in VIEWS:
+            where = offset_in_copy(x, layouts, places)
+        else:
+            where = offset_text(Access(x, 0, contiguous(x.shape)), places)
+        writer.store(number, where, writer.names[writer.source_of(x)], "mask")
     return writer.source(
         kernel.body, math.prod(batch) * tiles, {"num_warps": tile.warps, "num_stages": tile.stages}
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .expr import GENERATED, Expr
+from .expr import GENERATED, VIEWS, Expr
 from .layout import Layout, contiguous
 from .schedule import Kernel
 from .triton_writer import (
@@ -20,6 +20,7 @@ from .triton_writer import (
     begin,
     collapse,
     coordinates_of,
+    offset_in_copy,
     reach_of,
     reads,
 )
@@ -40,13 +41,16 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
         writer.names[y] = writer.load(Access(layouts[y].base, layouts[y].offset, ()), (), "mask")
     for y, access in zip(full, accesses, strict=False):
         writer.names[y] = writer.load(access, coordinates, "mask")
-    for x in kernel.body:
+    for x in kernel.computed:
         if x.primitive in GENERATED:
             writer.generate(x, "i")
         else:
             writer.compute(x)
+    copies = [x for x in kernel.outputs if x.primitive in VIEWS]
+    own = coordinates_of(writer, "i", shape, "a") if copies else []
     for number, x in enumerate(kernel.outputs):
-        writer.store(number, "i", writer.names[x], "mask")
+        where = offset_in_copy(x, layouts, own) if x in copies else "i"
+        writer.store(number, where, writer.names[writer.source_of(x)], "mask")
     return writer.source(kernel.body, programs)
 
 

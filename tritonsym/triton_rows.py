@@ -1,16 +1,19 @@
 """Kernels of rows: reductions over the same axes, with what is computed before and after them.
 
-One program takes a row. A short row is loaded once and stays in registers; a long one is walked a
-block at a time, once for each reduction and once for what is stored.
+A program takes a row, or several where they are short or lie side by side in memory. A row that
+fits the registers is loaded once and stays there; a longer one is walked a block at a time, once
+for each reduction and once for what is stored. Of several rows, ``row`` is a column of numbers and
+``column`` a row of them, so that all arithmetic repeats along the other by itself.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from .dtype import DType
-from .expr import GENERATED, REDUCTIONS, Expr, Shape
+from .expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from .layout import Layout, contiguous
 from .schedule import Kernel
 from .triton_writer import (
@@ -22,13 +25,48 @@ from .triton_writer import (
     access_of,
     collapse,
     coordinates_of,
+    offset_in_copy,
     offset_text,
     reach_of,
     reads,
 )
 
-# Columns that a program holds in registers at a time.
+# Columns of one row that a program holds in registers at a time.
 BLOCK = 4096
+# Elements of several short rows that a program holds together.
+TOGETHER = 1024
+# Rows side by side in memory: as many as a cache line has, or more where many programs are left.
+SIDE_BY_SIDE = (128, 64, 32)
+PROGRAMS = 128
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How many rows and columns a program has at a time."""
+
+    rows: int
+    columns: int
+
+
+def tile_for(rows: int, columns: int, side_by_side: bool) -> Tile:
+    """A tile that reads memory in order.
+
+    Args:
+        rows, columns: how many there are.
+        side_by_side: whether the elements of a column lie side by side, and not those of a row.
+    """
+    height, width = _power_of_two(rows), _power_of_two(columns)
+    if side_by_side:
+        spread = (n for n in SIDE_BY_SIDE if rows >= n * PROGRAMS)
+        height = min(height, next(spread, SIDE_BY_SIDE[-1]))
+        return Tile(height, min(width, BLOCK // height))
+    width = min(width, BLOCK)
+    return Tile(min(height, max(1, TOGETHER // width)), width)
+
+
+def _power_of_two(length: int) -> int:
+    """The smallest one that is no less."""
+    return 1 << (length - 1).bit_length()
 
 
 def rows(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
@@ -40,7 +78,7 @@ class _Rows:
     """A kernel of rows being written."""
 
     def __init__(self, kernel: Kernel, layouts: Mapping[Expr, Layout]) -> None:
-        self.body = kernel.body
+        self.body = kernel.computed
         self.inside = frozenset(kernel.body)
         self.writer = Writer(layouts, kernel.outputs)
         first = next(x for x in self.body if x.primitive in REDUCTIONS)
@@ -48,17 +86,21 @@ class _Rows:
         self.row_shape = first.shape
         self.reduced = axes
         self.kept = tuple(a for a in range(len(self.shape)) if a not in axes)
+        self.rows = math.prod(self.shape[a] for a in self.kept)
         self.columns = math.prod(self.shape[a] for a in axes)
-        self.block = min(1 << (self.columns - 1).bit_length(), BLOCK)
-        self.is_long = self.columns > self.block
         read = [y for y in reads(self.body) if layouts[y].base not in self.inside]
         self.full_reads = [y for y in read if self.is_full(y)]
         self.row_reads = [y for y in read if not self.is_full(y)]
         self.generated = [x for x in self.body if x.primitive in GENERATED and self.is_full(x)]
         self._lay_out(kernel.outputs)
+        self.tile = tile_for(self.rows, self.columns, self._side_by_side())
+        self.is_long = self.columns > self.tile.columns
+        self.is_flat = self.tile.rows == 1
 
     def is_full(self, x: Expr) -> bool:
         """Whether a value has one element for each column of a row."""
+        if x in self.inside:
+            x = self.writer.source_of(x)
         reduced_here = x.primitive in REDUCTIONS and x in self.inside
         return x.shape == self.shape and not reduced_here
 
@@ -66,7 +108,8 @@ class _Rows:
         """Collapse the kept and the reduced axes of all that is read, generated and stored."""
         layouts = self.writer.layouts
         full = [access_of(y, layouts) for y in self.full_reads]
-        dense = [*self.generated, *(x for x in outputs if self.is_full(x))]
+        stored = [x for x in outputs if self.is_full(x) and x.primitive not in VIEWS]
+        dense = [*self.generated, *stored]
         full += [Access(x, 0, contiguous(x.shape)) for x in dense]
         rest = [access_of(y, layouts) for y in self.row_reads]
         rest = [a if a.strides else Access(a.base, a.offset, (0,) * len(self.shape)) for a in rest]
@@ -77,6 +120,12 @@ class _Rows:
         reach = reach_of(self.row_lengths, kept) + reach_of(self.column_lengths, reduced)
         self.is_wide = reach >= WIDE
 
+    def _side_by_side(self) -> bool:
+        """Whether most of what is read and stored has the same column of all rows in order."""
+        kept = sum(1 in access.strides for access in self.full_rows)
+        reduced = sum(1 in access.strides for access in self.full_columns)
+        return self.rows > 1 and kept > reduced
+
     def _part(self, accesses: Sequence[Access], axes: Sequence[int]) -> tuple[Shape, list[Access]]:
         lengths = [self.shape[a] for a in axes]
         own = [Access(a.base, a.offset, tuple(a.strides[i] for i in axes)) for a in accesses]
@@ -86,38 +135,76 @@ class _Rows:
 
     def write(self) -> Source:
         """Rows one after the other: what it knows of the row, then what it does to its columns."""
-        writer = self.writer
-        writer.line(f"row = tl.program_id(0){'.to(tl.int64)' if self.is_wide else ''}")
+        writer, height = self.writer, self.tile.rows
+        program = f"tl.program_id(0){'.to(tl.int64)' if self.is_wide else ''}"
+        if self.is_flat:
+            writer.line(f"row = {program}")
+        else:
+            writer.line(f"row = ({program} * {height} + tl.arange(0, {height}))[:, None]")
         self.row_coordinates = coordinates_of(writer, "row", self.row_lengths, "r")
         for y, access in zip(self.row_reads, self.rest_rows, strict=True):
-            writer.names[y] = writer.load(access, self.row_coordinates, "")
+            writer.names[y] = writer.load(access, self.row_coordinates, self._row_mask)
         if self.is_long:
             self._walk()
         else:
-            self._columns("tl.arange(0, {block})", 1)
+            self._columns("", 1)
             self._load(self.full_reads, 1)
             for x in self.body:
                 self._value(x)
             self._store_full(1)
         for number, x in enumerate(writer.outputs):
             if not self.is_full(x):
-                writer.store(number, "row", writer.names[x])
-        return writer.source(self.body, math.prod(self.row_lengths))
+                is_copy = x.primitive in VIEWS
+                where = offset_in_copy(x, writer.layouts, self._places(1)) if is_copy else "row"
+                writer.store(number, where, writer.names[writer.source_of(x)], self._row_mask)
+        return writer.source(self.body, -(-self.rows // height))
 
-    def _columns(self, text: str, depth: int) -> None:
-        """The columns that are looked at, and which of them there are."""
-        self.writer.line(f"column = {text.format(block=self.block)}", depth)
-        self.writer.line(f"mask = column < {self.columns}", depth)
+    @property
+    def _row_mask(self) -> str:
+        """Which rows there are."""
+        return "" if self.is_flat else f"row < {self.rows}"
+
+    @property
+    def _column_mask(self) -> str:
+        """Which columns there are, whatever the row."""
+        return "mask" if self.is_flat else f"column < {self.columns}"
+
+    def _columns(self, start: str, depth: int) -> None:
+        """The columns that are looked at, and which elements there are."""
+        wide = ".to(tl.int64)" if self.is_wide else ""
+        column = f"{start}tl.arange(0, {self.tile.columns}){wide}"
+        if self.is_flat:
+            self.writer.line(f"column = {column}", depth)
+            self.writer.line(f"mask = column < {self.columns}", depth)
+        else:
+            column = f"({column})" if start or wide else column
+            self.writer.line(f"column = {column}[None, :]", depth)
+            self.writer.line(f"mask = ({self._row_mask}) & (column < {self.columns})", depth)
         self.column_coordinates = coordinates_of(
             self.writer, "column", self.column_lengths, "c", depth
         )
+
+    def _places(self, depth: int) -> list[str]:
+        """The coordinates along each axis, kept or reduced."""
+        kept = [self.shape[a] for a in self.kept]
+        reduced = [self.shape[a] for a in self.reduced]
+        places = [""] * len(self.shape)
+        own = coordinates_of(self.writer, "row", kept, "a", depth)
+        for axis, text in zip(self.kept, own, strict=True):
+            places[axis] = text
+        own = coordinates_of(self.writer, "column", reduced, "b", depth)
+        for axis, text in zip(self.reduced, own, strict=False):
+            places[axis] = text
+        return places
 
     def _load(self, wanted: Sequence[Expr], depth: int) -> None:
         for y, row, column in zip(self.full_reads, self.full_rows, self.full_columns, strict=False):
             if y in wanted:
                 both = Access(row.base, row.offset, (*row.strides, *column.strides))
                 places = [*self.row_coordinates, *self.column_coordinates]
-                mask = "mask" if any(column.strides) else ""
+                by_column = self._column_mask if any(column.strides) else ""
+                by_row = self._row_mask if any(row.strides) else ""
+                mask = "mask" if by_column and by_row else by_column or by_row
                 self.writer.names[y] = self.writer.load(both, places, mask, depth)
 
     def _value(self, x: Expr) -> None:
@@ -158,12 +245,16 @@ class _Rows:
         """Store the outputs that have a value for each column."""
         full = [(n, x) for n, x in enumerate(self.writer.outputs) if self.is_full(x)]
         start = len(self.full_reads) + len(self.generated)
-        for (number, x), row, column in zip(
-            full, self.full_rows[start:], self.full_columns[start:], strict=True
-        ):
-            where = self._offset(x, row, column)
-            mask = "mask" if any(column.strides) else ""
-            self.writer.store(number, where, self.writer.names[x], mask, depth)
+        places = iter(zip(self.full_rows[start:], self.full_columns[start:], strict=True))
+        for number, x in full:
+            if x.primitive in VIEWS:
+                where = offset_in_copy(x, self.writer.layouts, self._places(depth))
+            else:
+                where = self._offset(x, *next(places))
+            mask = "" if self.is_flat and self.columns == 1 else "mask"
+            self.writer.store(
+                number, where, self.writer.names[self.writer.source_of(x)], mask, depth
+            )
 
     # ---- rows in registers: a reduction is one call ----
 
@@ -177,11 +268,14 @@ class _Rows:
     def _finished(self, x: Expr, lane: str) -> str:
         """The line that reduces the values of a row to one."""
         name = self.writer.new_name()
+        how = f"0, math.{x.primitive}_combine"
+        how = how if self.is_flat else f"1, math.{x.primitive}_combine, keep_dims=True"
         if x.primitive in ("argmax", "argmin"):
-            self.writer.line(f"pair = math.reduce(({lane}, column), 0, math.{x.primitive}_combine)")
+            columns = "column" if self.is_flat else f"tl.broadcast_to(column, {self._tile_shape})"
+            self.writer.line(f"pair = math.reduce(({lane}, {columns}), {how})")
             self.writer.line(f"{name} = pair[1].to(tl.int64)")
             return name
-        reduced = f"math.reduce({lane}, 0, math.{x.primitive}_combine)"
+        reduced = f"math.reduce({lane}, {how})"
         if x.primitive in ("max", "min"):
             reduced = f"math.positive_zero({reduced})"
         if _accumulator(x.dtype) != _register_type(x.dtype):
@@ -199,8 +293,16 @@ class _Rows:
                 self._compute(x, 1)
         full = [x for x in self.writer.outputs if self.is_full(x)]
         if full:
-            self._begin_loop(full)
+            layouts = self.writer.layouts
+            self._begin_loop(
+                [layouts[x.inputs[0]].base if x.primitive in VIEWS else x for x in full]
+            )
             self._store_full(2)
+
+    @property
+    def _tile_shape(self) -> str:
+        rows, columns = self.tile.rows, self.tile.columns
+        return f"({columns},)" if self.is_flat else f"({rows}, {columns})"
 
     def _begin_loop(self, wanted: Sequence[Expr]) -> None:
         """A loop over a row that computes what is wanted of its columns, from memory."""
@@ -208,8 +310,8 @@ class _Rows:
         for x in reversed(self.body):
             if x in needed and self.is_full(x):
                 needed.update(x.inputs)
-        self.writer.line(f"for start in range(0, {self.columns}, {self.block}):")
-        self._columns("start + tl.arange(0, {block})", 2)
+        self.writer.line(f"for start in range(0, {self.columns}, {self.tile.columns}):")
+        self._columns("start + ", 2)
         self._load([y for y in self.full_reads if y in needed], 2)
         for x in self.body:
             if x in needed and self.is_full(x):
@@ -220,10 +322,11 @@ class _Rows:
         (data,) = x.inputs
         lanes = self.writer.new_name()
         places = x.primitive in ("argmax", "argmin")
+        wide = "tl.int64" if self.is_wide else "tl.int32"
         kind = _accumulator(data.dtype)
-        self.writer.line(f"{lanes} = tl.full(({self.block},), {_neutral(x)}, {kind})")
+        self.writer.line(f"{lanes} = tl.full({self._tile_shape}, {_neutral(x)}, {kind})")
         if places:
-            self.writer.line(f"places = tl.arange(0, {self.block})")
+            self.writer.line(f"places = tl.zeros({self._tile_shape}, {wide})")
         self._begin_loop([data])
         self._repeat(x)
         lane = self._lane(x, self.writer.operand(data))

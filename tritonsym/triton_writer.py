@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .dtype import BOOL
-from .expr import ELEMENTWISE, GENERATED, Expr, constant_value
-from .layout import Layout, contiguous
+from .expr import ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
+from .layout import Layout, contiguous, places_in_copy
 from .philox import fraction_bits
 
 # Elements per program of the forms that go through memory once.
@@ -157,6 +157,10 @@ class Writer:
         """The name of a value, or a constant as text."""
         return literal(x) if x.primitive == "constant" else self.names[x]
 
+    def source_of(self, x: Expr) -> Expr:
+        """What a kernel computes; of a copy of its own value, that value."""
+        return self.layouts[x.inputs[0]].base if x.primitive in VIEWS else x
+
     def store(self, number: int, where: str, value: str, mask: str = "", depth: int = 1) -> None:
         """Store an output; values are in the dtype's own type, but 16-bit floats in float32."""
         dtype = self.outputs[number].dtype
@@ -208,6 +212,20 @@ def offset_text(access: Access, coordinates: Sequence[str]) -> str:
     if access.offset or not terms:
         terms.append(str(access.offset))
     return f"({' + '.join(terms)})" if len(terms) > 1 or "*" in terms[0] else terms[0]
+
+
+def offset_in_copy(copy: Expr, layouts: Mapping[Expr, Layout], coordinates: Sequence[str]) -> str:
+    """The offset in a copy of a value, by the coordinates of the value."""
+    places = places_in_copy(copy, layouts)
+    assert places is not None
+    shape = layouts[copy.inputs[0]].base.shape
+    terms = []
+    for coordinate, length, own in zip(coordinates, shape, places, strict=True):
+        for term in own:
+            text = coordinate if term.divisor == 1 else f"{coordinate} // {term.divisor}"
+            text += f" % {term.length}" if term.divisor * term.length < length else ""
+            terms.append(text if term.stride == 1 else f"{text} * {term.stride}")
+    return f"({' + '.join(terms)})" if terms else "0"
 
 
 def collapse(
@@ -280,6 +298,6 @@ def _title(body: Sequence[Expr]) -> str:
 def reads(body: Sequence[Expr]) -> list[Expr]:
     """What a body reads from outside, constants and random draws apart."""
     inside = set(body)
-    computed = (x for x in body if x.primitive not in GENERATED)
+    computed = (x for x in body if x.primitive not in GENERATED | VIEWS)
     read = (y for x in computed for y in x.inputs if y not in inside and y.primitive != "constant")
     return list(dict.fromkeys(read))

@@ -1,0 +1,129 @@
+"""What is stored where it is computed, and what is computed again instead of being stored."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import tritonsym as mx
+from tritonsym.dtype import as_dtype
+from tritonsym.expr import input_, make
+from tritonsym.layout import layouts, places_in_copy
+from tritonsym.plan import Plan
+from tritonsym.plan_command import plan_for_gpu
+from tritonsym.symbol import Symbol
+
+sym = mx.sym
+
+
+def plan_of(symbol: Symbol, dtype: str = "float32", **shapes: tuple[int, ...]) -> Plan:
+    return plan_for_gpu(symbol, shapes, {n: as_dtype(dtype) for n in symbol.list_inputs()})
+
+
+def forms(plan: Plan) -> list[str]:
+    return [f"{k.form}: {' '.join(x.primitive for x in k.body)}" for k in plan.kernels]
+
+
+@pytest.mark.parametrize(
+    ("shape", "split", "axes"),
+    [
+        ((6, 4), (6, 4), (1, 0)),
+        ((2, 3, 4), (2, 3, 4), (2, 0, 1)),
+        ((6, 8), (2, 3, 4, 2), (0, 2, 1, 3)),
+        ((2, 3, 8), (6, 2, 4), (1, 0, 2)),
+        ((1, 6), (6, 1), (1, 0)),
+    ],
+)
+def test_places_in_a_copy(
+    shape: tuple[int, ...], split: tuple[int, ...], axes: tuple[int, ...]
+) -> None:
+    """The places that the terms give are those to which torch copies."""
+    x = input_(0, shape, as_dtype("float32"))
+    value = make("exp", x)
+    turned = make("permute", make("reshape", value, shape=split), axes=axes)
+    copy = make("reshape", turned, shape=(value.size,))
+    known = layouts([x, value, *turned.inputs, turned, copy], {})
+    terms = places_in_copy(copy, known)
+    assert terms is not None
+    numbers = torch.arange(value.size).reshape(split).permute(axes).reshape(-1).tolist()
+    for place, number in enumerate(numbers):
+        coordinates = torch.unravel_index(torch.tensor(number), shape)
+        found = sum(
+            int(c) // term.divisor % term.length * term.stride
+            for c, own in zip(coordinates, terms, strict=True)
+            for term in own
+        )
+        assert found == place
+
+
+def test_what_is_no_copy_of_the_whole_has_no_places() -> None:
+    x = input_(0, (4, 6), as_dtype("float32"))
+    part = make("slice", x, starts=(0, 0), stops=(4, 6), steps=(1, 2))
+    turned = make("permute", part, axes=(1, 0))
+    copy = make("reshape", turned, shape=(12,))
+    assert places_in_copy(copy, layouts([x, part, turned, copy], {})) is None
+
+
+def turned(x: Symbol) -> Symbol:
+    return sym.reshape(sym.transpose(x, axes=(1, 0)), shape=(-1,))
+
+
+def test_a_copy_is_stored_by_the_kernel_of_its_value() -> None:
+    x = sym.Variable("x")
+    assert forms(plan_of(turned(sym.exp(x)) * 1, x=(4, 6))) == ["pointwise: exp reshape"]
+    rows = forms(plan_of(turned(sym.softmax(x)), x=(4, 6)))
+    assert rows == ["rows: max sub exp sum div reshape"]
+    both = plan_of(sym.Group([turned(sym.exp(x)), sym.exp(x)]), x=(4, 6))
+    assert forms(both) == ["pointwise: exp reshape"]
+    assert len(both.kernels[0].outputs) == 2
+    assert forms(plan_of(turned(x), x=(4, 6))) == ["single: reshape"]
+
+
+def test_what_reads_a_copy_is_no_part_of_its_kernel() -> None:
+    x = sym.Variable("x")
+    value = sym.exp(x)
+    again = sym.sqrt(sym.reshape(sym.transpose(value), shape=(4, 6)))
+    assert forms(plan_of(again, x=(4, 6))) == ["pointwise: exp reshape", "pointwise: sqrt"]
+
+
+def test_values_are_stored_narrow() -> None:
+    """The sums of a softmax are in float32, which each row makes of the float16 it reads."""
+    x, y = sym.Variable("x"), sym.Variable("y")
+    plan = plan_of(sym.softmax(sym.batch_dot(x, y)), "float16", x=(2, 40, 60), y=(2, 60, 50))
+    assert forms(plan) == ["matmul: dot", "rows: cast max sub exp sum div cast"]
+    assert [str(x.dtype) for x in plan.kernels[0].outputs] == ["float16"]
+
+
+def test_a_function_is_computed_once() -> None:
+    """What costs more than moving its result is stored."""
+    x = sym.Variable("x")
+    value = sym.exp(x)
+    total = sym.Group([sym.sum(value, axis=0), sym.sum(value, axis=1)])
+    assert sum(form.count("exp") for form in forms(plan_of(total, x=(40, 60)))) == 1
+
+
+@pytest.mark.parametrize("build", [sym.exp, sym.softmax, sym.identity])
+def test_copies_on_both_contexts(context: mx.Context, build: object) -> None:
+    assert callable(build)
+    x = sym.Variable("x")
+    values = torch.randn(7, 5, 6, generator=torch.Generator().manual_seed(0))
+    moved = sym.reshape(sym.transpose(build(x), axes=(2, 0, 1)), shape=(-1, 5)) + 1
+    (found,) = moved.eval(context, x=mx.nd.array(values.numpy(), context))
+    made = {sym.exp: torch.exp, sym.softmax: lambda v: v.softmax(-1)}.get(build, lambda v: v)
+    expected = made(values).permute(2, 0, 1).reshape(-1, 5) + 1
+    torch.testing.assert_close(torch.tensor(found.asnumpy()), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1000, 3), (7, 30), (300, 1), (5, 5000)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_of_any_length(context: mx.Context, rows: int, columns: int, axis: int) -> None:
+    """Several short rows in a program, long rows block by block, and columns side by side."""
+    x = sym.Variable("x")
+    values = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
+    graph = sym.Group([sym.softmax(x, axis=axis), sym.argmax(x, axis=axis), sym.sum(x, axis=axis)])
+    array = mx.nd.array(values.numpy(), context)
+    found = [torch.tensor(y.asnumpy()) for y in graph.eval(context, x=array)]
+    wide = values.double()
+    expected = [wide.softmax(axis), wide.argmax(axis).double(), wide.sum(axis)]
+    for value, due in zip(found, expected, strict=True):
+        torch.testing.assert_close(value.double(), due, rtol=1e-4, atol=1e-4)
