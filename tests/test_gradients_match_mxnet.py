@@ -270,3 +270,30 @@ def test_recorded_gradients_are_those_of_the_generator() -> None:
                 for one, other in given:
                     assert (one.dtype, one.shape) == (other.dtype, other.shape), where
                     assert one.tobytes() == other.tobytes(), where
+
+
+# ---- what is random -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_passes_gradients_where_it_passed_values(
+    training: bool, context: mx.Context
+) -> None:
+    """As in MXNet: zero or 1 / (1 - p), by the mask of the last forward pass; 'always' as well."""
+    count, p = 20_000, 0.25
+    data, found = mx.nd.ones((count,), ctx=context), mx.nd.zeros((count,), ctx=context)
+    mode = "training" if training else "always"
+    symbol = mx.sym.Dropout(mx.sym.Variable("data"), p=p, mode=mode)
+    executor = symbol.bind(context, [data], [found])
+    masks = []
+    for _ in range(2):
+        output = executor.forward(is_train=training)[0].asnumpy()
+        head = np.linspace(1, 2, count, dtype="float32")
+        executor.backward(mx.nd.array(head, ctx=context))
+        np.testing.assert_allclose(found.asnumpy(), head * output, rtol=1e-6)
+        assert set(np.unique(output)) == {np.float32(0), np.float32(1 / (1 - p))}
+        kept = np.count_nonzero(output)
+        deviation = np.sqrt(count * p * (1 - p))
+        assert abs(kept - count * (1 - p)) < 6 * deviation  # one in 5e8 by chance
+        masks.append(output)
+    assert (masks[0] != masks[1]).any()

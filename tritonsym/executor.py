@@ -82,6 +82,8 @@ class Executor:
         self._program = compiled.program
         self._steps = self._program.passes[0].all
         self.outputs = [NDArray(tensor, ctx) for tensor in compiled.outputs]
+        # Gradients after inference are those of the random numbers that it drew.
+        self._keeps_draws = self._learns and any(x.primitive == "draw" for x in self.plan.layouts)
         # What runs in training, by mode; made when it is first needed.
         self._training: dict[bool, TrainingPass] = {}
         # The last run, if the values that its gradients need are still there.
@@ -135,7 +137,7 @@ class Executor:
             if kwargs:
                 self._copy_in(kwargs)
             self._run = None
-            if is_train or self._monitor is not None:
+            if is_train or self._monitor is not None or self._keeps_draws:
                 return self._forward_otherwise(bool(is_train))
             for step in self._steps:
                 step()

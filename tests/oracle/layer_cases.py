@@ -419,9 +419,13 @@ def rnn(operator: str) -> Iterator[GradientCase]:
         yield case("two-layers", mode, layers=2)
         yield case("bidirectional", mode, both=True)
         yield case("bidirectional-two-layers", mode, both=True, layers=2, steps=4, size=3)
-        yield case("three-layers", mode, layers=3, batch=1, outputs=False)
+        deep = case("three-layers", mode, layers=3, batch=1, outputs=False)
+        if mode.startswith("rnn_"):  # MXNet's gradient of the parameters is wrong beyond two layers
+            deep = replace(deep, requests=("write", "null", "write"))
+        yield deep
         yield case("wide", mode, steps=2, features=5, size=4)
-        yield case("float64", mode, dtype="float64")
+        if mode != "rnn_relu":  # which MXNet computes in float32
+            yield case("float64", mode, dtype="float64")
         # MXNet adds to the gradient of the parameters only.
         plain = case("plain", mode)
         yield plain
