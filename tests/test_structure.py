@@ -149,7 +149,10 @@ LAYERS: dict[str, frozenset[str]] = {
     # what trains a symbol; a plan knows nothing of it
     "training.registry": words(""),
     "training.lr_scheduler": words(""),
-    "training.initializer": words("random ndarray.core ndarray.create training.registry"),
+    "training.rnn_weights": words("ndarray.core"),
+    "training.initializer": words(
+        "random ndarray.core ndarray.create training.registry training.rnn_weights"
+    ),
     "training.metric.base": words("ndarray.core training.registry"),
     "training.metric.classification": words("training.metric.base"),
     "training.metric.regression": words("training.metric.base"),
@@ -196,10 +199,25 @@ LAYERS: dict[str, frozenset[str]] = {
     "training.module": words(
         "training.module.base training.module.bucketing training.module.module"
     ),
+    "training.rnn.base": words("ndarray.core ndarray.create symbol symbol.core"),
+    "training.rnn.cells": words(
+        "symbol symbol.core training.initializer training.rnn.base training.rnn_weights"
+    ),
+    "training.rnn.around": words("ndarray.core symbol symbol.core training.rnn.base"),
+    "training.rnn.fused": words(
+        "ndarray.core ndarray.create symbol training.initializer training.rnn_weights "
+        "training.rnn.around training.rnn.base training.rnn.cells"
+    ),
+    "training.rnn.checkpoint": words("ndarray.core symbol.core training.model training.rnn.base"),
+    "training.rnn.sentences": words("ndarray.create training.io.base"),
+    "training.rnn": words(
+        "training.rnn.around training.rnn.base training.rnn.cells training.rnn.checkpoint "
+        "training.rnn.fused training.rnn.sentences"
+    ),
     "training": words(
         "training.callback training.initializer training.io training.kvstore "
         "training.lr_scheduler training.metric training.model training.module training.monitor "
-        "training.optimizer training.visualization"
+        "training.optimizer training.rnn training.visualization"
     ),
     # programs that use the package, and its front
     "plan_command": words("expr graph infer op plan simplify symbol trace"),
@@ -208,7 +226,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "attribute context executor name ndarray ops random switches symbol test_utils training "
         "training.callback training.initializer training.io training.kvstore "
         "training.lr_scheduler training.metric training.model training.module training.monitor "
-        "training.optimizer training.visualization"
+        "training.optimizer training.rnn training.visualization"
     ),
     "tour": words("context ndarray symbol") | {""},
     "__main__": words("plan_command tour"),
@@ -249,6 +267,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
         words("numpy"),
     ),
     "training.callback": words("tqdm"),
+    "training.rnn.sentences": words("numpy"),
     "training.module.base": words("numpy"),
     "training.visualization": words("graphviz"),
     "training.optimizer.base": words("torch"),
@@ -530,7 +549,7 @@ PUBLIC = words(
     "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
     "Symbol attribute base callback context cpu cpu_pinned current_context executor gpu init "
     "initializer io kv kvstore lr_scheduler metric mod model module mon monitor name nd ndarray "
-    "num_gpus optimizer random switched sym symbol visualization viz waitall"
+    "num_gpus optimizer random rnn switched sym symbol visualization viz waitall"
 )
 # Folders and files that the import system shows as names of the package.
 MODULES = {name.split(".")[0] for name in FILES if name}

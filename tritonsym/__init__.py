@@ -23,6 +23,7 @@ from .training import (
     module,
     monitor,
     optimizer,
+    rnn,
     visualization,
 )
 

@@ -178,14 +178,28 @@ hypot = _function_of_two(
 # ---- constants ---------------------------------------------------------------------------------
 
 
-def zeros(shape: Shape | int, dtype: Any = None, **kwargs: Any) -> Symbol:
+def zeros(
+    shape: Shape | int,
+    dtype: Any = None,
+    name: str | None = None,
+    attr: Mapping[str, str] | None = None,
+    **kwargs: Any,
+) -> Symbol:
     """Zeros."""
-    return apply("_zeros", (), {"shape": shape, "dtype": dtype or "float32"}, **kwargs)
+    given = {"shape": shape, "dtype": dtype or "float32", **kwargs}
+    return apply("_zeros", (), given, name, attr)
 
 
-def ones(shape: Shape | int, dtype: Any = None, **kwargs: Any) -> Symbol:
+def ones(
+    shape: Shape | int,
+    dtype: Any = None,
+    name: str | None = None,
+    attr: Mapping[str, str] | None = None,
+    **kwargs: Any,
+) -> Symbol:
     """Ones."""
-    return apply("_ones", (), {"shape": shape, "dtype": dtype or "float32"}, **kwargs)
+    given = {"shape": shape, "dtype": dtype or "float32", **kwargs}
+    return apply("_ones", (), given, name, attr)
 
 
 def full(shape: Shape | int, val: float, dtype: Any = None, **kwargs: Any) -> Symbol:

@@ -13,5 +13,6 @@ from . import (
     module,
     monitor,
     optimizer,
+    rnn,
     visualization,
 )

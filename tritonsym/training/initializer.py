@@ -16,6 +16,7 @@ from ..ndarray.core import NDArray
 from ..ndarray.create import load
 from ..text import escaped, shown
 from .registry import Registry
+from .rnn_weights import Layers
 
 
 class InitDesc(str):
@@ -416,3 +417,47 @@ class LSTMBias(Initializer):
         values = np.zeros(arr.shape, np.float32)
         values[units : 2 * units] = self.forget_bias
         arr[:] = values
+
+
+@_registry.register()
+class FusedRNN(Initializer):
+    """The weights of recurrent layers in one vector, each as it would be on its own.
+
+    Args:
+        init: fills the pieces, whose names end in ``_weight`` and ``_bias``; an initializer, its
+            text, or None for the one that all parameters are handed to.
+        num_hidden, num_layers, mode, bidirectional: of the layers.
+        forget_bias: the bias of forget gates.
+    """
+
+    def __init__(
+        self,
+        init: Initializer | str | None,
+        num_hidden: int,
+        num_layers: int,
+        mode: str,
+        bidirectional: bool = False,
+        forget_bias: float = 1.0,
+    ) -> None:
+        self._init = create(init) if isinstance(init, str) else init
+        super().__init__(
+            init=None if self._init is None else self._init.dumps(),
+            num_hidden=num_hidden,
+            num_layers=num_layers,
+            mode=mode,
+            bidirectional=bidirectional,
+            forget_bias=forget_bias,
+        )
+        self._layers = Layers(num_hidden, num_layers, mode, bidirectional)
+        self._forget_bias = forget_bias
+
+    def _init_weight(self, name: str, arr: NDArray) -> None:
+        outer = name.global_init if isinstance(name, InitDesc) else None
+        inner = outer if self._init is None else self._init
+        if inner is None or inner is self:
+            raise ValueError(f"{escaped(name)} needs an initializer for its pieces")
+        for piece, view in self._layers.views(arr).items():
+            if self._layers.mode == "lstm" and piece.endswith("_f_bias"):
+                view[:] = self._forget_bias
+            else:
+                inner(InitDesc(piece, global_init=outer), view)
