@@ -221,7 +221,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     # programs that use the package, and its front
     "plan_command": words("expr graph infer op plan simplify symbol trace"),
-    "test_utils": words("bind context ndarray.core ndarray.create symbol.core"),
+    "test_utils": words("bind context executor ndarray.core ndarray.create symbol.core"),
     "": words(
         "attribute context executor name ndarray ops random switches symbol test_utils training "
         "training.callback training.initializer training.io training.kvstore "
