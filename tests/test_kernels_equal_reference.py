@@ -13,7 +13,7 @@ import tritonsym as mx
 from graphs import examples
 from named_graphs import transformer_block
 from test_planned_equals_node_by_node import check_plan
-from tritonsym import triton_rows
+from tritonsym import split, triton_rows
 from tritonsym.expr import toposort
 from tritonsym.philox import default_state
 from tritonsym.reference import run
@@ -72,6 +72,8 @@ def test_kernels_equal_reference(
         monkeypatch.setattr(triton_rows, "BLOCK", 8)
         monkeypatch.setattr(triton_rows, "TOGETHER", 4)
         monkeypatch.setattr(triton_rows, "SIDE_BY_SIDE", (4, 2))
+        monkeypatch.setattr(split, "LONG", 8)
+        monkeypatch.setattr(split, "SHORTEST_PART", 2)
     check()
 
 

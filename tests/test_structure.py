@@ -93,8 +93,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "layout": words("expr"),
     "regroup": words("expr layout simplify trace"),
     "schedule": words("expr layout"),
+    "split": words("expr layout regroup simplify trace"),
     "refine": words("expr layout schedule"),
-    "plan": words("expr layout memory reference refine regroup schedule trace"),
+    "plan": words("expr layout memory reference refine regroup schedule split trace"),
     "plan_text": words("expr schedule plan"),
     # from a plan to calls, or to the text of kernels
     "cuda_graph": words("reference"),

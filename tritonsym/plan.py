@@ -13,6 +13,7 @@ from .reference import POSITION_DEPENDENT
 from .refine import refined
 from .regroup import regrouped
 from .schedule import Kernel, Refusal, schedule, stages_of
+from .split import split
 from .trace import Graph
 
 # Elements that a tile of a long pointwise kernel has: its few intermediate values stay in the
@@ -124,7 +125,7 @@ def make_plan(
         guarded: inputs that are replaced at the end of a stage and not before.
     """
     if fuse and in_registers:
-        graph = regrouped(graph, input_strides or {})
+        graph = regrouped(split(graph, input_strides or {}), input_strides or {})
     stage_of = stages_of(graph.outputs, graph.ends)
     where = layouts(list(stage_of), input_strides or {})
     kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)

@@ -8,7 +8,7 @@ primitives, by reductions over whole groups of axes, and by products for their b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, make, reshape
 from .layout import Layout, layout_of
@@ -53,25 +53,11 @@ class _Regrouping:
     def _elementwise(self, x: Expr) -> Expr | None:
         """In the shape of a computed operand before its reshape, if all others can follow."""
         for shape in dict.fromkeys(filter(None, map(_earlier_shape, x.inputs))):
-            inputs = [self._in_shape(y, shape) for y in x.inputs]
+            inputs = [in_shape(y, shape, self._is_view) for y in x.inputs]
             found = [y for y in inputs if y is not None]
             if shape != x.shape and len(found) == len(inputs):
                 return reshape(make(x.primitive, *found, **dict(x.attributes)), x.shape)
         return None
-
-    def _in_shape(self, x: Expr, shape: Shape) -> Expr | None:
-        """The same elements in another shape, where that is no copy."""
-        if x.shape in ((), shape):
-            return x
-        if x.primitive == "expand":
-            repeated = _repeated_in_shape(x, shape)
-            if repeated is not None:
-                return repeated
-        moved = reshape(x, shape)
-        return moved if moved.shape == shape and self._is_view_or_computed(moved) else None
-
-    def _is_view_or_computed(self, x: Expr) -> bool:
-        return x.primitive != "reshape" or self._is_view(x)
 
     def _product(self, x: Expr) -> Expr | None:
         """With the batch axes that an operand had before they were made one by a copy."""
@@ -90,7 +76,25 @@ class _Regrouping:
         shape = (*batch, *x.shape[-2:])
         if x.primitive == "reshape" and x.inputs[0].shape == shape:
             return x.inputs[0]
-        return self._in_shape(x, shape)
+        return in_shape(x, shape, self._is_view)
+
+
+def in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -> Expr | None:
+    """The same elements in another shape, where that is no copy.
+
+    Args:
+        x: what has these elements; a constant of shape () stays as it is.
+        shape: of as many elements.
+        is_view: whether an expression shares memory with what it is made of.
+    """
+    if x.shape in ((), shape):
+        return x
+    if x.primitive == "expand":
+        repeated = _repeated_in_shape(x, shape)
+        if repeated is not None:
+            return repeated
+    moved = reshape(x, shape)
+    return moved if moved.primitive != "reshape" or is_view(moved) else None
 
 
 def _is_computed(x: Expr) -> bool:
