@@ -60,7 +60,7 @@ def _section(op: Op) -> str:
     lines += [op.summary, "", f"Inputs: {_inputs(op)}.", ""]
     for attribute in op.schema.attributes.values():
         if attribute.name != op.variadic:
-            default = "required" if attribute.required else f"default `{attribute.default!r}`"
+            default = "required" if attribute.required else f"default `{attribute.shown_default}`"
             lines.append(f"- `{attribute.name}`: {attribute.type_name}; {default}")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -14,6 +14,7 @@ from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, broadcast, cast, full, make, random, reduce, reshape, where
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
+from tritonsym.schema import Single
 
 from .common import accumulator, axis_of
 
@@ -113,9 +114,9 @@ def leaky_relu(
     gamma: Expr | None = None,
     *,
     act_type: Literal["elu", "gelu", "leaky", "prelu", "rrelu", "selu"] = "leaky",
-    slope: float = 0.25,
-    lower_bound: float = 0.125,
-    upper_bound: float = 0.334,
+    slope: Single = 0.25,
+    lower_bound: Single = 0.125,
+    upper_bound: Single = 0.334,
     train: bool,
     stream: int,
 ) -> Expr | tuple[Expr, ...]:
@@ -175,7 +176,7 @@ def _dropout_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 def dropout(
     data: Expr,
     *,
-    p: float = 0.5,
+    p: Single = 0.5,
     mode: Literal["training", "always"] = "training",
     axes: tuple[int, ...] = (),
     cudnn_off: bool | None = False,

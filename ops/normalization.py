@@ -10,6 +10,7 @@ from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, cast, concat, full, make, narrow, reduce, reshape
 from tritonsym.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.schema import Single
 
 from .common import accumulator, axis_of
 
@@ -140,7 +141,7 @@ def batch_norm(
     moving_var: Expr,
     *,
     eps: float = 1e-3,
-    momentum: float = 0.9,
+    momentum: Single = 0.9,
     fix_gamma: bool = True,
     use_global_stats: bool = False,
     output_mean_var: bool = False,
@@ -220,7 +221,7 @@ def layer_norm(
     beta: Expr,
     *,
     axis: int = -1,
-    eps: float = 1e-5,
+    eps: Single = 1e-5,
     output_mean_var: bool = False,
 ) -> tuple[Expr, ...]:
     """(x - mean) / sqrt(var + eps) * gamma + beta, with mean and variance along ``axis``.
@@ -298,7 +299,7 @@ def _groups_gradient(
     shapes=_instance_shapes,
     gradient=_groups_gradient,
 )
-def instance_norm(data: Expr, gamma: Expr, beta: Expr, *, eps: float = 1e-3) -> tuple[Expr, ...]:
+def instance_norm(data: Expr, gamma: Expr, beta: Expr, *, eps: Single = 1e-3) -> tuple[Expr, ...]:
     """(x - mean) / sqrt(var + eps) * gamma + beta, for each channel of each sample.
 
     Mean and variance are those over axis 2 and what follows; gamma and beta have one element for
@@ -325,7 +326,7 @@ def group_norm(
     beta: Expr,
     *,
     num_groups: int = 1,
-    eps: float = 1e-5,
+    eps: Single = 1e-5,
     output_mean_var: bool = False,
 ) -> tuple[Expr, ...]:
     """(x - mean) / sqrt(var + eps) * gamma + beta, for each group of channels of each sample.
@@ -366,7 +367,7 @@ def _l2_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     shapes=_l2_shapes,
 )
 def l2_normalization(
-    data: Expr, *, eps: float = 1e-10, mode: Literal["instance", "channel", "spatial"] = "instance"
+    data: Expr, *, eps: Single = 1e-10, mode: Literal["instance", "channel", "spatial"] = "instance"
 ) -> tuple[Expr, ...]:
     """x / sqrt(sum(x * x) + eps).
 
@@ -415,7 +416,7 @@ def _response_gradient(
     gradient=_response_gradient,
 )
 def lrn(
-    data: Expr, *, alpha: float = 1e-4, beta: float = 0.75, knorm: float = 2.0, nsize: int
+    data: Expr, *, alpha: Single = 1e-4, beta: Single = 0.75, knorm: Single = 2.0, nsize: int
 ) -> tuple[Expr, ...]:
     """x * (knorm + alpha / nsize * sum(x * x)) ** -beta, summed over ``nsize`` nearby channels.
 

@@ -32,6 +32,7 @@ from tritonsym.op import (
     unify_shapes,
 )
 from tritonsym.reference import Step, Tensor, on_reshaped
+from tritonsym.schema import Single
 
 from .common import accumulator, in_accumulator
 
@@ -141,14 +142,14 @@ def softmax_output(
     data: Expr,
     label: Expr,
     *,
-    grad_scale: float = 1.0,
+    grad_scale: Single = 1.0,
     ignore_label: float = -1.0,
     multi_output: bool = False,
     use_ignore: bool = False,
     preserve_shape: bool = False,
     normalization: Normalization = "null",
     out_grad: bool = False,
-    smooth_alpha: float = 0.0,
+    smooth_alpha: Single = 0.0,
 ) -> Expr:
     """The softmax of each sample; its gradient is that of the cross entropy with the label.
 
@@ -232,7 +233,7 @@ def _register_regression(
         difference = output - reshape(label, data.shape)
         return slope(difference) * (attributes.grad_scale / each), None
 
-    def lower(data: Expr, label: Expr, *, grad_scale: float = 1.0) -> Expr:
+    def lower(data: Expr, label: Expr, *, grad_scale: Single = 1.0) -> Expr:
         _needs_float(name, data)
         if label.shape[0] != data.shape[0] or label.size != data.size:
             raise LoweringError(f"label is {label.shape}, it needs the shape {data.shape} of data")
@@ -289,8 +290,8 @@ def svm_output(
     data: Expr,
     label: Expr,
     *,
-    margin: float = 1.0,
-    regularization_coefficient: float = 1.0,
+    margin: Single = 1.0,
+    regularization_coefficient: Single = 1.0,
     use_linear: bool = False,
 ) -> Expr:
     """The data; its gradient is that of hinge losses, one for each class.
@@ -329,8 +330,8 @@ def _make_loss_gradient(
 def make_loss_scaled(
     data: Expr,
     *,
-    grad_scale: float = 1.0,
-    valid_thresh: float = 0.0,
+    grad_scale: Single = 1.0,
+    valid_thresh: Single = 0.0,
     normalization: Normalization = "null",
 ) -> Expr:
     """The data; its gradient is ``grad_scale`` everywhere, so that it is itself a loss.

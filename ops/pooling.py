@@ -221,9 +221,9 @@ def _largest_gradient(head: Expr, data: Expr, output: Expr, windows: Sequence[Wi
     size = math.prod(lengths)
     flat = (batch, channels, head.size // (batch * channels))
     places = reshape(_places(data, windows), flat)
+    # Where nothing is above the padding, it may be padding that was found.
+    head = where(output > _lowest(data), head, 0)
     if any(w.pad or w.reach > w.length for w in windows):
-        # Where nothing is above the padding, it is padding that was found.
-        head = where(output > _lowest(data), head, 0)
         places = minimum(maximum(places, 0), size - 1)
     return reshape(pick_add(reshape(head, flat), places, 2, size), data.shape)
 

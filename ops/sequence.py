@@ -21,6 +21,7 @@ from tritonsym.expr import (
     where,
 )
 from tritonsym.op import DTypes, Shapes, merge_shapes, operator
+from tritonsym.schema import Single
 
 Gradients = Sequence[Expr | None]
 
@@ -102,7 +103,7 @@ def sequence_mask(
     sequence_length: Expr | None = None,
     *,
     use_sequence_length: bool = False,
-    value: float = 0.0,
+    value: Single = 0.0,
     axis: int = 0,
 ) -> Expr:
     """The sequences with ``value`` behind their ends.

@@ -523,7 +523,7 @@ def test_help_shows_parameters_and_errors(op: Op) -> None:
     text = pydoc.plain(pydoc.render_doc(function))
     for attribute in op.schema.attributes.values():
         assert f"{attribute.name} : {attribute.type_name}" in text
-        assert attribute.required or f"default {attribute.default!r}" in text
+        assert attribute.required or f"default {attribute.shown_default}" in text
     assert "Errors" in text
     assert "MXNetError" in text
 

@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 import re
+import struct
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,8 @@ MAX_TEXT = 100_000
 Axes = tuple[int, ...] | int | None
 Bounds = tuple[int | None, ...]
 Count = typing.Annotated[int, "positive"]
+# A number that MXNet keeps as a float32, whatever the data are.
+Single = typing.Annotated[float, "single"]
 # How many inputs or outputs a node has; the limit keeps a text from exhausting the memory.
 Arity = typing.Annotated[int, "arity"]
 MAX_ARITY = 2**20
@@ -74,6 +77,18 @@ def _number(text: str) -> float:
     return float(text)
 
 
+def _single(text: str) -> float:
+    return rounded_to_single(_number(text))
+
+
+def rounded_to_single(number: float) -> float:
+    """The nearest float32; infinite where that is beyond the largest one."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", number))[0])
+    except OverflowError:
+        return math.copysign(math.inf, number)
+
+
 def _truth(text: str) -> bool:
     if text.lower() not in _TRUTH:
         raise _Reject
@@ -116,6 +131,8 @@ def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
     """How to read an attribute of this annotation, and how to call it for a person."""
     if annotation == Count:
         return _positive, "positive int"
+    if annotation == Single:
+        return _single, "float"
     if annotation == Arity:
         return _arity, f"positive int up to {MAX_ARITY}"
     if get_origin(annotation) in (Union, types.UnionType):
@@ -170,8 +187,13 @@ class Attribute:
     required: bool
     default: Any
 
+    @property
+    def shown_default(self) -> str:
+        """The default as a person would write it."""
+        return f"{self.default:g}" if isinstance(self.default, float) else repr(self.default)
+
     def describe(self) -> str:
-        optional = "required" if self.required else f"optional, default {self.default!r}"
+        optional = "required" if self.required else f"optional, default {self.shown_default}"
         return f"{self.name} : {self.type_name}, {optional}"
 
 
@@ -187,6 +209,8 @@ class Schema:
             required = parameter.default is inspect.Parameter.empty
             parser, type_name = _parser_and_name(hints[name])
             default = None if required else parameter.default
+            if hints[name] == Single and default is not None:
+                default = rounded_to_single(default)
             self.attributes[name] = Attribute(name, parser, type_name, required, default)
         fields = [(name, hints[name]) for name in self.attributes]
         self.record: Any = dataclasses.make_dataclass(f"{operator}Attributes", fields, frozen=True)

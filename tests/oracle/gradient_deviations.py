@@ -170,6 +170,52 @@ def softmax_gradient(case: RecordedGradient, data: Array, head: Array) -> Array:
     return (head - (head * result).sum(-1, keepdims=True)) * result
 
 
+def windows(case: RecordedGradient, x: Array) -> Array:
+    """The windows of a pooling without padding, their elements along one last axis."""
+    kernel = case.attributes["kernel"]
+    stride = case.attributes.get("stride", (1,) * len(kernel))
+    found = np.lib.stride_tricks.sliding_window_view(x, kernel, tuple(range(2, x.ndim)))
+    found = found[(slice(None), slice(None), *(slice(None, None, step) for step in stride))]
+    return found.reshape(*found.shape[: x.ndim], -1)
+
+
+def pooled(
+    parts: Callable[[RecordedGradient, Array, Array], Array],
+) -> Callable[[RecordedGradient, Array, Array], Array]:
+    """A gradient of pooling: what each element has from each window, added where it lies."""
+
+    def function(case: RecordedGradient, data: Array, head: Array) -> Array:
+        result = np.zeros(data.size)
+        places = windows(case, np.arange(data.size).reshape(data.shape))
+        np.add.at(result, places, parts(case, windows(case, data), head[..., None]))
+        return result.reshape(data.shape)
+
+    return function
+
+
+def norms(case: RecordedGradient, data: Array) -> Array:
+    power = case.attributes["p_value"]
+    return (np.abs(windows(case, data)) ** power).sum(-1) ** (1 / power)
+
+
+def parts_of_norms(case: RecordedGradient, elements: Array, head: Array) -> Array:
+    power = case.attributes["p_value"]
+    norm = (np.abs(elements) ** power).sum(-1, keepdims=True) ** (1 / power)
+    return head * np.sign(elements) * (np.abs(elements) / norm) ** (power - 1)
+
+
+def parts_of_largest(case: RecordedGradient, elements: Array, head: Array) -> Array:
+    first = np.arange(elements.shape[-1]) == elements.argmax(-1, keepdims=True)
+    above = elements.max(-1, keepdims=True) > np.finfo("float32").min
+    return np.where(first & above, head, 0)
+
+
+def empty_means(case: RecordedGradient, recordings: Recordings) -> Reaction:
+    """0 for the mean of a window that lies in the padding."""
+    outputs = [np.nan_to_num(x, nan=0.0) for x in case.reaction.inference]
+    return replace(case.reaction, inference=tuple(outputs), training=tuple(outputs))
+
+
 # ---- rows ---------------------------------------------------------------------------------------
 
 
@@ -318,6 +364,30 @@ GRADIENT_DEVIATIONS: dict[str, GradientDeviation] = {
         lambda case: case.label.startswith("gradient-") and "minus-infinity" in case.label,
         "The norm of several infinities is infinite, also in the gradient.",
         first_gradient(lambda case, x, g: g * (x / np.inf)),
+    ),
+    "pooling-norms": GradientDeviation(
+        ["Pooling"],
+        lambda case: case.label.startswith(("lp1-", "lp3-")) and bool((case.inputs[0] < 0).any()),
+        "Pooling with pool_type='lp' takes the sizes of the values; MXNet takes roots of negative "
+        "sums.",
+        with_outputs(norms, first_gradient(pooled(parts_of_norms))),
+    ),
+    "pooling-nan": GradientDeviation(
+        ["Pooling"],
+        labelled("special-pool_type=max"),
+        "Pooling with pool_type='max' keeps NaN, and gives it no gradient; MXNet skips it.",
+        with_outputs(
+            lambda case, data: windows(case, data).max(-1), first_gradient(pooled(parts_of_largest))
+        ),
+    ),
+    "pooling-nothing": GradientDeviation(
+        ["Pooling"],
+        lambda case: (
+            any(bool(np.isnan(x).any()) for x in case.reaction.inference)
+            and not np.isnan(case.inputs[0]).any()
+        ),
+        "The mean of a window that lies in the padding is 0; MXNet divides by zero.",
+        empty_means,
     ),
     "batch-norm-gamma": GradientDeviation(
         ["BatchNorm"],
