@@ -18,6 +18,7 @@ from tritonsym.dtype import ALL, BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT32, I
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, constant, constant_value, input_, make
 from tritonsym.philox import RandomState
+from tritonsym.products import dot_parts
 from tritonsym.reference import prepare, run
 
 X = input_(0, (2, 3), FLOAT32)
@@ -139,6 +140,11 @@ SAMPLES: dict[str, list[Expr]] = {
         expr.dot(X, Y, transpose_a=True),
         expr.dot(CUBE, CUBE, transpose_b=True),
         expr.dot(WHOLE, WHOLE, transpose_b=True),
+    ],
+    "dot_parts": [
+        dot_parts(expr.dot(X, Y, transpose_b=True), "ieee", 2),
+        dot_parts(expr.dot(CUBE, CUBE, transpose_a=True), "ieee", 1),
+        dot_parts(expr.dot(WHOLE, WHOLE, transpose_b=True), "ieee", 3),
     ],
     "take": [expr.take(CUBE, input_(6, (2, 2), INT64), 1)],
     "pick": [expr.pick(X, input_(7, (2, 1), INT64), 1)],

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies
 
 import tritonsym as mx
 from memory_checker import ALIGNMENT, Use, check_plan, conflict
+from tritonsym.gpus import H100
 from tritonsym.infer import infer_dtypes, infer_shapes
 from tritonsym.memory import Lifetime, aligned, allocate
 from tritonsym.plan import Plan, make_plan
@@ -175,7 +176,7 @@ def gpu_plan(symbol: mx.Symbol) -> Plan:
     shapes, dtypes = infer_shapes(symbol._entries, {}), infer_dtypes(symbol._entries, {})
     kinds = {n.name: dtypes.of(n) for n in shapes.nodes if n.op is None}
     graph = trace([symbol._entries], shapes, kinds, native=False)
-    return make_plan(graph, in_registers=True)
+    return make_plan(graph, in_registers=True, gpu=H100)
 
 
 def test_a_long_chain_of_reductions_lives_in_little_memory() -> None:

@@ -18,6 +18,7 @@ from tritonsym.context import cpu
 from tritonsym.cpu import program
 from tritonsym.dtype import as_dtype
 from tritonsym.expr import VIEWS, toposort
+from tritonsym.gpus import H100
 from tritonsym.graph import toposort as toposort_nodes
 from tritonsym.infer import infer_shapes
 from tritonsym.ndarray import NDArray
@@ -208,7 +209,7 @@ def gpu_plan(example: Example, strides: dict[int, tuple[int, ...]]) -> Plan:
     shapes = infer_shapes(entries, {name: array.shape for name, array in arrays.items()})
     dtypes = {name: as_dtype(array._tensor.dtype) for name, array in arrays.items()}
     graph = simplify(trace([entries], shapes, dtypes, native=False))
-    return make_plan(graph, strides, in_registers=True)
+    return make_plan(graph, strides, in_registers=True, gpu=H100)
 
 
 def test_every_operator_is_grown() -> None:

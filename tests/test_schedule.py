@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -10,11 +11,15 @@ from hypothesis import given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from tritonsym.context import cpu
-from tritonsym.expr import GENERATED, REDUCTIONS, SOURCES, Expr, toposort
-from tritonsym.layout import Layout
+from tritonsym.expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, Expr, toposort
+from tritonsym.gpus import H100
+from tritonsym.layout import Layout, layouts
 from tritonsym.plan import Plan
+from tritonsym.plan_command import plan_for_gpu
+from tritonsym.products import chosen
 from tritonsym.schedule import Kernel, schedule
 from tritonsym.symbol import Symbol
+from tritonsym.trace import Graph
 
 SHAPE = (4, 4)
 
@@ -140,12 +145,12 @@ def test_what_nobody_needs_is_not_computed() -> None:
     assert kernels(mx.sym.zeros_like(mx.sym.exp(x))) == []
 
 
-def test_what_follows_a_product_of_16_bit_floats_is_computed_with_it() -> None:
+def test_what_follows_a_product_on_a_gpu_is_computed_with_it() -> None:
     x, weight = variables("xw")
-    half = [mx.sym.cast(value, dtype="float16") for value in (x, weight)]
-    product = mx.sym.tanh(mx.sym.dot(*half) + 1)
-    assert kernels(product) == ["cast", "cast", "dot add tanh"]
-    assert [kernel.form for kernel in plan_of(product).kernels][-1] == "matmul"
+    product = mx.sym.tanh(mx.sym.dot(x, weight) + 1)
+    (kernel,) = plan_for_gpu(product, {"x": SHAPE, "w": SHAPE}).kernels
+    assert kernel.form == "matmul"
+    assert [x.primitive for x in kernel.body] == ["dot", "add", "tanh"]
 
 
 def test_a_refusal_is_a_sentence() -> None:
@@ -207,7 +212,7 @@ def check_form(kernel: Kernel) -> None:
             assert {x.shape for x in elementwise} <= {first.inputs[0].shape, first.shape}
         case "matmul":
             assert not reductions
-            assert [x.primitive for x in others] == ["dot"]
+            assert [x.primitive in PRODUCTS for x in others] == [True]
             assert {x.shape for x in elementwise} <= {others[0].shape}
         case _:
             assert len(kernel.body) == 1
@@ -217,9 +222,11 @@ def check_form(kernel: Kernel) -> None:
 @given(examples())
 def test_a_schedule_can_run(example: Example) -> None:
     plan = example.bind(cpu()).plan
-    for fuse in (True, False):
-        found, apart = schedule(plan.outputs, plan.layouts, fuse)
-        check_schedule(found, plan.outputs, plan.layouts)
+    on_gpu = chosen(Graph(plan.outputs), {}, H100, "ieee").outputs
+    for outputs, fuse in itertools.product((plan.outputs, on_gpu), (True, False)):
+        where = plan.layouts if outputs is plan.outputs else layouts(toposort(outputs), {})
+        found, apart = schedule(outputs, where, fuse)
+        check_schedule(found, outputs, where)
         kernel_of = {x: kernel for kernel in found for x in kernel.body}
         for source, reader, reason in apart:
             assert kernel_of[source] is not kernel_of[reader]

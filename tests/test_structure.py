@@ -43,6 +43,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "attribute": words(""),
     "name": words(""),
     "context": words(""),
+    "gpus": words("context"),
     "files": words(""),
     "switches": words(""),
     "allocation": words(""),
@@ -92,35 +93,40 @@ LAYERS: dict[str, frozenset[str]] = {
     "simplify": words("expr reference trace"),
     "layout": words("expr"),
     "regroup": words("expr layout simplify trace"),
+    "matmul_tiles": words("gpus"),
+    "products": words("expr gpus layout matmul_tiles simplify trace"),
     "schedule": words("expr layout"),
     "split": words("expr layout regroup simplify trace"),
     "refine": words("expr layout schedule"),
-    "plan": words("expr layout memory reference refine regroup schedule split trace"),
-    "plan_text": words("expr schedule plan"),
+    "plan": words("expr gpus layout memory products reference refine regroup schedule split trace"),
+    "plan_text": words("expr products schedule plan"),
     # from a plan to calls, or to the text of kernels
     "cuda_graph": words("reference"),
     "program": words("cuda_graph expr layout philox plan reference"),
-    "instrument": words("plan plan_text program reference switches"),
+    "instrument": words("expr plan plan_text program reference switches"),
     "cpu": words("expr instrument philox plan program reference schedule switches"),
     "triton_writer": words("expr layout philox"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
     "triton_rows": words("expr layout schedule triton_writer"),
-    "triton_matmul": words("expr layout schedule triton_writer"),
+    "triton_matmul": words("expr layout matmul_tiles products schedule triton_writer"),
     "triton_source": words(
-        "expr layout schedule triton_matmul triton_pointwise triton_rows triton_writer"
+        "expr gpus layout matmul_tiles schedule triton_matmul triton_pointwise triton_rows "
+        "triton_writer"
     ),
     "kernel_launch": words("progress reference"),
     "triton_runtime": words(
-        "context cuda_graph instrument kernel_launch module_cache philox plan program reference "
-        "switches triton_source"
+        "context cuda_graph gpus instrument kernel_launch module_cache philox plan program "
+        "reference switches triton_source"
     ),
-    "ahead_of_time": words("module_cache plan schedule triton_runtime triton_source triton_writer"),
+    "ahead_of_time": words(
+        "gpus module_cache plan schedule triton_runtime triton_source triton_writer"
+    ),
     "compiler": words(
-        "allocation context cpu graph infer op philox plan plan_text program reference simplify "
-        "switches trace"
+        "allocation context cpu gpus graph infer op philox plan plan_text program reference "
+        "simplify switches trace"
     ),
     "training_pass": words("backward compiler context graph op reference"),
-    "eager": words("context expr philox plan reference switches trace"),
+    "eager": words("context expr gpus philox plan reference switches trace"),
     # what a user holds
     "ndarray.params_file": words("allocation context files"),
     "ndarray.values": words("expr frontend reference"),
@@ -221,7 +227,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "training.optimizer training.rnn training.visualization"
     ),
     # programs that use the package, and its front
-    "plan_command": words("expr graph infer op plan simplify symbol trace"),
+    "plan_command": words("expr gpus graph infer op plan simplify switches symbol trace"),
     "test_utils": words("bind context executor ndarray.core ndarray.create symbol.core"),
     "": words(
         "attribute context executor name ndarray ops random switches symbol test_utils training "
@@ -245,7 +251,7 @@ LATE = {
 
 # What may be imported of other people's. The rest describes graphs, plans and kernels as data.
 OUTSIDE: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("allocation", "context", "cpu", "expr", "program"), words("torch")),
+    **dict.fromkeys(("allocation", "context", "cpu", "expr", "gpus", "program"), words("torch")),
     **dict.fromkeys(("cuda_graph", "instrument"), words("torch")),
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
@@ -282,6 +288,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
 LINES = 500
 LONG_FILES = {
     "tritonsym/expr.py": 650,
+    "tritonsym/reference.py": 550,
     "tritonsym/symbol/core.py": 650,
     "tritonsym/ndarray/core.py": 650,
 }

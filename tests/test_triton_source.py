@@ -15,6 +15,7 @@ import tritonsym as mx
 from named_graphs import GRAPHS, plan_of
 from tritonsym import triton_source
 from tritonsym.expr import ELEMENTWISE
+from tritonsym.gpus import H100
 from tritonsym.plan import Plan
 from tritonsym.triton_writer import TEXT
 
@@ -39,7 +40,7 @@ KERNELS = {
 
 
 def sources(plan: Plan) -> list[str]:
-    found = (triton_source.write(kernel, plan.layouts) for kernel in plan.kernels)
+    found = (triton_source.write(kernel, plan.layouts, H100) for kernel in plan.kernels)
     return ["a library call\n" if source is None else source.text for source in found]
 
 

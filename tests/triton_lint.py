@@ -21,6 +21,7 @@ import torch
 
 from tritonsym import expr
 from tritonsym.dtype import ALL, BOOL, DType
+from tritonsym.triton_writer import POINTERS
 
 BLOCK = 1024
 COLUMNS = 32
@@ -29,17 +30,6 @@ ARCHITECTURES = (80, 90)
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False, "enable_reflect_ftz": False}
 TRITON_NAMES = {dtype.name: dtype.name for dtype in ALL} | {"bool": "int1"}
 COMPUTED = TRITON_NAMES | {"float16": "float32", "bfloat16": "float32"}
-POINTERS = {
-    "float16": "*fp16",
-    "bfloat16": "*bf16",
-    "float32": "*fp32",
-    "float64": "*fp64",
-    "int8": "*i8",
-    "uint8": "*u8",
-    "int32": "*i32",
-    "int64": "*i64",
-    "bool": "*i1",
-}
 BINARY = {
     *("add", "sub", "mul", "div", "mod", "pow", "maximum", "minimum", "hypot"),
     *("eq", "ne", "lt", "le", "gt", "ge", "and", "or"),

@@ -16,24 +16,12 @@ from triton.compiler import ASTSource
 
 from . import module_cache, triton_source
 from .errors import MXNetError
+from .gpus import gpu_of_target
 from .plan import Plan
 from .schedule import Kernel
 from .triton_runtime import LAUNCH_OPTIONS
-from .triton_writer import Source
+from .triton_writer import POINTERS, Source
 
-# Compute capabilities, by the names that the assembler has for them.
-TARGETS = {"sm_80": 80, "sm_90": 90, "sm_100": 100}
-_POINTERS = {
-    "float16": "*fp16",
-    "bfloat16": "*bf16",
-    "float32": "*fp32",
-    "float64": "*fp64",
-    "int8": "*i8",
-    "uint8": "*u8",
-    "int32": "*i32",
-    "int64": "*i64",
-    "bool": "*i1",
-}
 _THREADS_PER_WARP = 32
 
 
@@ -57,7 +45,7 @@ class Compiled:
     @property
     def uses_tensor_cores(self) -> bool:
         """Whether it multiplies matrices in hardware."""
-        return bool(re.search(r"\b(?:HGMMA|HMMA|UTCHMMA)", self.sass))
+        return bool(re.search(r"\b(?:HGMMA|HMMA|DMMA|IGMMA|IMMA|UTC\w*MMA)\b", self.sass))
 
     @property
     def widest_access(self) -> int:
@@ -71,40 +59,39 @@ def compile_source(source: Source, target: str) -> Compiled:
 
     Args:
         source: the kernel.
-        target: a key of `TARGETS`.
+        target: a key of `gpus.BY_TARGET`.
 
     Raises:
         MXNetError: no such target, or Triton runs as an interpreter in this process.
     """
-    if target not in TARGETS:
-        raise MXNetError(f"target {target!r} is not one of {[*TARGETS]}")
+    capability = gpu_of_target(target).capability
     if triton.knobs.runtime.interpret:
         raise MXNetError("Triton interprets in this process; unset TRITON_INTERPRET to compile")
     function = module_cache.load(source.text).kernel
     names = function.arg_names
     signature = {
-        name: _POINTERS[x.dtype.name] for name, x in zip(names, source.arguments, strict=True)
+        name: POINTERS[x.dtype.name] for name, x in zip(names, source.arguments, strict=True)
     }
     # Arrays begin at multiples of 16 bytes, which 128-bit accesses need.
     attributes = {(index,): [["tt.divisibility", 16]] for index in range(len(names))}
     compiled = triton.compile(
         ASTSource(fn=function, signature=signature, constexprs={}, attrs=attributes),
-        target=GPUTarget("cuda", TARGETS[target], _THREADS_PER_WARP),
+        target=GPUTarget("cuda", capability, _THREADS_PER_WARP),
         options={**LAUNCH_OPTIONS, **source.options},
     )
-    registers, spilled = _resources(compiled.asm["ptx"], target)
+    # Triton compiles for the variant of the chip with all its instructions.
+    variant = target + ("a" if capability >= 90 else "")
+    registers, spilled = _resources(compiled.asm["ptx"], variant)
     return Compiled(
         registers, spilled, compiled.metadata.shared, compiled.asm["ptx"], compiled.asm["sass"]
     )
 
 
-def _resources(ptx: str, target: str) -> tuple[int, int]:
+def _resources(ptx: str, variant: str) -> tuple[int, int]:
     """Registers and spilled bytes, from the assembler's own report."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ptx"
         path.write_text(ptx)
-        # Triton compiles for the variant of the chip with all its instructions.
-        variant = target + ("a" if TARGETS[target] >= 90 else "")
         report = subprocess.run(
             [_assembler(), "-v", f"--gpu-name={variant}", str(path), "-o", f"{folder}/kernel"],
             capture_output=True,
@@ -126,7 +113,7 @@ def compile_plan(plan: Plan, target: str) -> list[tuple[Kernel, Compiled | None]
     """Each kernel of a plan, compiled; None for those that a library computes."""
     results: list[tuple[Kernel, Compiled | None]] = []
     for kernel in plan.kernels:
-        source = triton_source.write(kernel, plan.layouts)
+        source = triton_source.write(kernel, plan.layouts, gpu_of_target(target))
         results.append((kernel, None if source is None else compile_source(source, target)))
     return results
 

@@ -14,6 +14,7 @@ from .allocation import allocating
 from .context import Context
 from .dtype import DType, as_dtype
 from .errors import MXNetError
+from .gpus import gpu_of
 from .graph import Entry
 from .infer import Inferred, infer_dtypes, infer_shapes
 from .op import is_complete
@@ -81,6 +82,8 @@ def compile_entries(
         fuse=switched.fusion,
         reuse=switched.reuse,
         in_registers=not on_cpu,
+        gpu=None if on_cpu else gpu_of(context),
+        precision=switched.matmul_precision,
         # States wait for the end, so that a pass can be repeated without changing them again.
         guarded=states.union(i for i, tensor in enumerate(inputs) if _memory(tensor) in shared),
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from . import switches
 from .context import Context
 from .expr import Expr
+from .gpus import gpu_of
 from .philox import RandomState
 from .plan import make_plan
 from .reference import Tensor, run
@@ -30,9 +31,15 @@ def compute(
     from . import triton_runtime  # Triton is imported for a GPU, and not before
 
     strides = {i: x.stride() for i, x in enumerate(inputs) if not x.is_contiguous()}
-    plan = make_plan(Graph(tuple(outputs)), strides, in_registers=True)
     # What runs once is not worth a graph.
     switched = replace(switches.current(), graphs=False)
+    plan = make_plan(
+        Graph(tuple(outputs)),
+        strides,
+        in_registers=True,
+        gpu=gpu_of(context),
+        precision=switched.matmul_precision,
+    )
     program = triton_runtime.program(plan, inputs, state, context, switched)
     triton_runtime.graphed(program, switched).run()
     return program.buffers.outputs

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .dtype import BOOL, INT64, DType
+from .dtype import BOOL, FLOAT32, INT64, DType
 from .errors import LoweringError
 from .shape import Shape as Shape
 from .shape import broadcast_shapes as broadcast_shapes
@@ -304,6 +304,18 @@ def _dot(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
     return (*a.shape[:-2], m, n), dtype
 
 
+def _dot_parts(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
+    shape, dtype = _dot(inputs, attributes)
+    depth, length = contracted(inputs[0], attributes["transpose_a"]), attributes["length"]
+    assert isinstance(length, int)
+    return (-(-depth // length), *shape), FLOAT32 if dtype.is_reduced else dtype
+
+
+def contracted(a: Expr, transpose_a: Hashable) -> int:
+    """How many products are summed up in a matrix product with this left operand."""
+    return a.shape[-2 if transpose_a else -1]
+
+
 def _take(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
     data, indices = inputs
     axis = attributes["axis"]
@@ -366,6 +378,7 @@ RULES: dict[str, Rule] = {
     "concat": _concat,
     # contraction and indexing
     "dot": _dot,
+    "dot_parts": _dot_parts,
     "take": _take,
     "take_add": _take_add,
     "pick": _pick,
@@ -377,6 +390,7 @@ RULES: dict[str, Rule] = {
 
 _ELEMENTWISE_RULES = (_same, _floating, _compare, _logical, _where, _cast)
 ELEMENTWISE = frozenset(name for name, rule in RULES.items() if rule in _ELEMENTWISE_RULES)
+PRODUCTS = frozenset(("dot", "dot_parts"))
 REDUCTIONS = frozenset(name for name, rule in RULES.items() if rule in (_reduce, _argument))
 VIEWS = frozenset(("reshape", "permute", "expand", "slice"))
 SOURCES = frozenset(("input", "constant", "draw"))
@@ -571,9 +585,19 @@ def reduce(primitive: str, x: Expr, axes: Sequence[int], keepdims: bool = True) 
     return reshape(reduced, (n for i, n in enumerate(x.shape) if i not in axes))
 
 
-def dot(a: Expr, b: Expr, transpose_a: bool = False, transpose_b: bool = False) -> Expr:
-    """The matrix product over the last two axes; the axes before them are batch axes."""
-    return make("dot", a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+def dot(
+    a: Expr,
+    b: Expr,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    precision: str | None = None,
+) -> Expr:
+    """The matrix product over the last two axes; the axes before them are batch axes.
+
+    The precision is how a generated kernel multiplies: ``ieee``, or for float32 ``tf32`` or
+    ``tf32x3``. Without one the product is a library's.
+    """
+    return make("dot", a, b, transpose_a=transpose_a, transpose_b=transpose_b, precision=precision)
 
 
 def take(data: Expr, indices: Expr, axis: int) -> Expr:

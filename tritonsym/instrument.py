@@ -10,6 +10,7 @@ from functools import partial
 import torch
 
 from .errors import MXNetError
+from .expr import PRODUCTS
 from .plan import Plan
 from .plan_text import moved, operations
 from .program import Buffers
@@ -17,7 +18,13 @@ from .reference import Step, evaluate_within
 from .switches import Switches
 
 # Relative and absolute differences that the order of a sum may make.
-VALIDATION_TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1, "float32": 1e-4, "float64": 1e-9}
+VALIDATION_TOLERANCE = {
+    "float16": 2e-2,
+    "bfloat16": 1e-1,
+    "tf32": 2e-2,
+    "float32": 1e-4,
+    "float64": 1e-9,
+}
 
 
 def watched(
@@ -43,9 +50,10 @@ def _validated(launches: Sequence[Step], plan: Plan, number: int, buffers: Buffe
     expected = evaluate_within(kernel.body, kernel.outputs, known)
     for launch in launches:
         launch()
+    in_tf32 = any(x.primitive in PRODUCTS and x["precision"] == "tf32" for x in kernel.body)
     for x, due in zip(kernel.outputs, expected, strict=True):
         found = buffers.tensors[x].cpu()
-        bound = VALIDATION_TOLERANCE.get(x.dtype.name, 0.0)
+        bound = VALIDATION_TOLERANCE.get("tf32" if in_tf32 else x.dtype.name, 0.0)
         if not torch.allclose(found.double(), due.double(), bound, bound, equal_nan=True):
             raise MXNetError(
                 f"kernel {number} ({kernel.form}: {' '.join(y.primitive for y in kernel.body)}) "

@@ -6,9 +6,11 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .expr import SOURCES, Expr
+from .expr import PRODUCTS, SOURCES, Expr
+from .gpus import Gpu
 from .layout import Layout, layouts
 from .memory import Lifetime, aligned, allocate
+from .products import chosen
 from .reference import POSITION_DEPENDENT
 from .refine import refined
 from .regroup import regrouped
@@ -111,6 +113,8 @@ def make_plan(
     fuse: bool = True,
     reuse: bool = True,
     in_registers: bool = False,
+    gpu: Gpu | None = None,
+    precision: str = "ieee",
     guarded: Collection[int] = (),
 ) -> Plan:
     """The plan of a graph.
@@ -122,10 +126,14 @@ def make_plan(
         reuse: let values take the memory of values that are no longer needed.
         in_registers: kernels keep inner values in registers, as on a GPU. Without it every value
             has memory, and long pointwise kernels are cut into tiles.
+        gpu: for which kernels of matrix products are generated; without it a library does them.
+        precision: of such products of float32, one of `switches.PRECISIONS`.
         guarded: inputs that are replaced at the end of a stage and not before.
     """
     if fuse and in_registers:
         graph = regrouped(split(graph, input_strides or {}), input_strides or {})
+    if gpu is not None:
+        graph = chosen(graph, input_strides or {}, gpu, precision)
     stage_of = stages_of(graph.outputs, graph.ends)
     where = layouts(list(stage_of), input_strides or {})
     kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)
@@ -317,7 +325,8 @@ def _times(
         tiling = tilings.get(kernel)
         inner = set(kernel.body).difference(kernel.outputs) if tiling or in_registers else set()
         read = [y for x in kernel.body for y in x.inputs]
-        products = [where[y].base for x in kernel.body if x.primitive == "dot" for y in x.inputs]
+        multiplied = [y for x in kernel.body if x.primitive in PRODUCTS for y in x.inputs]
+        products = [where[y].base for y in multiplied]
         for x in kernel.body:
             lasting = bool(tiling) and x not in inner
             if not (in_registers and x in inner):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from . import switches
 from .dtype import FLOAT32, DType, as_dtype
 from .errors import MXNetError
 from .expr import Shape
+from .gpus import H100, Gpu, gpu_of_target
 from .graph import variables
 from .infer import infer_dtypes, infer_shapes, normalised
 from .op import is_complete
@@ -18,7 +20,10 @@ from .trace import trace
 
 
 def plan_for_gpu(
-    symbol: Symbol, shapes: dict[str, Shape], dtypes: dict[str, DType] | None = None
+    symbol: Symbol,
+    shapes: dict[str, Shape],
+    dtypes: dict[str, DType] | None = None,
+    gpu: Gpu = H100,
 ) -> Plan:
     """The plan that a GPU context would run, made without one.
 
@@ -26,6 +31,7 @@ def plan_for_gpu(
         symbol: what to compute.
         shapes: of the arguments from which all others follow.
         dtypes: likewise; float32 where nothing else follows.
+        gpu: for which it is.
 
     Raises:
         MXNetError: something does not follow from what is given, or contradicts it.
@@ -40,7 +46,8 @@ def plan_for_gpu(
     kinds = infer_dtypes(symbol._entries, dtypes or {})
     known = {n.name: kinds.of(n) or FLOAT32 for n in found.nodes if n.op is None}
     graph = simplify(trace([symbol._entries], found, known, native=False))
-    return make_plan(graph, in_registers=True)
+    precision = switches.current().matmul_precision
+    return make_plan(graph, in_registers=True, gpu=gpu, precision=precision)
 
 
 def _shape(text: str) -> tuple[str, Shape]:
@@ -63,13 +70,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--source", action="store_true", help="print the kernels' text as well")
     given = parser.parse_args(arguments)
     try:
-        plan = plan_for_gpu(load(given.file), dict(given.shape), dict(given.dtype))
+        gpu = gpu_of_target(given.target) if given.target else H100
+        plan = plan_for_gpu(load(given.file), dict(given.shape), dict(given.dtype), gpu)
         print(plan)
         if given.source:
             from . import triton_source
 
             for kernel in plan.kernels:
-                source = triton_source.write(kernel, plan.layouts)
+                source = triton_source.write(kernel, plan.layouts, gpu)
                 print("\n" + ("a library call" if source is None else source.text))
         if given.target:
             from . import ahead_of_time

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from .expr import REDUCTIONS, SOURCES, Expr, toposort
+import math
+
+from .expr import PRODUCTS, REDUCTIONS, SOURCES, Expr, contracted, toposort
 from .plan import Plan, byte_count
+from .products import why_library
 from .schedule import Kernel
 
 _SHOWN_STEPS = 12
@@ -14,9 +17,9 @@ _NAME_LENGTH = 60
 
 def operations(x: Expr) -> int:
     """How many additions, multiplications or other steps on numbers an expression takes."""
-    if x.primitive == "dot":
-        a = x.inputs[0]
-        return 2 * x.size * a.shape[-2 if x["transpose_a"] else -1]
+    if x.primitive in PRODUCTS:
+        summed = contracted(x.inputs[0], x["transpose_a"])
+        return 2 * summed * math.prod(x.shape[1:] if x.primitive == "dot_parts" else x.shape)
     if x.primitive in REDUCTIONS:
         return x.inputs[0].size
     return x.size if x.is_elementwise else 0
@@ -89,12 +92,24 @@ def _kernel(plan: Plan, number: int, kernel: Kernel) -> list[str]:
         f"  {number} {kernel.form}{tiles}: {steps}{more} [{shown}]",
         *(f"      reads {_read(plan, y)}" for y in _outside(plan, kernel)),
         *(f"      writes {_written(plan, x)}" for x in kernel.outputs),
+        *_library(plan, kernel),
         f"      {moved(plan, kernel):,} bytes, {_counted(count, 'operation')}",
     ]
 
 
+def _library(plan: Plan, kernel: Kernel) -> list[str]:
+    """The line that says why a library computes a product on a GPU."""
+    x = kernel.body[0]
+    if not plan.in_registers or x.primitive != "dot" or x["precision"] is not None:
+        return []
+    reason = why_library(x, plan.layouts, "ieee")
+    return [f"      by a library: {reason}"] if reason else []
+
+
 def _step(x: Expr) -> str:
-    """The primitive, or for a native call the operator that it does."""
+    """The primitive, with how exact it is, or for a native call the operator that it does."""
+    if x.primitive in PRODUCTS and x["precision"] not in (None, "ieee"):
+        return f"{x.primitive} in {x['precision']}"
     return str(x["name"]) if x.primitive == "native" else x.primitive
 
 

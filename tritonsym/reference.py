@@ -237,9 +237,13 @@ def on_reshaped(data: Tensor, shape: Sequence[int], prepare: Callable[[Tensor], 
     return copy_and_step
 
 
+def _turned(x: Expr, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    a, b = inputs
+    return a.mT if x["transpose_a"] else a, b.mT if x["transpose_b"] else b
+
+
 def _dot(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
-    a = inputs[0].mT if x["transpose_a"] else inputs[0]
-    b = inputs[1].mT if x["transpose_b"] else inputs[1]
+    a, b = _turned(x, inputs)
     if a.shape[-1] == 0:
         return out.zero_
     if out.ndim == 2:
@@ -254,6 +258,18 @@ def _dot(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
             lambda right: partial(torch.bmm, left, right, out=flat),
         ),
     )
+
+
+def _dot_parts(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+    a, b = _turned(x, inputs)
+    sizes = x.integer("length")
+    parts = list(zip(torch.split(a, sizes, -1), torch.split(b, sizes, -2), out, strict=True))
+
+    def step() -> None:
+        for left, right, place in parts:
+            torch.matmul(left.to(place.dtype), right.to(place.dtype), out=place)
+
+    return step
 
 
 def _take(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
@@ -405,6 +421,7 @@ TORCH: dict[str, Prepare] = {
     "flip": _flip,
     "concat": _concat,
     "dot": _dot,
+    "dot_parts": _dot_parts,
     "take": _take,
     "take_add": _take_add,
     "pick": _pick,

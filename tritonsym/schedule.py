@@ -12,17 +12,12 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .dtype import BFLOAT16, FLOAT16
-from .expr import GENERATED, REDUCTIONS, SOURCES, VIEWS, Expr, Shape, toposort
+from .expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, VIEWS, Expr, Shape, toposort
 from .layout import Layout
 
 # Whoever has more readers than this is stored in any case: its kernel is not merged with theirs,
 # which also keeps the search for cycles short.
 _MANY_READERS = 64
-
-# Products of these are computed by our own kernels, which take in what follows; a library is better
-# at the others.
-TENSOR_CORE_DTYPES = (FLOAT16, BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -197,7 +192,7 @@ def schedule(
                 group = group_of[base].root()
                 read[group] = base
                 repeated = is_row_broadcast(y, layouts) and group.row_shape == base.shape
-                if (base is y or repeated) and x.primitive != "dot":
+                if (base is y or repeated) and x.primitive not in PRODUCTS:
                     direct[group] = None
                 else:
                     viewed.add(group)
@@ -239,7 +234,7 @@ def _alone(x: Expr, number: int, stage: int) -> _Group:
     """The group of one expression."""
     if x.primitive in REDUCTIONS:
         return _Group(number, stage, x.inputs[0].shape, x.integers("axes"))
-    if x.primitive == "dot" and x.dtype in TENSOR_CORE_DTYPES:
+    if x.primitive in PRODUCTS and x["precision"] is not None:
         return _Group(number, stage, x.shape, product=True)
     fusible = x.is_elementwise or x.primitive in GENERATED
     shape = x.shape if fusible and x.shape != () else None

@@ -1,17 +1,19 @@
-"""Switches for finding faults: each an environment variable and a ``with`` block, per thread.
+"""Switches: each an environment variable and a ``with`` block, per thread.
 
-None of them changes a result beyond rounding.
+None of them changes a result beyond rounding, of which ``matmul_precision`` says how much.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 
 from .errors import MXNetError
+
+PRECISIONS = ("ieee", "tf32", "tf32x3")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Switches:
             (``TRITONSYM_VALIDATE``).
         debug: what to print: 1 the plan at each bind, 2 each kernel's time at each run as well,
             3 every reason why something is apart, 4 the kernels' text (``TRITONSYM_DEBUG``).
+        matmul_precision: how a GPU multiplies matrices of float32 (``TRITONSYM_MATMUL_PRECISION``).
+            ``ieee`` rounds each product and each sum to float32. ``tf32`` keeps the 11 leading bits
+            of each factor, which tensor cores multiply several times as fast. ``tf32x3`` multiplies
+            leading and trailing bits apart on tensor cores: nearly as exact as ``ieee`` for what is
+            neither infinite nor close to the largest or smallest numbers.
     """
 
     fusion: bool = True
@@ -33,6 +40,22 @@ class Switches:
     graphs: bool = True
     validate: bool = False
     debug: int = 0
+    matmul_precision: str = "ieee"
+
+
+# The values of those that are not on or off.
+_VALUES: dict[str, tuple[int | str, ...]] = {
+    "debug": (0, 1, 2, 3, 4),
+    "matmul_precision": PRECISIONS,
+}
+
+
+def _values(name: str) -> tuple[int | str, ...]:
+    return _VALUES.get(name, (False, True))
+
+
+def _listed(values: Sequence[object]) -> str:
+    return f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
 
 
 def _from_environment() -> Switches:
@@ -42,12 +65,10 @@ def _from_environment() -> Switches:
         text = os.environ.get(name)
         if text is None:
             continue
-        allowed = "01234" if field.name == "debug" else "01"
-        if len(text) != 1 or text not in allowed:
-            choice = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
-            raise MXNetError(f"the environment's {name}={text!r} must be {choice}")
-        default = getattr(found, field.name)
-        found = replace(found, **{field.name: type(default)(int(text))})
+        values = {v if isinstance(v, str) else str(int(v)): v for v in _values(field.name)}
+        if text not in values:
+            raise MXNetError(f"the environment's {name}={text!r} must be {_listed([*values])}")
+        found = replace(found, **{field.name: values[text]})  # type: ignore[arg-type]
     return found
 
 
@@ -61,7 +82,7 @@ def current() -> Switches:
 
 
 @contextmanager
-def switched(**changes: bool | int) -> Iterator[Switches]:
+def switched(**changes: bool | int | str) -> Iterator[Switches]:
     """Other switches for the binds within: ``with mx.switched(fusion=False): ...``.
 
     Raises:
@@ -72,8 +93,8 @@ def switched(**changes: bool | int) -> Iterator[Switches]:
     if unknown:
         raise TypeError(f"there are no switches {unknown}; there are {sorted(known)}")
     for name, value in changes.items():
-        if not isinstance(value, int):
-            raise TypeError(f"the switch {name} is True, False or a number, got {value!r}")
+        if not isinstance(value, (int, str)) or value not in _values(name):
+            raise TypeError(f"the switch {name} is {_listed(_values(name))}, got {value!r}")
     token = _current.set(replace(current(), **changes))  # type: ignore[arg-type]
     try:
         yield current()

@@ -429,16 +429,47 @@ def function_name(primitive: str) -> str:
 
 # ---- products ----------------------------------------------------------------------------------
 
+# ---- matrix products ---------------------------------------------------------------------------
+
 if INTERPRETED:
 
     @_function
-    def dot(left: tl.tensor, right: tl.tensor, total: tl.tensor) -> tl.tensor:
-        """``total`` and the matrix product of two blocks; in float32, for bfloat16's sake."""
-        return tl.dot(cast(left, tl.float32), cast(right, tl.float32), total)
+    def dot(
+        left: tl.tensor, right: tl.tensor, total: tl.tensor, precision: str = "ieee"
+    ) -> tl.tensor:
+        """``total`` and the product of two blocks, as tensor cores would have rounded it."""
+        kind = total.dtype
+        left, right = cast(left, kind), cast(right, kind)
+        if precision == "ieee":
+            return total + _matmul(left, right)
+        left_head, right_head = _tf32(left), _tf32(right)
+        if precision == "tf32x3":
+            left_tail, right_tail = _tf32(left - left_head), _tf32(right - right_head)
+            total = total + _matmul(left_tail, right_head) + _matmul(left_head, right_tail)
+        return total + _matmul(left_head, right_head)
+
+    def _matmul(left: tl.tensor, right: tl.tensor) -> tl.tensor:
+        return _block(left.handle.data @ right.handle.data, left.dtype, True)
+
+    def _tf32(x: tl.tensor) -> tl.tensor:
+        """The 11 leading bits of float32, rounded half away from zero."""
+        bits = x.handle.data.view(np.uint32)
+        finite = (bits & 0x7F800000) != 0x7F800000
+        rounded = np.where(finite, (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000), bits)
+        return _block(rounded.view(np.float32), x.dtype, True)
 
 else:
 
     @_function
-    def dot(left: tl.tensor, right: tl.tensor, total: tl.tensor) -> tl.tensor:
-        """``total`` and the matrix product of two blocks, on tensor cores."""
-        return tl.dot(left, right, total)
+    def dot(
+        left: tl.tensor, right: tl.tensor, total: tl.tensor, precision: tl.constexpr = "ieee"
+    ) -> tl.tensor:
+        """``total`` and the product of two blocks, on tensor cores where they are as exact.
+
+        Bytes are multiplied with their sign: of a product only the lowest byte is kept, and that
+        does not depend on it.
+        """
+        if left.dtype == tl.uint8:
+            left = left.to(tl.int8, bitcast=True)
+            right = right.to(tl.int8, bitcast=True)
+        return tl.dot(left, right, total, input_precision=precision, out_dtype=total.dtype)

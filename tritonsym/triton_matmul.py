@@ -1,19 +1,24 @@
 """Kernels of matrix products: one program per tile of the result, and what is computed of it.
 
-The tiles are walked in groups of rows, so that programs that run at the same time share operands in
-the cache. Sums are kept in float32; everything after the product happens in registers.
+Tiles are walked in groups of rows, so that programs that run at the same time share operands in the
+cache. A program sums up products of blocks, which Triton gives to tensor cores, or where these have
+nothing to offer, such as for one row, it keeps a sum for each multiplication of a step and adds the
+sums up at the end. Everything after the product happens in registers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from .expr import GENERATED, VIEWS, Expr
+from .dtype import DType
+from .expr import GENERATED, PRODUCTS, VIEWS, Expr, contracted
 from .layout import Layout, contiguous
+from .matmul_tiles import Product, Tile
+from .products import describe
 from .schedule import Kernel
 from .triton_writer import (
+    TYPES,
     WIDE,
     Access,
     Source,
@@ -27,111 +32,207 @@ from .triton_writer import (
 
 # Tiles of this many rows are walked together.
 _GROUP = 8
-_SMALLEST = 16
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Rows, columns and contracted elements that a program has at a time."""
-
-    rows: int
-    columns: int
-    depth: int
-    warps: int
-    stages: int
+def product_of(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Product:
+    """What the tile of a kernel depends on."""
+    product = _product(kernel)
+    return describe(product, layouts, str(product["precision"]), kernel.body)
 
 
-def tile_for(rows: int, columns: int, depth: int) -> Tile:
-    """A tile that suits the sizes: square and large, but no larger than the result."""
-
-    def within(length: int, most: int) -> int:
-        return max(_SMALLEST, min(most, 1 << (length - 1).bit_length()))
-
-    chosen_rows, chosen_columns = within(rows, 128), within(columns, 128)
-    large = chosen_rows * chosen_columns >= 128 * 128
-    return Tile(chosen_rows, chosen_columns, within(depth, 64), 8 if large else 4, 3)
-
-
-def matmul(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
+def matmul(kernel: Kernel, layouts: Mapping[Expr, Layout], tile: Tile) -> Source:
     """The source of a product and what follows it."""
-    product = next(x for x in kernel.body if x.primitive == "dot")
-    *batch, rows, columns = product.shape
-    depth = product.inputs[0].shape[-2 if product["transpose_a"] else -1]
-    tile = tile_for(rows, columns, depth)
-    row_tiles, column_tiles = -(-rows // tile.rows), -(-columns // tile.columns)
-    tiles = row_tiles * column_tiles
-    writer = Writer(layouts, kernel.outputs)
-    operands = [access_of(y, layouts) for y in product.inputs]
-    shapes = [y.shape for y in product.inputs]
-    reach = max(reach_of(s, [a]) for s, a in zip(shapes, operands, strict=True))
-    wide = ".to(tl.int64)" if max(reach, product.size) >= WIDE else ""
+    return _Matmul(kernel, layouts, tile).write()
 
-    writer.line(f"program = tl.program_id(0){wide}")
-    writer.line(f"batch = program // {tiles}")
-    writer.line(f"tile = program % {tiles}")
-    writer.line(f"first = tile // {_GROUP * column_tiles} * {_GROUP}")
-    writer.line(f"height = tl.minimum({row_tiles} - first, {_GROUP})")
-    writer.line(f"place = tile % {_GROUP * column_tiles}")
-    writer.line(f"row = (first + place % height) * {tile.rows} + tl.arange(0, {tile.rows})")
-    writer.line(f"column = place // height * {tile.columns} + tl.arange(0, {tile.columns})")
-    _walk(writer, product, tile, depth, rows, columns)
-    writer.line(f"mask = (row[:, None] < {rows}) & (column[None, :] < {columns})")
-    name = writer.names[product] = writer.new_name()
-    writer.line(f"{name} = {writer.rounded('total', product)}")
 
-    places = [*_batch_places(batch), "row[:, None]", "column[None, :]"]
-    for y in reads(kernel.body):
-        if y not in product.inputs or any(y in x.inputs for x in kernel.body if x is not product):
-            access = access_of(y, layouts)
-            at = places if access.strides else []
-            mask = "mask" if any(access.strides[-2:]) else ""
-            writer.names[y] = writer.load(access, at, mask)
-    for x in kernel.computed:
-        if x.primitive in GENERATED:
-            writer.generate(x, offset_text(Access(x, 0, contiguous(x.shape)), places))
-        elif x is not product:
-            writer.compute(x)
-    for number, x in enumerate(kernel.outputs):
-        if x.primitive in VIEWS:
-            where = offset_in_copy(x, layouts, places)
+def _product(kernel: Kernel) -> Expr:
+    return next(x for x in kernel.body if x.primitive in PRODUCTS)
+
+
+class _Matmul:
+    """A kernel of a product being written."""
+
+    def __init__(self, kernel: Kernel, layouts: Mapping[Expr, Layout], tile: Tile) -> None:
+        self.kernel, self.body = kernel, kernel.body
+        self.tile = tile
+        self.product = _product(kernel)
+        self.in_blocks = product_of(kernel, layouts).in_blocks
+        self.batch, (self.rows, self.columns) = self.product.shape[:-2], self.product.shape[-2:]
+        self.depth = contracted(self.product.inputs[0], self.product["transpose_a"])
+        is_split = self.product.primitive == "dot_parts"
+        self.length = self.product.integer("length") if is_split else self.depth
+        self.row_tiles = -(-self.rows // tile.rows)
+        self.column_tiles = -(-self.columns // tile.columns)
+        self.writer = Writer(layouts, kernel.outputs)
+        operands = [access_of(y, layouts) for y in self.product.inputs]
+        shapes = [y.shape for y in self.product.inputs]
+        reach = max(reach_of(s, [a]) for s, a in zip(shapes, operands, strict=True))
+        self.wide = ".to(tl.int64)" if max(reach, self.product.size) >= WIDE else ""
+
+    def write(self) -> Source:
+        writer, tile = self.writer, self.tile
+        self._place()
+        self._walk()
+        mask = _all(
+            _inside("row[:, None]", self.rows, tile.rows),
+            _inside("column[None, :]", self.columns, tile.columns),
+        )
+        if mask:
+            writer.line(f"mask = {mask}")
+        self._follow("mask" if mask else "")
+        programs = math.prod(self.batch) * self.row_tiles * self.column_tiles
+        options = {"num_warps": tile.warps, "num_stages": tile.stages}
+        return writer.source(self.body, programs, options)
+
+    # ---- which tile ----
+
+    def _place(self) -> None:
+        """The batch, the rows and the columns of a program."""
+        line, tile = self.writer.line, self.tile
+        tiles = self.row_tiles * self.column_tiles
+        line(f"program = tl.program_id(0){self.wide}")
+        self.batch_places = []
+        if self.batch:
+            line(f"batch = program // {tiles}")
+            line(f"tile = program % {tiles}")
+            self.batch_places = _batch_places(self.batch)
+        number = "tile" if self.batch else "program"
+        if self.row_tiles == 1:
+            row, column = "", f"{number} * {tile.columns} + "
+        elif self.row_tiles <= _GROUP:
+            row = f"{number} % {self.row_tiles} * {tile.rows} + "
+            column = f"{number} // {self.row_tiles} * {tile.columns} + "
         else:
-            where = offset_text(Access(x, 0, contiguous(x.shape)), places)
-        writer.store(number, where, writer.names[writer.source_of(x)], "mask")
-    return writer.source(
-        kernel.body, math.prod(batch) * tiles, {"num_warps": tile.warps, "num_stages": tile.stages}
-    )
+            line(f"first = {number} // {_GROUP * self.column_tiles} * {_GROUP}")
+            line(f"height = tl.minimum({self.row_tiles} - first, {_GROUP})")
+            line(f"place = {number} % {_GROUP * self.column_tiles}")
+            row = f"(first + place % height) * {tile.rows} + "
+            column = f"place // height * {tile.columns} + "
+        line(f"row = {row}tl.arange(0, {tile.rows})")
+        line(f"column = {column}tl.arange(0, {tile.columns})")
 
+    # ---- the sum over the depth ----
 
-def _batch_places(batch: list[int]) -> list[str]:
-    """The coordinates of a batch number."""
-    steps = contiguous(tuple(batch))
-    return [
-        f"(batch // {step} % {length})" if len(batch) > 1 else "batch"
-        for length, step in zip(batch, steps, strict=True)
-    ]
+    def _walk(self) -> None:
+        """The loop over the contracted axis that sums up one tile of the product."""
+        line, tile = self.writer.line, self.tile
+        if self.in_blocks:
+            self.axes = {"row": "[:, None]", "column": "[None, :]"}
+            self.inner = {"left": "[None, :]", "right": "[:, None]"}
+            sums, summed = [tile.rows, tile.columns], 0
+        elif self._right_runs_along_depth():
+            self.axes = {"row": "[:, None, None]", "column": "[None, :, None]"}
+            self.inner = dict.fromkeys(("left", "right"), "[None, None, :]")
+            sums, summed = [tile.rows, tile.columns, tile.depth], 2
+        else:
+            self.axes = {"row": "[:, None, None]", "column": "[None, None, :]"}
+            self.inner = dict.fromkeys(("left", "right"), "[None, :, None]")
+            sums, summed = [tile.rows, tile.depth, tile.columns], 1
+        line(f"total = tl.zeros({sums}, {_accumulator(self.product.inputs[0].dtype)})")
+        line(f"for start in range(0, {self.length}, {tile.depth}):")
+        begin = "start"
+        if self.length < self.depth:
+            begin = f"{self.batch_places[0]} * {self.length} + start"
+        line(f"inner = {_typed(f'{begin} + tl.arange(0, {tile.depth})', self.wide)}", 2)
+        self._operand("left", "row", self.rows, tile.rows)
+        self._operand("right", "column", self.columns, tile.columns)
+        if self.in_blocks:
+            precision = self.product["precision"]
+            shown = "" if precision == "ieee" else f', "{precision}"'
+            line(f"total = math.dot(left, right, total{shown})", 2)
+            return
+        line("total = math.add(total, math.mul(left, right))", 2)
+        line(f"total = math.reduce(total, {summed}, math.sum_combine)")
 
+    def _right_runs_along_depth(self) -> bool:
+        return describe(self.product, self.writer.layouts, "ieee").right_runs
 
-def _walk(writer: Writer, product: Expr, tile: Tile, depth: int, rows: int, columns: int) -> None:
-    """The loop over the contracted axis that sums up one tile of the product."""
-    a, b = product.inputs
-    batch = _batch_places(list(product.shape[:-2]))
-    writer.line(f"total = tl.zeros(({tile.rows}, {tile.columns}), tl.float32)")
-    writer.line(f"for start in range(0, {depth}, {tile.depth}):")
-    writer.line(f"inner = start + tl.arange(0, {tile.depth})", 2)
-    left = ["row[:, None]", "inner[None, :]"]
-    right = ["inner[:, None]", "column[None, :]"]
-    left_places = [*batch, *(left[::-1] if product["transpose_a"] else left)]
-    right_places = [*batch, *(right[::-1] if product["transpose_b"] else right)]
-    left_mask = f"(row[:, None] < {rows}) & (inner[None, :] < {depth})"
-    right_mask = f"(inner[:, None] < {depth}) & (column[None, :] < {columns})"
-    for name, y, places, mask in (
-        ("left", a, left_places, left_mask),
-        ("right", b, right_places, right_mask),
-    ):
-        access = access_of(y, writer.layouts)
-        pointer = writer.pointer(access.base)
+    def _operand(self, name: str, axis: str, length: int, tile_length: int) -> None:
+        """Load a block of an operand."""
+        is_left = name == "left"
+        y = self.product.inputs[0 if is_left else 1]
+        transposed = self.product["transpose_a" if is_left else "transpose_b"]
+        own, inner = f"{axis}{self.axes[axis]}", f"inner{self.inner[name]}"
+        pair = [own, inner] if is_left else [inner, own]
+        batch = self.batch_places[len(self.batch) - len(y.shape) + 2 :]
+        places = [*batch, *(pair[::-1] if transposed else pair)]
+        access = access_of(y, self.writer.layouts)
         where = offset_text(access, places)
         if not any(access.strides[-2:]):
-            where += f" + {places[-1]} * 0"  # a block of the one element there is
-        writer.line(f"{name} = tl.load({pointer} + {where}, {mask}, other=0.0)", 2)
-    writer.line("total = math.dot(left, right, total)", 2)
+            where += f" + ({own} + {inner}) * 0"  # a block of the one element there is
+        mask = _all(_inside(own, length, tile_length), *self._inside_depth(inner))
+        masked = f", {mask}, other=0" if mask else ""
+        text = f"tl.load({self.writer.pointer(access.base)} + {where}{masked})"
+        if not self.in_blocks:
+            text = f"math.cast({text}, {_accumulator(y.dtype)})"
+        self.writer.line(f"{name} = {text}", 2)
+
+    def _inside_depth(self, inner: str) -> list[str]:
+        """The conditions that keep a step within its part and the depth."""
+        part = ""
+        if self.length < self.depth and self.length % self.tile.depth:
+            part = f"{inner} < ({self.batch_places[0]} + 1) * {self.length}"
+        whole = self.depth % self.tile.depth or self.depth % self.length
+        return [part, f"{inner} < {self.depth}" if whole else ""]
+
+    # ---- what follows ----
+
+    def _follow(self, mask: str) -> None:
+        """What is computed of the product, and the stores."""
+        writer, product = self.writer, self.product
+        if product.dtype.is_integer and product.dtype.itemsize == 1:
+            total = f"total.to({TYPES[product.dtype.name]})"
+        else:
+            total = writer.rounded("total", product)
+        writer.names[product] = "total"
+        if total != "total":
+            writer.line(f"total = {total}")
+        places = [*self.batch_places, "row[:, None]", "column[None, :]"]
+        for y in reads(self.body):
+            used = any(y in x.inputs for x in self.body if x is not product)
+            if used or y not in product.inputs:
+                access = access_of(y, writer.layouts)
+                at = places if access.strides else []
+                masked = mask if any(access.strides[-2:]) else ""
+                writer.names[y] = writer.load(access, at, masked)
+        for x in self.kernel.computed:
+            if x.primitive in GENERATED:
+                writer.generate(x, offset_text(Access(x, 0, contiguous(x.shape)), places))
+            elif x is not product:
+                writer.compute(x)
+        for number, x in enumerate(writer.outputs):
+            if x.primitive in VIEWS:
+                where = offset_in_copy(x, writer.layouts, places)
+            else:
+                where = offset_text(Access(x, 0, contiguous(x.shape)), places)
+            writer.store(number, where, writer.names[writer.source_of(x)], mask)
+
+
+def _batch_places(batch: Sequence[int]) -> list[str]:
+    """The coordinates of a batch number."""
+    if len(batch) == 1:
+        return ["batch"]
+    steps = contiguous(tuple(batch))
+    return [f"(batch // {step} % {n})" for n, step in zip(batch, steps, strict=True)]
+
+
+def _accumulator(dtype: DType) -> str:
+    """What products are summed up in."""
+    if dtype.itemsize >= 4:
+        return TYPES[dtype.name]
+    return "tl.float32" if dtype.is_float else "tl.int32"
+
+
+def _inside(coordinate: str, length: int, tile: int) -> str:
+    """The condition that a coordinate is within its length, where tiles do not end there."""
+    return f"{coordinate} < {length}" if length % tile else ""
+
+
+def _all(*conditions: str) -> str:
+    """A condition that holds where all of these do; none where there are none."""
+    given = [condition for condition in conditions if condition]
+    return " & ".join(f"({condition})" for condition in given) if len(given) > 1 else "".join(given)
+
+
+def _typed(text: str, wide: str) -> str:
+    return f"({text}){wide}" if wide else text

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from . import module_cache, triton_source
 from .context import Context, torch_device
 from .cuda_graph import Launched, StreamOrder, in_order, recorder
+from .gpus import gpu_of
 from .instrument import watched
 from .kernel_launch import Launch, compile_all
 from .philox import RandomState
@@ -50,10 +51,11 @@ def program(
         outputs: memory for the outputs, or None where it is to be made.
     """
     buffers = Buffers(plan, inputs, torch_device(context), outputs)
+    gpu = gpu_of(context)
     launches: list[Launch] = []
     steps: list[list[Step]] = []
     for number, kernel in enumerate(plan.kernels):
-        source = triton_source.write(kernel, plan.layouts)
+        source = triton_source.write(kernel, plan.layouts, gpu)
         if source is None:
             of_kernel = [
                 prepare(x, [buffers.tensors[y] for y in x.inputs], buffers.tensors[x])

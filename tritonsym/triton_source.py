@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from .expr import Expr
+from .gpus import Gpu
 from .layout import Layout
+from .matmul_tiles import tiles
 from .schedule import Kernel
-from .triton_matmul import matmul
+from .triton_matmul import matmul, product_of
 from .triton_pointwise import concat, copy, pick, pointwise, take
 from .triton_rows import rows
 from .triton_writer import Source
@@ -25,13 +27,19 @@ _SINGLE: dict[str, Callable[[Expr, Mapping[Expr, Layout]], Source]] = {
 }
 
 
-def write(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source | None:
-    """The source of a kernel; None for one that a library computes."""
+def write(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> Source | None:
+    """The source of a kernel for a GPU; None for one that a library computes."""
     if kernel.form == "pointwise":
         return pointwise(kernel, layouts)
     if kernel.form == "matmul":
-        return matmul(kernel, layouts)
+        return choices(kernel, layouts, gpu)[0]
     if kernel.form == "rows":
         return rows(kernel, layouts)
     (x,) = kernel.body
     return _SINGLE[x.primitive](x, layouts) if x.primitive in _SINGLE else None
+
+
+def choices(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> tuple[Source, ...]:
+    """The sources of a matrix product that a GPU may be fastest with, the likeliest first."""
+    found = tiles(product_of(kernel, layouts), gpu)
+    return tuple(matmul(kernel, layouts, tile) for tile in found)

@@ -42,6 +42,18 @@ TYPES = {
     "int64": "tl.int64",
     "bool": "tl.int1",
 }
+# How the compiler calls pointers to them.
+POINTERS = {
+    "float16": "*fp16",
+    "bfloat16": "*bf16",
+    "float32": "*fp32",
+    "float64": "*fp64",
+    "int8": "*i8",
+    "uint8": "*u8",
+    "int32": "*i32",
+    "int64": "*i64",
+    "bool": "*i1",
+}
 # Primitives whose function has another name, because Python keeps the word.
 _RENAMED = {"and": "and_", "or": "or_", "not": "not_"}
 # The text of each elementwise primitive on the texts of its inputs.
