@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import tritonsym as mx
-from tritonsym import expr
+from tritonsym import expr, triton_source
+from tritonsym.dtype import BY_NAME
 from tritonsym.graph import Node
+from tritonsym.plan_command import plan_for_gpu
 from tritonsym.symbol import Symbol
 
 LONG = 100_000
@@ -131,6 +133,30 @@ def backwards(count: int) -> Symbol:
     return y + mx.sym.Variable("v0")
 
 
+def layers(count: int) -> Symbol:
+    """Products, normalised rows and residuals, as networks have them."""
+    y = mx.sym.Variable("x")
+    for number in range(count // 10):
+        h = mx.sym.FullyConnected(y, num_hidden=4, name=f"fc{number}")
+        h = mx.sym.broadcast_sub(h, mx.sym.mean(h, axis=1, keepdims=True))
+        variance = mx.sym.mean(h * h, axis=1, keepdims=True)
+        y = mx.sym.relu(mx.sym.broadcast_div(h, mx.sym.sqrt(variance + 1e-5))) + y
+    return y
+
+
+def reductions(count: int) -> Symbol:
+    x = mx.sym.Variable("x")
+    return mx.sym.add_n(*[mx.sym.sum(x * float(i), axis=1) for i in range(count)])
+
+
+def written_for_gpu(symbol: Symbol, shape: tuple[int, ...]) -> None:
+    """Everything up to the text of the kernels, which no device is needed for."""
+    dtypes = {name: BY_NAME["float32"] for name in symbol.list_inputs()}
+    plan = plan_for_gpu(symbol, {"x": shape}, dtypes)
+    for kernel in plan.kernels:
+        triton_source.write(kernel, plan.layouts)
+
+
 def bound(symbol: Symbol, shape: tuple[int, ...] = (1,)) -> mx.Executor:
     return symbol.bind(mx.cpu(), {name: mx.nd.ones(shape) for name in symbol.list_arguments()})
 
@@ -203,6 +229,10 @@ STAGES: dict[str, Stage] = {
     "rows are shown": (lambda n: bound(row_chain(n), (4, 4)), mx.Executor.debug_str),
     "one value under many names is bound": (same_values, bound),
     "a value that is read often is bound": (one_value_read_often, bound),
+    "layers are written for a GPU": (layers, lambda y: written_for_gpu(y, (4, 4))),
+    "reductions are written for a GPU": (reductions, lambda y: written_for_gpu(y, (4, 4))),
+    "long rows are written for a GPU": (reductions, lambda y: written_for_gpu(y, (4, 5000))),
+    "a wide group is written for a GPU": (wide, lambda y: written_for_gpu(y, (4, 4))),
     "shapes follow backwards": (backwards, lambda y: y.infer_shape(v0=(1,))),
 }
 

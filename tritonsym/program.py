@@ -17,6 +17,11 @@ from .plan import Plan
 from .reference import Step, Tensor, scalar
 
 
+def allocate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """New memory for what a program writes; it holds anything."""
+    return torch.empty(shape, dtype=dtype, device=device)
+
+
 class Buffers:
     """Tensors for every value of a plan that has memory outside of tiles.
 
@@ -37,14 +42,12 @@ class Buffers:
         self._plan = plan
         self._inputs = inputs
         self._device = device
-        self.arena = torch.empty(plan.arena_size, dtype=torch.uint8, device=device)
+        self.arena = allocate((plan.arena_size,), torch.uint8, device)
         self._typed: dict[DType, Tensor] = {}
         given = {number: tensor for number, tensor in enumerate(outputs) if tensor is not None}
         given.update({number: inputs[plan.replaced[number]] for number in plan.in_place})
         self.outputs = [
-            given[number]
-            if number in given
-            else torch.zeros(x.shape, dtype=x.dtype.torch, device=device)
+            given[number] if number in given else allocate(x.shape, x.dtype.torch, device).zero_()
             for number, x in enumerate(plan.outputs)
         ]
         # What lives only within a tiled kernel has the memory of one tile, or none at all.
@@ -82,8 +85,9 @@ class Buffers:
         """A value's place in the arena, as a tensor of this shape."""
         if x.dtype not in self._typed:
             self._typed[x.dtype] = self.arena.view(x.dtype.torch)
-        offset = self._plan.places[x].offset // x.dtype.itemsize
-        return self._typed[x.dtype].as_strided(shape, contiguous(shape), offset)
+        typed = self._typed[x.dtype]
+        offset = typed.storage_offset() + self._plan.places[x].offset // x.dtype.itemsize
+        return typed.as_strided(shape, contiguous(shape), offset)
 
     def draws(self, state: RandomState) -> list[Step]:
         """The step that tells a run which random numbers are its own, where it has any."""
