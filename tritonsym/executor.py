@@ -12,22 +12,21 @@ import torch
 
 from . import collector
 from .backward import is_loss
-from .compiler import checked_dtypes, checked_shapes, compile_entries
+from .compiler import compile_entries
 from .context import Context
 from .dtype import as_dtype
-from .eager import compute
 from .errors import MXNetError
-from .graph import Entry, Node, toposort, variables
+from .graph import Node, toposort, variables
 from .infer import infer_shapes, known_shape
 from .ndarray.core import NDArray, tensor_of
 from .ndarray.create import filled
 from .ndarray.values import check_writable, write
+from .node_by_node import Values, every_value
 from .op import is_complete
-from .philox import default_state
 from .plan import Plan
+from .program import run
 from .shape import Shape
 from .text import escaped, listed, shown
-from .trace import trace
 from .training_pass import TrainingPass
 
 if TYPE_CHECKING:
@@ -81,6 +80,7 @@ class Executor:
         self.plan: Plan = compiled.plan
         self._program = compiled.program
         self._steps = self._program.passes[0].all
+        self._buffers = self._program.buffers
         self.outputs = [NDArray(tensor, ctx) for tensor in compiled.outputs]
         # Gradients after inference are those of the random numbers that it drew.
         self._keeps_draws = self._learns and any(x.primitive == "draw" for x in self.plan.layouts)
@@ -139,19 +139,24 @@ class Executor:
             self._run = None
             if is_train or self._monitor is not None or self._keeps_draws:
                 return self._forward_otherwise(bool(is_train))
-            for step in self._steps:
-                step()
+            run(self._steps, self._buffers)
             return self.outputs
         finally:
             self._running.release()
 
     def _forward_otherwise(self, train: bool) -> list[NDArray]:
         """A forward pass that is watched, or that keeps what gradients need."""
+        watched = None
         if self._monitor is not None:
-            return self._forward_watched(*self._monitor, train)
-        run = self._training_in(train)
-        run.forward()
-        self._run = run
+            watched = every_value(self._symbol._entries, self._tensors(), self._ctx, train)
+        if train or self._keeps_draws:
+            training = self._training_in(train)
+            training.forward()
+            self._run = training
+        else:
+            run(self._steps, self._buffers)
+        if watched is not None:
+            self._show(watched)
         return self.outputs
 
     def set_monitor_callback(
@@ -159,8 +164,8 @@ class Executor:
     ) -> None:
         """Show every intermediate value of the following runs to a function.
 
-        Such a run computes node by node, without fusion and reuse of memory, so that each value
-        is exact and stays as it is.
+        Such a run also computes node by node, without fusion and reuse of memory, so that each
+        value is exact and stays as it is. Callbacks come after the run.
 
         Args:
             callback: called with the output's name and its array; None ends it.
@@ -173,36 +178,23 @@ class Executor:
             raise TypeError(f"the monitor must be a function, got {shown(callback)}")
         self._monitor = None if callback is None else (callback, monitor_all)
 
-    def _forward_watched(
-        self, callback: Callable[[str, NDArray], object], monitor_all: bool, train: bool
-    ) -> list[NDArray]:
-        nodes = toposort(self._symbol._entries)
-        entries = [Entry(node, index) for node in nodes for index in range(node.output_count)]
-        tensors = self._tensors()
-        shapes, dtypes = checked_shapes(entries, tensors), checked_dtypes(entries, tensors)
-        graph = trace([entries], shapes, dtypes, native=self._ctx.device_type != "gpu", train=train)
-        inputs = [self._bound[node.name]._tensor for node in nodes if node.op is None]
-        values = compute(graph.outputs, inputs, default_state(), self._ctx)
-        arrays = {
-            (id(entry.node), entry.index): NDArray(tensor, self._ctx)
-            for entry, tensor in zip(entries, values, strict=False)
-        }
-        for output, entry in zip(self.outputs, self._symbol._entries, strict=True):
-            output[:] = arrays[id(entry.node), entry.index]
+    def _show(self, values: Values) -> None:
+        """Give every value to the monitor, in the order in which they were computed."""
+        assert self._monitor is not None
+        callback, monitor_all = self._monitor
         shown: set[int] = set()
-        for node in nodes:
+        for node in values.nodes:
             if node.op is None:
                 continue
             for name, entry in zip(node.input_names, node.inputs, strict=True):
-                array = arrays[id(entry.node), entry.index]
+                array = NDArray(values.of(entry), self._ctx)
                 if monitor_all and entry.node.op is None and id(entry.node) not in shown:
                     shown.add(id(entry.node))
                     callback(entry.name, array)
                 if monitor_all:
                     callback(f"{node.name}_{name}", array)
-            for index, name in enumerate(node.output_names):
-                callback(name, arrays[id(node), index])
-        return self.outputs
+            for name, tensor in values.outputs(node):
+                callback(name, NDArray(tensor, self._ctx))
 
     def _copy_in(self, given: Mapping[str, Any]) -> None:
         copies = []

@@ -28,6 +28,13 @@ class RandomState:
             self._seed = seed & (2**64 - 1)
             self._draws = 0
 
+    def copy(self) -> RandomState:
+        """A sequence of its own that goes on as this one would."""
+        with self._lock:
+            other = RandomState(self._seed)
+            other._draws = self._draws
+            return other
+
     def draw(self) -> tuple[int, int]:
         """The seed and the number of a new draw."""
         with self._lock:

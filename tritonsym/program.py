@@ -15,6 +15,7 @@ from .layout import contiguous
 from .philox import RandomState, drawing
 from .plan import Plan
 from .reference import Step, Tensor, scalar
+from .text import listed
 
 
 def allocate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -44,6 +45,7 @@ class Buffers:
         self._device = device
         self.arena = allocate((plan.arena_size,), torch.uint8, device)
         self._typed: dict[DType, Tensor] = {}
+        self._makers: dict[int, int] = {}
         given = {number: tensor for number, tensor in enumerate(outputs) if tensor is not None}
         given.update({number: inputs[plan.replaced[number]] for number in plan.in_place})
         self.outputs = [
@@ -109,7 +111,18 @@ class Buffers:
             ]
             found.append(Pass([] if found else self.draws(state), kernels + copies, updates))
             begin = stage.end
+        self._makers = {id(step): n for n, steps in enumerate(launches) for step in steps}
         return found
+
+    def title(self, number: int) -> str:
+        """A kernel's number, form and symbols."""
+        kernel = self._plan.kernels[number]
+        names = dict.fromkeys(n for x in kernel.body for n in self._plan.origins.get(x, ()))
+        return f"{number} ({kernel.form}) of the plan, which computes {listed(names)}"
+
+    def kernel_of(self, step: Step) -> int | None:
+        """The number of the kernel that a step is a part of, if it is one's alone."""
+        return self._makers.get(id(step))
 
 
 @dataclass(frozen=True)
@@ -158,5 +171,16 @@ class Program:
     def run(self) -> None:
         """Compute the outputs."""
         for part in self.passes:
-            for step in part.all:
-                step()
+            run(part.all, self.buffers)
+
+
+def run(steps: Sequence[Step], buffers: Buffers) -> None:
+    """Run steps one after the other; an exception on the way says in which kernel it came."""
+    try:
+        for step in steps:
+            step()
+    except BaseException as error:
+        number = buffers.kernel_of(step)
+        if number is not None:
+            error.add_note(f"in kernel {buffers.title(number)}")
+        raise

@@ -9,6 +9,7 @@ from .compiler import compile_entries
 from .context import Context
 from .graph import Entry, Node, make_node, toposort
 from .op import find
+from .program import run
 from .reference import Tensor
 
 
@@ -74,6 +75,7 @@ class TrainingPass:
             outputs=places,
         )
         self.plan = compiled.plan
+        self._buffers = compiled.program.buffers
         first, *last = compiled.program.passes
         self._steps = first.all
         self._backward = [step for part in last for step in part.all]
@@ -83,8 +85,7 @@ class TrainingPass:
     def forward(self) -> None:
         """Compute the outputs, and keep what the gradients need."""
         self._kept = False
-        for step in self._steps:
-            step()
+        run(self._steps, self._buffers)
         self._kept = True
 
     def backward(self, heads: Sequence[Tensor | None]) -> None:
@@ -99,8 +100,7 @@ class TrainingPass:
         # A backward pass overwrites what it has read: a second one computes it again.
         steps = self._backward if self._kept else self._repeated
         self._kept = False
-        for step in steps:
-            step()
+        run(steps, self._buffers)
 
 
 def _fresh(taken: Mapping[str, Tensor]) -> Iterator[str]:
