@@ -254,3 +254,330 @@ LATE = {
 
 # What may be imported of other people's. The rest describes graphs, plans and kernels as data.
 OUTSIDE: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("allocation", "context", "cpu", "expr", "gpus", "program"), words("torch")),
+    **dict.fromkeys(("cuda_graph", "debug", "instrument"), words("torch")),
+    "kernel_launch": words("triton"),
+    **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
+    **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
+    **dict.fromkeys(("ops.activation", "ops.convolution"), words("torch")),
+    **dict.fromkeys(("ops.output", "ops.pooling"), words("torch")),
+    **dict.fromkeys(
+        ("ndarray.core", "ndarray.create", "ndarray.indexing", "ndarray.params_file"),
+        words("torch numpy"),
+    ),
+    "ndarray.values": words("torch numpy"),
+    **dict.fromkeys(("random", "symbol.core", "symbol.create", "symbol.inference"), words("numpy")),
+    **dict.fromkeys(("test_utils", "tour"), words("numpy")),
+    **dict.fromkeys(
+        (
+            *("training.initializer", "training.io.arrays", "training.io.base"),
+            *("training.io.from_files", "training.metric.base", "training.metric.classification"),
+            "training.metric.regression",
+        ),
+        words("numpy"),
+    ),
+    "training.callback": words("tqdm"),
+    "training.rnn.sentences": words("numpy"),
+    "training.module.base": words("numpy"),
+    "training.visualization": words("graphviz"),
+    "training.optimizer.base": words("torch"),
+    "training.optimizer.updater": words("torch numpy"),
+    "triton_math": words("triton torch numpy"),
+    "triton_random": words("triton"),
+    "ahead_of_time": words("triton"),
+}
+
+# Files with one long subject: a table, or a class with a method for everything that MXNet's has.
+LINES = 500
+LONG_FILES = {
+    "tritonsym/expr.py": 650,
+    "tritonsym/reference.py": 550,
+    "tritonsym/symbol/core.py": 650,
+    "tritonsym/ndarray/core.py": 650,
+}
+
+
+# ---- who imports whom --------------------------------------------------------------------------
+
+
+def source_files() -> dict[str, Path]:
+    """Every module of the package by its name within it."""
+    files = {}
+    for folder, prefix in ((PACKAGE, ()), (OPERATORS, ("ops",))):
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            if prefix or parts[0] != "ops":
+                full = (*prefix, *parts)
+                files[".".join(full[:-1] if full[-1] == "__init__" else full)] = path
+    return files
+
+
+FILES = source_files()
+
+
+def imports(module: str) -> Iterator[tuple[str, str]]:
+    """The function around each import, or "", and the full name of what is imported.
+
+    What is imported for annotations alone does not count: it is not there at run time.
+    """
+    path = FILES[module]
+    parts = tuple(part for part in ("tritonsym", *module.split(".")) if part)
+    package = parts if path.name == "__init__.py" else parts[:-1]
+    stack: list[tuple[ast.AST, str]] = [(ast.parse(path.read_text(encoding="utf-8")), "")]
+    while stack:
+        node, function = stack.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            function = node.name
+        if isinstance(node, ast.Import):
+            yield from ((function, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            origin = ".".join((*base, *([node.module] if node.module else [])))
+            for alias in node.names:
+                full = f"{origin}.{alias.name}"
+                inside = full.removeprefix("tritonsym.")
+                yield function, full if origin and inside in FILES else origin
+        stack.extend((child, function) for child in ast.iter_child_nodes(node))
+
+
+def test_every_module_stands_in_the_table() -> None:
+    assert set(FILES) == set(LAYERS)
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
+    for function, name in imports(module):
+        if name.split(".")[0] == "tritonsym":
+            inside = name.removeprefix("tritonsym").removeprefix(".")
+            allowed = inside in LAYERS[module] | FOUNDATION
+            late = (module, function, inside) in LATE
+            assert allowed or late, (
+                f"{module or 'tritonsym'} imports {inside} ({function or 'top'})"
+            )
+
+
+def test_no_module_stands_above_itself() -> None:
+    below: set[str] = set()
+    for module, allowed in LAYERS.items():
+        assert allowed <= below, f"{module} may import what stands above it"
+        below.add(module)
+
+
+def test_the_foundation_stands_on_itself() -> None:
+    order = ["text", "errors", "shape", "dtype"]
+    assert set(order) == FOUNDATION
+    for position, module in enumerate(order):
+        for _, name in imports(module):
+            if name.startswith("tritonsym."):
+                assert name.removeprefix("tritonsym.") in order[:position]
+
+
+def test_late_imports_are_those_of_the_table() -> None:
+    found = {
+        (module, function, name.removeprefix("tritonsym."))
+        for module in FILES
+        for function, name in imports(module)
+        if function and name.startswith("tritonsym.")
+    }
+    assert found == LATE
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_what_comes_from_outside_is_what_the_table_says(module: str) -> None:
+    outside = {
+        name.split(".")[0] for _, name in imports(module) if name.split(".")[0] != "tritonsym"
+    }
+    outside -= set(sys.stdlib_module_names)
+    assert outside <= OUTSIDE.get(module, frozenset())
+
+
+# What turns text or bytes into code or objects. Files and names from outside never get there.
+DANGEROUS = words("eval exec compile __import__ importlib pickle marshal shelve")
+# What loads kernels, whose text this package has written itself.
+LOADS_KERNELS = {"module_cache": words("compile exec importlib")}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_nothing_from_outside_becomes_code(module: str) -> None:
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= {
+        ast.unparse(node.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    used |= {name.split(".")[0] for _, name in imports(module)}
+    used -= LOADS_KERNELS.get(module, frozenset())
+    assert not used & (DANGEROUS | {"torch.load", "torch.jit.load", "np.load", "ast.literal_eval"})
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_has_one_subject(module: str) -> None:
+    path = FILES[module]
+    name = path.relative_to(ROOT).as_posix()
+    count = len(path.read_text(encoding="utf-8").splitlines())
+    assert count <= LONG_FILES.get(name, LINES), f"{name} has {count} lines: split it"
+
+
+def test_only_files_that_exist_may_be_long() -> None:
+    for name in LONG_FILES:
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) > 0.8 * LINES
+
+
+# ---- tables that agree -------------------------------------------------------------------------
+
+
+def test_every_primitive_means_something_to_torch() -> None:
+    """Bound arrays, scalars and the draw of a run are not calls with `out`."""
+    assert set(expr.RULES) - expr.SOURCES == set(reference.TORCH)
+
+
+def test_kinds_of_primitives_are_primitives() -> None:
+    kinds = (expr.ELEMENTWISE, expr.REDUCTIONS, expr.VIEWS, expr.SOURCES, expr.GENERATED)
+    for kind in kinds:
+        assert kind <= set(expr.RULES)
+    assert sum(map(len, kinds)) == len(frozenset().union(*kinds)), "a primitive is of two kinds"
+
+
+# ---- a CPU needs no triton -----------------------------------------------------------------------
+
+BLOCK_TRITON = """
+import importlib.abc, sys
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "triton":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+FORWARD = """
+import tritonsym as mx
+x, weight = mx.sym.Variable("x"), mx.sym.Variable("weight")
+y = mx.sym.softmax(mx.sym.FullyConnected(x, weight, num_hidden=2, no_bias=True)) * 2 + 1
+executor = y.bind(mx.cpu(), {"x": mx.nd.ones((3, 4)), "weight": mx.nd.ones((2, 4))})
+assert executor.forward()[0].asnumpy().tolist() == [[2.0, 2.0]] * 3
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_cpu_runs_where_triton_is_missing() -> None:
+    finished = run(BLOCK_TRITON + FORWARD)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_cpu_does_not_load_triton() -> None:
+    finished = run(
+        FORWARD + "import sys\nassert not [m for m in sys.modules if m.split('.')[0] == 'triton']"
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+# ---- operators ---------------------------------------------------------------------------------
+
+OPS = sorted({op.name: op for op in registered().values()}.items())
+each_operator = pytest.mark.parametrize("op", [op for _, op in OPS], ids=[name for name, _ in OPS])
+
+
+def test_a_name_is_registered_once() -> None:
+    def relu(data: expr.Expr) -> expr.Expr:
+        return data
+
+    before = dict(registered())
+    with pytest.raises(ValueError, match="'relu' is registered twice"):
+        operator("relu")(relu)
+    assert dict(registered()) == before
+    with pytest.raises(ValueError, match="'flatten' is registered twice"):
+        operator("not_there_yet", aliases=("flatten",))(relu)
+    assert "not_there_yet" not in registered()
+
+
+def test_the_registry_cannot_be_changed_from_outside() -> None:
+    with pytest.raises(TypeError):
+        registered()["relu"] = registered()["sigmoid"]  # type: ignore[index]
+
+
+@each_operator
+def test_an_operator_says_what_it_does(op: Op) -> None:
+    first = op.summary.splitlines()[0] if op.summary else ""
+    assert len(first) > 2
+    assert op.summary.rstrip().endswith("."), "a summary is made of sentences"
+
+
+@each_operator
+def test_every_name_of_an_operator_leads_to_it(op: Op) -> None:
+    for name in (op.name, *op.aliases):
+        assert registered()[name] is op
+        for namespace in (mx.sym, mx.nd):
+            home = namespace._internal if name.startswith("_") else namespace
+            assert callable(getattr(home, name))
+
+
+@each_operator
+def test_help_shows_parameters_and_errors(op: Op) -> None:
+    name = op.name
+    function = getattr(mx.sym._internal if name.startswith("_") else mx.sym, name)
+    if name in mx.symbol.create.__dict__:
+        return  # written by hand, because it takes numbers as well
+    text = pydoc.plain(pydoc.render_doc(function))
+    for attribute in op.schema.attributes.values():
+        assert f"{attribute.name} : {attribute.type_name}" in text
+        assert attribute.required or f"default {attribute.shown_default}" in text
+    assert "Errors" in text
+    assert "MXNetError" in text
+
+
+def test_help_of_a_layer() -> None:
+    text = pydoc.plain(pydoc.render_doc(mx.sym.FullyConnected))
+    for part in (
+        "data",
+        "weight",
+        "bias",
+        "(num_hidden, a*b)",
+        "All inputs have one dtype",
+        "num_hidden : positive int, required",
+        "no_bias : bool, optional, default False",
+        "flatten : bool, optional, default True",
+        "MXNetError",
+    ):
+        assert part in text
+
+
+# ---- names -------------------------------------------------------------------------------------
+
+PUBLIC = words(
+    "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
+    "Symbol attribute base callback context cpu cpu_pinned current_context executor gpu init "
+    "initializer io kv kvstore lr_scheduler metric mod model module mon monitor name nd ndarray "
+    "num_gpus optimizer random rnn switched sym symbol visualization viz waitall"
+)
+# Folders and files that the import system shows as names of the package.
+MODULES = {name.split(".")[0] for name in FILES if name}
+
+
+def test_the_package_has_the_names_of_mxnet_and_no_others() -> None:
+    names = {name for name in vars(mx) if not name.startswith("_")}
+    assert names >= PUBLIC
+    assert names - PUBLIC - MODULES <= {"annotations"}
+    assert mx.sym is mx.symbol
+    assert mx.nd is mx.ndarray
+    assert mx.__version__.split(".")[0].isdigit()
+
+
+def test_every_public_function_is_documented() -> None:
+    for namespace in (mx, mx.sym, mx.nd):
+        for name, value in vars(namespace).items():
+            if not name.startswith("_") and callable(value) and hasattr(value, "__module__"):
+                own = str(value.__module__).startswith("tritonsym")
+                assert not own or value.__doc__, f"{namespace.__name__}.{name} has no documentation"
