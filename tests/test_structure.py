@@ -114,9 +114,10 @@ LAYERS: dict[str, frozenset[str]] = {
         "triton_writer"
     ),
     "kernel_launch": words("progress reference"),
+    "tuning": words("files module_cache reference triton_writer"),
     "triton_runtime": words(
         "context cuda_graph gpus instrument kernel_launch module_cache philox plan program "
-        "reference switches triton_source"
+        "reference schedule switches triton_source triton_writer tuning"
     ),
     "ahead_of_time": words(
         "gpus module_cache plan schedule triton_runtime triton_source triton_writer"
@@ -285,6 +286,8 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "triton_math": words("triton torch numpy"),
     "triton_random": words("triton"),
     "ahead_of_time": words("triton"),
+    "triton_runtime": words("torch triton"),
+    "tuning": words("torch"),
 }
 
 # Files with one long subject: a table, or a class with a method for everything that MXNet's has.

@@ -24,6 +24,8 @@ class Switches:
         fusion: compute expressions together (``TRITONSYM_FUSION``).
         reuse: let values take memory that is no longer needed (``TRITONSYM_REUSE``).
         graphs: replay a program's launches as one CUDA graph (``TRITONSYM_GRAPHS``).
+        tuning: time the likeliest kernels of each matrix product at its first bind, and remember
+            the fastest; without it a cost model picks one (``TRITONSYM_TUNING``).
         validate: compare every GPU kernel with the reference, at every run
             (``TRITONSYM_VALIDATE``).
         debug: what to print: 1 the plan at each bind, 2 each kernel's time at each run as well,
@@ -38,6 +40,7 @@ class Switches:
     fusion: bool = True
     reuse: bool = True
     graphs: bool = True
+    tuning: bool = False
     validate: bool = False
     debug: int = 0
     matmul_precision: str = "ieee"

@@ -6,24 +6,30 @@ Triton's interpreter on CPU memory.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-from . import module_cache, triton_source
+import torch
+import triton
+
+from . import module_cache, triton_source, tuning
 from .context import Context, torch_device
 from .cuda_graph import Launched, StreamOrder, in_order, recorder
-from .gpus import gpu_of
+from .gpus import Gpu, gpu_of
 from .instrument import watched
 from .kernel_launch import Launch, compile_all
 from .philox import RandomState
 from .plan import Plan
 from .program import Buffers, Pass, Program
 from .reference import Step, Tensor, prepare
+from .schedule import Kernel
 from .switches import Switches
+from .triton_writer import Source
 
 # Triton trusts what it finds in its cache, so it has one in our folder, which is the user's alone.
 os.environ.setdefault("TRITON_CACHE_DIR", str(module_cache.folder() / "triton"))
@@ -55,7 +61,7 @@ def program(
     launches: list[Launch] = []
     steps: list[list[Step]] = []
     for number, kernel in enumerate(plan.kernels):
-        source = triton_source.write(kernel, plan.layouts, gpu)
+        source = _source(kernel, plan, gpu, buffers, switched)
         if source is None:
             of_kernel = [
                 prepare(x, [buffers.tensors[y] for y in x.inputs], buffers.tensors[x])
@@ -64,18 +70,51 @@ def program(
         else:
             if switched.debug > 3:
                 print(source.text, file=sys.stderr)
-            launch = Launch(
-                f"{kernel.form} {' '.join(x.primitive for x in kernel.body)}",
-                module_cache.load(source.text).kernel,
-                source.programs,
-                [buffers.tensors[x] for x in source.arguments],
-                {**LAUNCH_OPTIONS, **source.options},
-            )
+            launch = _launch(kernel, source, [buffers.tensors[x] for x in source.arguments])
             launches.append(launch)
             of_kernel = [launch.step]
         steps.append(watched(of_kernel, plan, number, buffers, switched))
     in_order([partial(compile_all, launches)], buffers.arena.device)()
     return Program(buffers, buffers.passes(steps, state))
+
+
+def _launch(kernel: Kernel, source: Source, pointers: Sequence[Tensor]) -> Launch:
+    return Launch(
+        f"{kernel.form} {' '.join(x.primitive for x in kernel.body)}",
+        module_cache.load(source.text).kernel,
+        source.programs,
+        pointers,
+        {**LAUNCH_OPTIONS, **source.options},
+    )
+
+
+def _source(
+    kernel: Kernel, plan: Plan, gpu: Gpu, buffers: Buffers, switched: Switches
+) -> Source | None:
+    """A kernel's source; of a product the fastest one, if it is to be timed and can be."""
+    measure = _timer(buffers.arena.device) if switched.tuning and kernel.form == "matmul" else None
+    if measure is None:
+        return triton_source.write(kernel, plan.layouts, gpu)
+    choices = triton_source.choices(kernel, plan.layouts, gpu)
+
+    def seconds(number: int) -> float:
+        source = choices[number]
+        tensors = [buffers.tensors[x] for x in source.arguments]
+        # What a caller's outputs hold is not for a measurement to change.
+        outputs = [torch.empty_like(t) for t in tensors[-source.output_count :]]
+        launch = _launch(kernel, source, [*tensors[: -source.output_count], *outputs])
+        try:
+            return measure(launch.step)
+        except triton.runtime.errors.OutOfResources:
+            return math.inf
+
+    facts = {"gpu": repr(gpu), "triton": triton.__version__, "torch": torch.__version__}
+    return choices[tuning.fastest(choices, facts, seconds)]
+
+
+def _timer(device: torch.device) -> Callable[[Step], float] | None:
+    """What tells how long a launch takes; only a GPU's own clock can."""
+    return partial(tuning.device_seconds, device=device) if device.type == "cuda" else None
 
 
 def graphed(program: Program, switched: Switches) -> Program:
