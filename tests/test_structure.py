@@ -96,6 +96,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "matmul_tiles": words("gpus"),
     "products": words("expr gpus layout matmul_tiles simplify trace"),
     "schedule": words("expr layout"),
+    "recompute": words("expr schedule trace"),
     "split": words("expr layout regroup simplify trace"),
     "refine": words("expr layout schedule"),
     "plan": words("expr gpus layout memory products reference refine regroup schedule split trace"),
@@ -124,7 +125,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "compiler": words(
         "allocation context cpu gpus graph infer op philox plan plan_text program reference "
-        "simplify switches trace"
+        "recompute simplify switches trace"
     ),
     "training_pass": words("backward compiler context graph op program reference"),
     "eager": words("context expr gpus philox plan reference switches trace"),

@@ -21,6 +21,7 @@ from .op import is_complete
 from .philox import default_state
 from .plan import Plan, make_plan
 from .program import Program
+from .recompute import recomputed
 from .reference import Tensor
 from .shape import Shape
 from .simplify import simplify
@@ -66,8 +67,11 @@ def compile_entries(
     entries = list(chain.from_iterable(stages))
     shapes, dtypes = checked_shapes(entries, bound), checked_dtypes(entries, bound)
     on_cpu = context.device_type != "gpu"
+    switched = switches.current()
     traced = trace(stages, shapes, dtypes, native=on_cpu, train=train, written=written)
     graph = simplify(traced)
+    if switched.mirror or (switched.fusion and not on_cpu):
+        graph = recomputed(graph, everything=switched.mirror)
     inputs = [bound[node.name] for node in shapes.nodes if node.op is None]
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
     numbers = _numbers(graph, len(stages[0]), len(entries))
@@ -75,7 +79,6 @@ def compile_entries(
     shared = _shared((*inputs, *given.values()))
     replaced = {numbers[position] for position in written or {}}
     states = {index for number, index in graph.updates.items() if number not in replaced}
-    switched = switches.current()
     plan = make_plan(
         graph,
         strides,

@@ -23,6 +23,8 @@ class Switches:
     Attributes:
         fusion: compute expressions together (``TRITONSYM_FUSION``).
         reuse: let values take memory that is no longer needed (``TRITONSYM_REUSE``).
+        mirror: keep only products and reductions for a backward pass, which computes all else
+            again: less memory for more work, for deep networks (``TRITONSYM_MIRROR``).
         graphs: replay a program's launches as one CUDA graph (``TRITONSYM_GRAPHS``).
         tuning: time the likeliest kernels of each matrix product at its first bind, and remember
             the fastest; without it a cost model picks one (``TRITONSYM_TUNING``).
@@ -39,6 +41,7 @@ class Switches:
 
     fusion: bool = True
     reuse: bool = True
+    mirror: bool = False
     graphs: bool = True
     tuning: bool = False
     validate: bool = False

@@ -51,10 +51,13 @@ class TrainingPass:
             heads.append(variable)
             memory[variable.node.name] = head
         variables = [n for n in toposort(entries) if n.op is None and n.name in gradients]
+        # The last layer first, so that what its gradients are computed from can go soon.
+        variables.reverse()
         found = backward(entries, heads, variables)
         written: dict[int, str] = {}
         places = dict(enumerate(outputs))
-        for number, node in enumerate(variables):
+        # Where gradients share memory the last argument's stays.
+        for number, node in reversed([*enumerate(variables)]):
             request, array = gradients[node.name]
             position = len(entries) + number
             if request == "write":

@@ -1,0 +1,90 @@
+"""Values that a later stage computes again instead of reading what an earlier one kept.
+
+A backward pass needs values of the forward pass. What costs a product or a reduction is kept; what
+is elementwise can be computed again from that, which frees its memory between the passes, and on a
+GPU, where it never was in memory, saves writing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from .expr import GENERATED, REDUCTIONS, VIEWS, Expr, make, toposort
+from .schedule import stages_of
+from .trace import Graph
+
+# Steps that are computed again one after the other before a value is kept: on a GPU all that a
+# backward pass needs of them is in registers at once.
+_LONGEST = 12
+
+
+def recomputed(graph: Graph, everything: bool) -> Graph:
+    """The graph in which later stages compute cheap values again.
+
+    Args:
+        graph: of several stages; one of a single stage stays as it is.
+        everything: every elementwise value. Without it only those that the stage itself, on a GPU,
+            has in registers and not in memory.
+    """
+    if len(graph.ends) == 1:
+        return graph
+    stages = stages_of(graph.outputs, graph.ends)
+    cheap = _cheap(stages, graph, everything)
+    first = graph.ends[0]
+    again: dict[Expr, Expr] = {}
+    moved: dict[Expr, Expr] = {}
+    for x in stages:
+        if stages[x] == 0:
+            again[x] = _again(x, again) if x in cheap else _on_others(x, again)
+        else:
+            inputs = [moved.get(y) or again[y] for y in x.inputs]
+            moved[x] = make(x.primitive, *inputs, **dict(x.attributes)) if inputs else x
+    outputs = (
+        *graph.outputs[:first],
+        *(moved[x] if stages[x] else x for x in graph.outputs[first:]),
+    )
+    origins = dict(graph.origins)
+    for old, new in (*again.items(), *moved.items()):
+        if old in graph.origins:
+            origins.setdefault(new, graph.origins[old])
+    needed = set(toposort(outputs))
+    return replace(
+        graph, outputs=outputs, origins={x: n for x, n in origins.items() if x in needed}
+    )
+
+
+def _again(x: Expr, again: Mapping[Expr, Expr]) -> Expr:
+    """The same value, as another one: equal expressions would be one, and be kept."""
+    return make(x.primitive, *(again[y] for y in x.inputs), **dict(x.attributes), again=True)
+
+
+def _on_others(x: Expr, again: Mapping[Expr, Expr]) -> Expr:
+    """A view of what is computed again, or the value itself."""
+    (source, *_) = (*x.inputs, x)
+    if x.primitive not in VIEWS or again[source] is source:
+        return x
+    return make(x.primitive, again[source], **dict(x.attributes))
+
+
+def _cheap(stages: Mapping[Expr, int], graph: Graph, everything: bool) -> set[Expr]:
+    """The values of the first stage that are computed again."""
+    early = [x for x, stage in stages.items() if stage == 0]
+    kept = {_behind_views(x) for x in graph.outputs[: graph.ends[0]]}
+    if not everything:
+        for x in early:
+            fused = x.is_elementwise or x.primitive in REDUCTIONS or x.primitive in VIEWS
+            kept.update(() if fused else map(_behind_views, x.inputs))
+    depths: dict[Expr, int] = {}
+    for x in early:
+        depth = 1 + max((depths.get(_behind_views(y), 0) for y in x.inputs), default=0)
+        computed = x.inputs and (x.is_elementwise or x.primitive in GENERATED)
+        if computed and x not in kept and (everything or depth <= _LONGEST):
+            depths[x] = depth
+    return set(depths)
+
+
+def _behind_views(x: Expr) -> Expr:
+    while x.primitive in VIEWS:
+        (x,) = x.inputs
+    return x
