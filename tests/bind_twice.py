@@ -17,6 +17,7 @@ import tritonsym as mx
 from named_graphs import GRAPHS, plan_of
 from tritonsym import triton_runtime
 from tritonsym.expr import toposort
+from tritonsym.gpus import H100
 from tritonsym.philox import RandomState
 from tritonsym.switches import Switches
 
@@ -61,4 +62,5 @@ if __name__ == "__main__":
         threading.current_thread().name
     )
     triton_runtime.torch_device = lambda context: torch.device("cpu")
+    triton_runtime.gpu_of = lambda context: H100
     print(json.dumps([bind(""), bind("other_names_")]))

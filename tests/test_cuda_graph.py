@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -188,6 +189,20 @@ def test_switches_that_need_each_launch_have_no_graph(
     assert events == ["draw", "a", "b", "state", "gradient"] * 2
     assert recorders == []
     assert "one by one: the switch" in made.manner
+
+
+def test_a_kernel_that_fails_is_named(runtime: ModuleType, recorders: list[FakeRecorder]) -> None:
+    made = program([])
+    made.buffers.kernel_of = lambda step: 3  # type: ignore[method-assign]
+    made.buffers.title = lambda number: f"{number} (rows)"  # type: ignore[method-assign]
+
+    def fail() -> None:
+        raise ValueError("no such memory")
+
+    failing = replace(made, passes=[Pass([], [fail], [])])
+    with pytest.raises(ValueError, match="no such memory") as caught:
+        runtime.graphed(failing, Switches()).passes[0].steps[1]()
+    assert caught.value.__notes__ == ["in kernel 3 (rows)"]
 
 
 def test_no_gpu_means_no_graph(runtime: ModuleType) -> None:

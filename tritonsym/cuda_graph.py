@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import torch
 
@@ -22,15 +21,16 @@ Recorder = Callable[[Step], Step]
 _recording = threading.Lock()
 
 
-def in_order(steps: Sequence[Step], device: torch.device) -> Step:
-    """Steps as one, on a device; which GPU is the current one, each thread chooses for itself."""
+def on_device(step: Step, device: torch.device) -> Step:
+    """A step with its device as the current one, which each thread chooses for itself."""
+    if device.type != "cuda":
+        return step
 
-    def launch() -> None:
-        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-            for step in steps:
-                step()
+    def on_its_device() -> object:
+        with torch.cuda.device(device):
+            return step()
 
-    return launch
+    return on_its_device
 
 
 def recorder(device: torch.device) -> Recorder:

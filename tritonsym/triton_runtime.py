@@ -19,13 +19,13 @@ import triton
 
 from . import module_cache, triton_source, tuning
 from .context import Context, torch_device
-from .cuda_graph import Launched, StreamOrder, in_order, recorder
+from .cuda_graph import Launched, StreamOrder, on_device, recorder
 from .gpus import Gpu, gpu_of
 from .instrument import watched
 from .kernel_launch import Launch, compile_all
 from .philox import RandomState
 from .plan import Plan
-from .program import Buffers, Pass, Program
+from .program import Buffers, Pass, Program, run
 from .reference import Step, Tensor, prepare
 from .schedule import Kernel
 from .switches import Switches
@@ -74,7 +74,7 @@ def program(
             launches.append(launch)
             of_kernel = [launch.step]
         steps.append(watched(of_kernel, plan, number, buffers, switched))
-    in_order([partial(compile_all, launches)], buffers.arena.device)()
+    on_device(partial(compile_all, launches), buffers.arena.device)()
     return Program(buffers, buffers.passes(steps, state))
 
 
@@ -136,7 +136,10 @@ def graphed(program: Program, switched: Switches) -> Program:
     record = None if note else recorder(device)
 
     def launched(steps: Sequence[Step]) -> list[Step]:
-        return [order, Launched(in_order(steps, device), record, note)] if steps else []
+        if not steps:
+            return []
+        launch = on_device(partial(run, steps, program.buffers), device)
+        return [order, Launched(launch, record, note)]
 
     order = StreamOrder(device, program.buffers.memory)
     return replace(
