@@ -265,7 +265,7 @@ def test_a_plan_can_be_read() -> None:
         "reads float32[4, 4] from input 3",
         "writes float32[4, 4] to output 0",
         "320 bytes, 48 operations",
-        "arena: 128 bytes, 128 without reuse of memory",
+        "arena: 64 bytes, 128 without reuse of memory",
     ):
         assert part in shown
     assert "not computed together" not in shown

@@ -101,6 +101,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "refine": words("expr layout schedule"),
     "plan": words("expr gpus layout memory products reference refine regroup schedule split trace"),
     "plan_text": words("expr products schedule plan"),
+    "plan_html": words("memory plan plan_text"),
     # from a plan to calls, or to the text of kernels
     "cuda_graph": words("reference"),
     "program": words("cuda_graph expr layout philox plan reference"),
@@ -248,6 +249,7 @@ LAYERS: dict[str, frozenset[str]] = {
 LATE = {
     *(("symbol.core", function, "bind") for function in ("bind", "simple_bind", "eval")),
     ("plan", "__str__", "plan_text"),
+    ("plan", "to_html", "plan_html"),
     ("eager", "compute", "triton_runtime"),
     ("compiler", "_program", "triton_runtime"),
     ("plan_command", "main", "ahead_of_time"),

@@ -105,6 +105,16 @@ class Plan:
 
         return plan_text.text(self)
 
+    def to_html(self) -> str:
+        """The plan as HTML that needs nothing from elsewhere."""
+        from . import plan_html  # printing stands above planning
+
+        return plan_html.html(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.to_html()
+
 
 def make_plan(
     graph: Graph,

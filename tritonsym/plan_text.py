@@ -46,19 +46,16 @@ def text(plan: Plan, every_refusal: bool = False) -> str:
         plan: of whatever.
         every_refusal: say of all values why they are stored, and not only of the first.
     """
-    total = sum(moved(plan, kernel) for kernel in plan.kernels)
-    copied = [number for stage in plan.stages for number in (*stage.copies, *stage.updates)]
-    total += sum(2 * byte_count(plan.outputs[number]) for number in copied)
     lines = [
-        f"{_counted(len(plan.kernels), 'kernel')}, {_counted(len(plan.outputs), 'output')}; "
-        f"{total:,} bytes moved, at least {floor(plan):,}"
+        f"{counted(len(plan.kernels), 'kernel')}, {counted(len(plan.outputs), 'output')}; "
+        f"{total_moved(plan):,} bytes moved, at least {floor(plan):,}"
     ]
     begin = 0
     for position, stage in enumerate(plan.stages):
         if len(plan.stages) > 1:
             lines.append(f"stage {position}:")
         for number in range(begin, stage.end):
-            lines += _kernel(plan, number, plan.kernels[number])
+            lines += kernel_lines(plan, number, plan.kernels[number])
         lines += [f"  copy to output {number}" for number in stage.copies]
         lines += [f"  copy to input {plan.replaced[number]}" for number in stage.updates]
         begin = stage.end
@@ -67,19 +64,36 @@ def text(plan: Plan, every_refusal: bool = False) -> str:
     )
     if plan.refusals:
         lines.append("not computed together:")
-        count = len(plan.refusals) if every_refusal else _SHOWN_REFUSALS
-        for source, reader, reason in plan.refusals[:count]:
-            lines.append(f"  {_title(plan, reader)} with {_title(plan, source)}: {reason}")
-        if len(plan.refusals) > count:
-            lines.append(f"  and {len(plan.refusals) - count:,} more")
+        lines += [f"  {line}" for line in refusal_lines(plan, every_refusal)]
     return "\n".join(lines)
 
 
-def _counted(count: int, noun: str) -> str:
+def total_moved(plan: Plan) -> int:
+    """The bytes that all kernels and copies move."""
+    total = sum(moved(plan, kernel) for kernel in plan.kernels)
+    copied = [number for stage in plan.stages for number in (*stage.copies, *stage.updates)]
+    return total + sum(2 * byte_count(plan.outputs[number]) for number in copied)
+
+
+def refusal_lines(plan: Plan, every_refusal: bool = False) -> list[str]:
+    """A sentence for each value that is stored for a reader in another kernel."""
+    count = len(plan.refusals) if every_refusal else _SHOWN_REFUSALS
+    lines = [
+        f"{title(plan, reader)} with {title(plan, source)}: {reason}"
+        for source, reader, reason in plan.refusals[:count]
+    ]
+    if len(plan.refusals) > count:
+        lines.append(f"and {len(plan.refusals) - count:,} more")
+    return lines
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _kernel(plan: Plan, number: int, kernel: Kernel) -> list[str]:
+def kernel_lines(plan: Plan, number: int, kernel: Kernel) -> list[str]:
+    """What a kernel computes, reads, writes and moves; the first line is its head."""
     steps = " ".join(_step(x) for x in kernel.body[:_SHOWN_STEPS])
     more = f" and {len(kernel.body) - _SHOWN_STEPS:,} more" if len(kernel.body) > 12 else ""
     names = dict.fromkeys(name for x in kernel.body for name in plan.origins.get(x, ()))
@@ -93,7 +107,7 @@ def _kernel(plan: Plan, number: int, kernel: Kernel) -> list[str]:
         *(f"      reads {_read(plan, y)}" for y in _outside(plan, kernel)),
         *(f"      writes {_written(plan, x)}" for x in kernel.outputs),
         *_library(plan, kernel),
-        f"      {moved(plan, kernel):,} bytes, {_counted(count, 'operation')}",
+        f"      {moved(plan, kernel):,} bytes, {counted(count, 'operation')}",
     ]
 
 
@@ -138,7 +152,8 @@ def _place(plan: Plan, x: Expr) -> str:
     return f"arena+{place.offset}" if place.output is None else f"output {place.output}"
 
 
-def _title(plan: Plan, x: Expr) -> str:
+def title(plan: Plan, x: Expr) -> str:
+    """What an expression is, with the first node that it was made for."""
     names = plan.origins.get(x, ())
     return f"{_step(x)} of {printable(names[0])}" if names else _step(x)
 
