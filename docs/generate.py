@@ -1,6 +1,7 @@
 """Writes what is not written by hand: ``python docs/generate.py``.
 
-That is ``operators.md``, from the registry of operators, and what the README's example prints.
+That is ``operators.md``, from the registry of operators, ``gallery.md``, from the plans of some
+graphs, and what the README's example prints.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
+from gallery import gallery
+
 from tritonsym.op import Op, registered
 
+GALLERY = Path(__file__).parent / "gallery.md"
 OPERATORS = Path(__file__).parent / "operators.md"
 README = Path(__file__).parents[1] / "README.md"
 
@@ -96,4 +100,5 @@ def readme() -> str:
 
 if __name__ == "__main__":
     OPERATORS.write_text(operators(), encoding="utf-8")
+    GALLERY.write_text(gallery(), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")

@@ -31,8 +31,13 @@ def output_of(*arguments: str) -> str:
 
 def test_generated_documents_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
     generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
-    for name, file in (("operators", "OPERATORS"), ("readme", "README")):
+    for name, file in (
+        ("operators", "OPERATORS"),
+        ("gallery", "GALLERY"),
+        ("readme", "README"),
+    ):
         written = generate[file].read_text(encoding="utf-8")
         assert written == generate[name](), "run: python docs/generate.py"
 

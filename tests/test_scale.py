@@ -16,6 +16,7 @@ import pytest
 import tritonsym as mx
 from tritonsym import expr, triton_source
 from tritonsym.dtype import BY_NAME
+from tritonsym.gpus import H100
 from tritonsym.graph import Node
 from tritonsym.plan_command import plan_for_gpu
 from tritonsym.symbol import Symbol
@@ -154,7 +155,7 @@ def written_for_gpu(symbol: Symbol, shape: tuple[int, ...]) -> None:
     dtypes = {name: BY_NAME["float32"] for name in symbol.list_inputs()}
     plan = plan_for_gpu(symbol, {"x": shape}, dtypes)
     for kernel in plan.kernels:
-        triton_source.write(kernel, plan.layouts)
+        triton_source.write(kernel, plan.layouts, H100)
 
 
 def bound(symbol: Symbol, shape: tuple[int, ...] = (1,)) -> mx.Executor:
