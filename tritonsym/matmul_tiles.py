@@ -169,11 +169,14 @@ def _blocks(product: Product, gpu: Gpu) -> Iterator[Tile]:
     """Tiles for products of blocks, which go through shared memory."""
     itemsize = product.dtype.itemsize
     smallest_depth = 32 if itemsize == 1 else _SMALLEST
-    depths = {max(smallest_depth, size // itemsize) for size in (64, 128, 256)}
-    depths = {min(d, max(smallest_depth, 1 << (product.depth - 1).bit_length())) for d in depths}
-    # A sum in two or three instructions for each of a block's parts has its terms in registers.
+    # Without one instruction for a whole product of blocks, terms are in registers beside the sums.
     plain = product.on_tensor_cores and itemsize < 8 and product.precision != "tf32x3"
-    most_sums = _SUMS if plain and not product.heavy else _SUMS_WITHOUT_TENSOR_CORES
+    sizes = (64, 128, 256) if plain else (64, 128)
+    depths = {max(smallest_depth, size // itemsize) for size in sizes}
+    depths = {min(d, max(smallest_depth, 1 << (product.depth - 1).bit_length())) for d in depths}
+    # Earlier tensor cores take their operands from registers, and those of bytes many of them.
+    roomy = gpu.capability >= 90 or itemsize > 1
+    most_sums = _SUMS if plain and roomy and not product.heavy else _SUMS_WITHOUT_TENSOR_CORES
     rows, columns = (_lengths(n, _SMALLEST, 256) for n in (product.rows, product.columns))
     for row, column, depth in itertools.product(rows, columns, sorted(depths)):
         for warps, stages in itertools.product((1, 2, 4, 8), (2, 3, 4)):
@@ -189,7 +192,7 @@ def _blocks(product: Product, gpu: Gpu) -> Iterator[Tile]:
 
 def _lanes(product: Product) -> Iterator[Tile]:
     """Tiles whose every multiplication has a sum of its own, in registers."""
-    most = 32 if product.dtype.itemsize < 8 else 16
+    most = 32 if product.dtype.itemsize < 8 else 8
     rows = _lengths(product.rows, 1, 32)
     columns = _lengths(product.columns, 1, 32)
     depths = _lengths(product.depth, 1, 1024)

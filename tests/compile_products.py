@@ -1,0 +1,76 @@
+"""Compile the likeliest kernel of many matrix products for a target and print it, as JSON.
+
+A program of its own, because Triton either compiles or interprets for the life of a process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import tritonsym as mx
+from tritonsym import ahead_of_time
+from tritonsym.dtype import BY_NAME
+from tritonsym.gpus import gpu_of_target
+from tritonsym.plan_command import plan_for_gpu
+
+# Rows, columns and depth, by what they are examples of.
+SIZES = {
+    "large": (2048, 2048, 512),
+    "middle": (512, 1024, 512),
+    "small": (64, 96, 256),
+    "skinny": (16, 1024, 1024),
+    "row": (1, 1024, 1024),
+    "deep": (32, 32, 16384),
+}
+KINDS = {
+    "float16": ("float16", "ieee"),
+    "bfloat16": ("bfloat16", "ieee"),
+    "float32": ("float32", "ieee"),
+    "tf32": ("float32", "tf32"),
+    "tf32x3": ("float32", "tf32x3"),
+    "float64": ("float64", "ieee"),
+    "int8": ("int8", "ieee"),
+    "uint8": ("uint8", "ieee"),
+    "int32": ("int32", "ieee"),
+    "int64": ("int64", "ieee"),
+}
+
+
+def symbol(columns: int, activation: str) -> mx.Symbol:
+    """A layer with a bias; its weight has a row for each column of the result."""
+    data, weight, bias = map(mx.sym.Variable, ("data", "weight", "bias"))
+    product = mx.sym.dot(data, weight, transpose_b=True)
+    layer = mx.sym.broadcast_add(product, bias)
+    return getattr(mx.sym, activation)(layer) if activation else layer
+
+
+def compiled(target: str, kind: str, size: str, activation: str = "") -> dict[str, object]:
+    """The product's kernel."""
+    name, precision = KINDS[kind]
+    rows, columns, depth = SIZES[size]
+    shapes = {"data": (rows, depth), "weight": (columns, depth), "bias": (1, columns)}
+    with mx.switched(matmul_precision=precision):
+        graph = symbol(columns, activation)
+        dtypes = dict.fromkeys(shapes, BY_NAME[name])
+        plan = plan_for_gpu(graph, shapes, dtypes, gpu_of_target(target))
+    codes = ahead_of_time.compile_plan(plan, target)
+    (code,) = [code for kernel, code in codes if kernel.form == "matmul"]
+    assert code is not None
+    return {
+        "name": f"{kind} {size} {activation}".rstrip(),
+        "registers": code.registers,
+        "spilled": code.spilled,
+        "shared": code.shared,
+        "widest": code.widest_access,
+        "tensor cores": code.uses_tensor_cores,
+        "instructions": sorted(
+            word for word in ("HGMMA", "HMMA", "DMMA", "IGMMA", "IMMA", "FFMA") if word in code.sass
+        ),
+    }
+
+
+if __name__ == "__main__":
+    rows = [compiled(sys.argv[1], kind, size) for kind in KINDS for size in SIZES]
+    rows += [compiled(sys.argv[1], kind, "large", "erf") for kind in ("bfloat16", "tf32")]
+    json.dump(rows, sys.stdout)

@@ -1,0 +1,69 @@
+"""Machine code of matrix products: tensor cores where they are as exact, wide loads, no spills."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from test_ahead_of_time import HERE, TARGETS, without_interpreter
+
+# What multiplies matrices, by target and dtype; tf32 is float32 with less exact factors.
+UNITS = {
+    "sm_80": {"float16": "HMMA", "bfloat16": "HMMA", "tf32": "HMMA", "tf32x3": "HMMA"}
+    | {"float64": "DMMA", "int8": "IMMA", "uint8": "IMMA"},
+    "sm_90": {"float16": "HGMMA", "bfloat16": "HGMMA", "tf32": "HGMMA", "tf32x3": "HGMMA"}
+    | {"float64": "DMMA", "int8": "IGMMA", "uint8": "IGMMA"},
+}
+
+
+@functools.cache
+def compiled(target: str) -> dict[str, dict[str, Any]]:
+    result = subprocess.run(
+        [sys.executable, str(HERE / "compile_products.py"), target],
+        capture_output=True,
+        text=True,
+        env=without_interpreter(),
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    return {row["name"]: row for row in json.loads(result.stdout)}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_spills(target: str) -> None:
+    rows = compiled(target)
+    assert len(rows) > 60
+    assert {name: row["spilled"] for name, row in rows.items() if row["spilled"]} == {}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_large_products_are_on_the_units_for_them(target: str) -> None:
+    rows = compiled(target)
+    for kind, unit in UNITS[target].items():
+        for size in ("large", "middle"):
+            assert unit in rows[f"{kind} {size}"]["instructions"], (kind, size)
+        for size in ("small", "skinny", "deep"):
+            assert rows[f"{kind} {size}"]["tensor cores"], (kind, size)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_exact_products_of_float32_are_on_no_tensor_cores(target: str) -> None:
+    """Those would drop bits; and integers of 32 bits or more have none."""
+    rows = compiled(target)
+    for name, row in rows.items():
+        if name.split()[0] in ("float32", "int32", "int64"):
+            assert not row["tensor cores"], name
+    assert rows["float32 large"]["instructions"] == ["FFMA"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_operands_are_read_128_bits_at_a_time(target: str) -> None:
+    """Large products of wide integers, which have small tiles in registers, are the exception."""
+    exempt = {f"{kind} {size}" for kind in ("int32", "int64") for size in ("large", "middle")}
+    narrow = {name for name, row in compiled(target).items() if row["widest"] < 128}
+    assert narrow <= exempt
