@@ -11,6 +11,7 @@ import torch
 import tritonsym as mx
 from tritonsym.context import Context
 from tritonsym.ndarray import params_file
+from tritonsym.training.optimizer.compiled import CompiledUpdate
 
 
 def weights(seed: int, *shape: int) -> np.ndarray:
@@ -178,3 +179,51 @@ def test_bytes_that_are_no_states(content: bytes) -> None:
     with pytest.raises(mx.MXNetError):
         updater.set_states(content)
     assert updater.states is before
+
+
+# ---- programs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("sgd", {"momentum": 0.9}),
+        ("nag", {"momentum": 0.9, "wd": 0.1}),
+        ("adam", {"wd": 0.1, "rescale_grad": 0.5}),
+        ("adamw", {"wd": 0.1}),
+        ("rmsprop", {"centered": True, "clip_gradient": 0.3}),
+        ("adadelta", {"wd": 0.1}),
+        ("ftrl", {}),
+        ("lamb", {"wd": 0.1}),
+        ("signum", {}),
+    ],
+)
+def test_a_program_updates_as_operators_do(
+    method: str, given: dict[str, float], dtype: str, context: mx.Context
+) -> None:
+    """The same arrays come again and again, so that all but the first update run as a program."""
+    arrays = [mx.nd.array(weights(i, 3, 5), context, dtype) for i in range(3)]
+    copies = [array.copy() for array in arrays]
+    grads = [mx.nd.zeros((3, 5), context, dtype) for _ in arrays]
+    names = {0: "a_weight", 1: "b_bias", 2: "c_weight"}
+    made = {**given, "param_idx2name": names, "multi_precision": True, "learning_rate": 0.1}
+    together, apart = (mx.optimizer.get_updater(mx.optimizer.create(method, **made)) for _ in "ab")
+    for step in range(5):
+        if step == 3:  # what changes from step to step is handed to the program
+            for updater in (together, apart):
+                updater.optimizer.set_learning_rate(0.03)
+                updater.optimizer.set_lr_mult({"b_bias": 2.0})
+        if step == 4 and hasattr(apart.optimizer, "epsilon"):  # what does not makes another one
+            together.optimizer.epsilon = apart.optimizer.epsilon = 0.1
+        for i, grad in enumerate(grads):
+            grad[:] = weights(10 * step + i, 3, 5)
+        together([0, 1, 2], grads, arrays)
+        for i in range(3):
+            apart(i, grads[i].copy(), copies[i])
+    (program,) = together._programs.values()
+    assert isinstance(program, CompiledUpdate)
+    assert not any(isinstance(one, CompiledUpdate) for one in apart._programs.values())
+    tolerance = 1e-5 if dtype == "float32" else 1e-3  # roundings in another order
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_allclose(array.asnumpy(), copy.asnumpy(), tolerance, tolerance)

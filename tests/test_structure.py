@@ -176,14 +176,16 @@ LAYERS: dict[str, frozenset[str]] = {
     "training.io.from_files": words("ndarray.core ndarray.create training.io.base"),
     "training.io": words("training.io.arrays training.io.base training.io.from_files"),
     "training.optimizer.base": words(
-        "eager expr ndarray.core ndarray.create ndarray.values ops.optimizer philox "
-        "training.lr_scheduler training.registry"
+        "eager expr ndarray.core ndarray.create ndarray.values ops.optimizer philox reference "
+        "trace training.lr_scheduler training.registry"
     ),
+    "training.optimizer.compiled": words("collector compiler ndarray.core training.optimizer.base"),
     "training.optimizer.methods": words(
         "expr ndarray.core ops.common ops.optimizer training.optimizer.base"
     ),
     "training.optimizer.updater": words(
-        "context ndarray.core ndarray.params_file training.lr_scheduler training.optimizer.base"
+        "context ndarray.core ndarray.params_file training.lr_scheduler training.optimizer.base "
+        "training.optimizer.compiled"
     ),
     "training.optimizer": words(
         "training.optimizer.base training.optimizer.methods training.optimizer.updater"
@@ -285,6 +287,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "training.module.base": words("numpy"),
     "training.visualization": words("graphviz"),
     "training.optimizer.base": words("torch"),
+    "training.optimizer.compiled": words("torch"),
     "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),
     "triton_random": words("triton"),

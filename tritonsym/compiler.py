@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
@@ -34,7 +34,7 @@ class Compiled:
     """A program and the plan that it follows.
 
     Attributes:
-        outputs: the memory of each entry's value, in order.
+        outputs: the memory of each entry's value, or of each output, in order.
     """
 
     plan: Plan
@@ -67,18 +67,48 @@ def compile_entries(
     entries = list(chain.from_iterable(stages))
     shapes, dtypes = checked_shapes(entries, bound), checked_dtypes(entries, bound)
     on_cpu = context.device_type != "gpu"
-    switched = switches.current()
     traced = trace(stages, shapes, dtypes, native=on_cpu, train=train, written=written)
+    inputs = [bound[node.name] for node in shapes.nodes if node.op is None]
+    numbers = _numbers(traced, len(stages[0]), len(entries))
+    replaced = {numbers[position] for position in written or {}}
+    compiled = compile_graph(
+        traced,
+        inputs,
+        context,
+        outputs={numbers[position]: tensor for position, tensor in (outputs or {}).items()},
+        # States wait for the end, so that a pass can be repeated without changing them again.
+        guarded={index for number, index in traced.updates.items() if number not in replaced},
+    )
+    return replace(compiled, outputs=tuple(compiled.outputs[number] for number in numbers))
+
+
+def compile_graph(
+    traced: Graph,
+    inputs: Sequence[Tensor],
+    context: Context,
+    *,
+    outputs: Mapping[int, Tensor] | None = None,
+    guarded: Collection[int] = (),
+) -> Compiled:
+    """A program for expressions.
+
+    Args:
+        traced: what is to be computed.
+        inputs: the memory that ``input`` expressions name by their index.
+        context: where all of it is.
+        outputs: outputs whose values have memory already, by number.
+        guarded: inputs that are replaced at the end of a stage and not before.
+
+    Raises:
+        MXNetError: it would take more memory than there is.
+    """
+    on_cpu, switched = context.device_type != "gpu", switches.current()
     graph = simplify(traced)
     if switched.mirror or (switched.fusion and not on_cpu):
         graph = recomputed(graph, everything=switched.mirror)
-    inputs = [bound[node.name] for node in shapes.nodes if node.op is None]
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
-    numbers = _numbers(graph, len(stages[0]), len(entries))
-    given = {numbers[position]: tensor for position, tensor in (outputs or {}).items()}
+    given = outputs or {}
     shared = _shared((*inputs, *given.values()))
-    replaced = {numbers[position] for position in written or {}}
-    states = {index for number, index in graph.updates.items() if number not in replaced}
     plan = make_plan(
         graph,
         strides,
@@ -87,8 +117,7 @@ def compile_entries(
         in_registers=not on_cpu,
         gpu=None if on_cpu else gpu_of(context),
         precision=switched.matmul_precision,
-        # States wait for the end, so that a pass can be repeated without changing them again.
-        guarded=states.union(i for i, tensor in enumerate(inputs) if _memory(tensor) in shared),
+        guarded={*guarded, *(i for i, tensor in enumerate(inputs) if _memory(tensor) in shared)},
     )
     if switched.debug:
         print(plan_text.text(plan, every_refusal=switched.debug > 2), file=sys.stderr)
@@ -96,7 +125,7 @@ def compile_entries(
     memory = [None if n in apart else given.get(n) for n in range(len(graph.outputs))]
     with allocating(_bytes(plan, memory), partial(_memory_of, plan)):
         program = _program(plan, inputs, memory, apart, context)
-    return Compiled(plan, program, tuple(program.buffers.outputs[number] for number in numbers))
+    return Compiled(plan, program, tuple(program.buffers.outputs))
 
 
 def _program(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +18,9 @@ from ...ndarray.create import zeros
 from ...ndarray.values import write
 from ...ops.optimizer import Scalar
 from ...philox import default_state
+from ...reference import Tensor
 from ...text import escaped, shown
+from ...trace import Graph
 from ..lr_scheduler import LRScheduler
 from ..registry import Registry
 
@@ -30,7 +32,7 @@ State = Any  # None, an array, or a tuple or list of states
 
 @dataclass(frozen=True)
 class Rates:
-    """What changes from one update to the next: numbers, or float64 expressions of shape (1,).
+    """What changes from one update to the next: numbers, or float64 expressions of one axis.
 
     Attributes:
         lr, wd: the parameter's learning rate and decay.
@@ -42,16 +44,6 @@ class Rates:
     wd: Scalar
     rescale_grad: Scalar
     count: Scalar
-
-
-RATES_PER_PARAMETER = 4
-
-
-def rates_at(numbers: Expr, place: int) -> Rates:
-    """The rates of the ``place``-th parameter in an array of those of all."""
-    start = RATES_PER_PARAMETER * place
-    parts = (narrow(numbers, 0, i, i + 1) for i in range(start, start + RATES_PER_PARAMETER))
-    return Rates(*parts)
 
 
 def arrays_in(state: State) -> list[NDArray]:
@@ -166,6 +158,13 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it updates")
 
+    def corrected(self, rates: Rates) -> Rates:
+        """The rates that :meth:`step` is to get, from those that were set, of all weights at once.
+
+        What does not depend on the weight is computed here once, as vectors.
+        """
+        return rates
+
     @property
     def clip_limit(self) -> float:
         """``clip_gradient`` as operators have it: negative for none."""
@@ -238,40 +237,18 @@ class Optimizer:
     def _apply(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
         if not isinstance(index, (list, tuple)):
             index, weight, grad, state = [index], [weight], [grad], [state]
-        for one, other in zip(weight, grad, strict=True):
-            if one.shape != other.shape or one.dtype is not other.dtype:
-                raise MXNetError(
-                    f"a weight is {as_dtype(one.dtype)}{one.shape}, its gradient "
-                    f"{as_dtype(other.dtype)}{other.shape}"
-                )
+        made = update_of(self, weight, grad, state)
         self._update_count(index)
-        numbers = torch.tensor(self.rates(index), dtype=torch.float64)
-        tensors = [numbers.to(weight[0]._tensor.device)]
-        values = input_(0, tuple(numbers.shape), FLOAT64)
-        outputs: list[Expr] = []
-        targets: list[NDArray] = []
-        for place, (one, other, kept) in enumerate(zip(weight, grad, state, strict=True)):
-            arrays = [one, other, *arrays_in(kept)]
-            inputs = [
-                input_(len(tensors) + i, array.shape, _dtype(array))
-                for i, array in enumerate(arrays)
-            ]
-            tensors += [array._tensor for array in arrays]
-            first, second, *states = inputs
-            outputs += self.expressions(first, second, tuple(states), rates_at(values, place))
-            targets += [one, *arrays[2:]]
-        results = compute(outputs, tensors, default_state(), weight[0].context)
-        for target, result in zip(targets, results, strict=True):
-            write(target._tensor, result)
+        made.numbers.copy_(torch.tensor(self.rates(index), dtype=torch.float64))
+        results = compute(made.graph.outputs, made.inputs, default_state(), weight[0].context)
+        for place, result in enumerate(results):
+            write(made.inputs[made.graph.updates[place]], result)
 
     def rates(self, indices: Sequence[Any]) -> list[float]:
-        """The rates of some parameters at their present update, as :func:`rates_at` reads them."""
-        pairs = zip(indices, self._get_lrs(indices), self._get_wds(indices), strict=True)
-        return [
-            number
-            for index, lr, wd in pairs
-            for number in (lr, wd, self.rescale_grad, self._index_update_count[index])
-        ]
+        """The rates of some parameters at their present update: all of each kind together."""
+        counts = [float(self._index_update_count[index]) for index in indices]
+        scales = [float(self.rescale_grad)] * len(counts)
+        return [*self._get_lrs(indices), *self._get_wds(indices), *scales, *counts]
 
     # ---- rates ----
 
@@ -345,6 +322,84 @@ class Optimizer:
 
     def _get_wd(self, index: Any) -> float:
         return self._get_wds([index])[0]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of several weights, as expressions.
+
+    Attributes:
+        graph: whose outputs all replace an input: the weights, and their states.
+        inputs: the memory of the inputs. The first one holds the rates.
+    """
+
+    graph: Graph
+    inputs: list[Tensor]
+
+    @property
+    def numbers(self) -> Tensor:
+        """The rates, as :meth:`Optimizer.rates` gives them."""
+        return self.inputs[0]
+
+
+def update_of(
+    optimizer: Optimizer,
+    weights: Sequence[NDArray],
+    grads: Sequence[NDArray],
+    states: Sequence[State],
+) -> Update:
+    """The update of some weights, whatever their rates are.
+
+    Raises:
+        MXNetError: a gradient is not of its weight's shape and dtype.
+    """
+    device = weights[0]._tensor.device
+    kinds, count = len(fields(Rates)), len(weights)
+    tensors = [torch.zeros(kinds * count, dtype=torch.float64, device=device)]
+    numbers = input_(0, (kinds * count,), FLOAT64)
+    given = Rates(*(narrow(numbers, 0, i * count, (i + 1) * count) for i in range(kinds)))
+    # What most optimizers do not use is left out, instead of computed with 0 and 1.
+    if optimizer.wd == 0.0:
+        given = replace(given, wd=0.0)
+    if optimizer.rescale_grad == 1.0:
+        given = replace(given, rescale_grad=1.0)
+    rates = optimizer.corrected(given)
+    outputs: list[Expr] = []
+    replaced: list[int] = []
+    for place, (weight, grad, state) in enumerate(zip(weights, grads, states, strict=True)):
+        if weight.shape != grad.shape or _dtype(weight) is not _dtype(grad):
+            raise MXNetError(
+                f"a weight is {_dtype(weight)}{weight.shape}, its gradient "
+                f"{_dtype(grad)}{grad.shape}"
+            )
+        arrays = [weight, grad, *arrays_in(state)]
+        start = len(tensors)
+        first, second, *kept = (
+            input_(start + i, array.shape, _dtype(array)) for i, array in enumerate(arrays)
+        )
+        tensors += [array._tensor for array in arrays]
+        wide = FLOAT32 if optimizer.keeps_copy(weight.dtype) else first.dtype
+        own = _rates_at(rates, place, wide)
+        outputs += optimizer.expressions(first, second, tuple(kept), own)
+        replaced += [start, *range(start + 2, len(tensors))]
+    return Update(Graph(tuple(outputs), updates=dict(enumerate(replaced))), tensors)
+
+
+def _rates_at(rates: Rates, place: int, dtype: DType) -> Rates:
+    """The rates of one weight, in the dtype that it is computed in; the count stays exact."""
+
+    def at(vector: Scalar) -> Scalar:
+        return narrow(vector, 0, place, place + 1) if isinstance(vector, Expr) else vector
+
+    def converted(vector: Scalar) -> Scalar:
+        return cast(vector, dtype) if isinstance(vector, Expr) else vector
+
+    return Rates(
+        lr=at(converted(rates.lr)),
+        wd=at(converted(rates.wd)),
+        rescale_grad=at(converted(rates.rescale_grad)),
+        count=at(rates.count),
+    )
 
 
 def _dtype(array: NDArray) -> DType:

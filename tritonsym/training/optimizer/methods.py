@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ...expr import Expr, cast, make, reduce, reshape
@@ -158,11 +159,14 @@ class Adam(Optimizer):
         """The running means."""
         return zeros_like(weight), zeros_like(weight)
 
-    def _corrected(self, rates: Rates) -> formulas.Scalar:
-        """The learning rate, which makes up for running means that began at zero."""
-        first, second = 1.0 - self.beta1**rates.count, 1.0 - self.beta2**rates.count
-        corrected: formulas.Scalar = rates.lr * second**0.5 / first
-        return corrected
+    def corrected(self, rates: Rates) -> Rates:
+        """A learning rate that makes up for running means that began at zero."""
+        return replace(rates, lr=rates.lr * self._correction(rates.count))
+
+    def _correction(self, count: formulas.Scalar) -> formulas.Scalar:
+        first, second = 1.0 - self.beta1**count, 1.0 - self.beta2**count
+        correction: formulas.Scalar = second**0.5 / first
+        return correction
 
     def step(
         self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
@@ -172,7 +176,7 @@ class Adam(Optimizer):
             weight,
             grad,
             *states,
-            lr=self._corrected(rates),
+            lr=rates.lr,
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
@@ -202,17 +206,21 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta1, beta2, epsilon, **kwargs)
         self.correct_bias = correct_bias
 
+    def corrected(self, rates: Rates) -> Rates:
+        """The decay is a part of the learning rate as it was set."""
+        first = super().corrected(rates) if self.correct_bias else rates
+        return replace(first, wd=rates.lr * rates.wd)
+
     def step(
         self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
     ) -> tuple[Expr, ...]:
         """One update as expressions."""
-        one = Rates(1.0, rates.wd, rates.rescale_grad, rates.count)
         return formulas.adamw_step(
             weight,
             grad,
             *states,
-            lr=self._corrected(one) if self.correct_bias else 1.0,
-            eta=rates.lr,
+            lr=rates.lr,
+            eta=1.0,
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +22,11 @@ from ...ndarray.core import NDArray
 from ...text import shown
 from .. import lr_scheduler
 from .base import Optimizer, State, arrays_in, create
+from .compiled import CompiledUpdate
 
 STRUCTURE = "structure"
+
+Arrays = list[weakref.ref[NDArray]]
 
 
 class Updater:
@@ -38,6 +42,8 @@ class Updater:
         self.optimizer = optimizer
         self.states: dict[Any, State] = {}
         self.states_synced: dict[Any, bool] = {}
+        # By the indices of a call: what arrays came last, or a program for them.
+        self._programs: dict[tuple[Any, ...], Arrays | CompiledUpdate] = {}
 
     def __call__(self, index: Any, grad: Any, weight: Any) -> None:
         """Change a weight by its gradient, or lists of them."""
@@ -50,7 +56,24 @@ class Updater:
                 self.states[key] = self.sync_state_context(self.states[key], one.context)
             self.states_synced[key] = True
         states = [self.states[key] for key in index]
-        self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+        if type(self.optimizer).update is Optimizer.update:
+            self._update(list(index), list(weight), list(grad), states)
+        else:
+            self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+
+    def _update(
+        self, index: list[Any], weight: list[NDArray], grad: list[NDArray], states: list[State]
+    ) -> None:
+        """Update at once; by a program where the same arrays have come before."""
+        key, arrays = tuple(index), arrays_in([weight, grad, states])
+        known = self._programs.get(key)
+        if known is None or not _same(known, arrays):
+            self._programs[key] = [weakref.ref(array) for array in arrays]
+            self.optimizer.update_multi_precision(index, weight, grad, states)
+            return
+        if not (isinstance(known, CompiledUpdate) and known.fits(self.optimizer)):
+            known = self._programs[key] = CompiledUpdate(self.optimizer, weight, grad, states)
+        known(self.optimizer, index)
 
     def sync_state_context(self, state: State, context: Context) -> State:
         """A state on a context."""
@@ -99,6 +122,17 @@ class Updater:
         self.optimizer = optimizer
         self.states = made
         self.states_synced = dict.fromkeys(made, False)
+
+
+def _same(known: Arrays | CompiledUpdate, arrays: Sequence[NDArray]) -> bool:
+    """Whether these are the arrays that are known."""
+    if isinstance(known, CompiledUpdate):
+        before: Sequence[NDArray | None] = known.arrays
+    else:
+        before = [reference() for reference in known]
+    return len(before) == len(arrays) and all(
+        one is other for one, other in zip(before, arrays, strict=True)
+    )
 
 
 def get_updater(optimizer: Optimizer) -> Updater:
