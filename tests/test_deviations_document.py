@@ -6,8 +6,10 @@ import inspect
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import test_api_deviations
+import test_training_deviations
 from oracle.deviations import DEVIATIONS
 from oracle.gradient_deviations import GRADIENT_DEVIATIONS
 
@@ -38,6 +40,12 @@ INTERFACE = """
 | deviation | in MXNet 1.9.1 |
 | --- | --- |
 """
+TRAINING = """
+## Training
+
+| deviation | in MXNet 1.9.1 |
+| --- | --- |
+"""
 
 
 def shown(operators: list[str]) -> str:
@@ -45,22 +53,30 @@ def shown(operators: list[str]) -> str:
     return names + (f" and {len(operators) - 6} more" if len(operators) > 6 else "")
 
 
+def rows_of(module: ModuleType) -> list[str]:
+    """A row for each test: its name, and its first line."""
+    tests = [
+        function
+        for name, function in vars(module).items()
+        if name.startswith("test_") and inspect.isfunction(function)
+    ]
+    return [
+        f"| {test.__name__.removeprefix('test_').replace('_', ' ')} "
+        f"| {' '.join((inspect.getdoc(test) or '').split())} |"
+        for test in tests
+    ]
+
+
 def document() -> str:
     rows, gradient_rows = (
         [f"| {name} | {shown(row.operators)} | {row.because} |" for name, row in table.items()]
         for table in (DEVIATIONS, GRADIENT_DEVIATIONS)
     )
-    tests = [
-        function
-        for name, function in vars(test_api_deviations).items()
-        if name.startswith("test_") and inspect.isfunction(function)
-    ]
-    interface = [
-        f"| {test.__name__.removeprefix('test_').replace('_', ' ')} "
-        f"| {' '.join((inspect.getdoc(test) or '').split())} |"
-        for test in tests
-    ]
-    tables = ((INTRODUCTION, rows), (GRADIENTS, gradient_rows), (INTERFACE, interface))
+    interface, training = map(rows_of, (test_api_deviations, test_training_deviations))
+    tables = (
+        *((INTRODUCTION, rows), (GRADIENTS, gradient_rows)),
+        *((INTERFACE, interface), (TRAINING, training)),
+    )
     return "".join(head + "\n".join(lines) + "\n" for head, lines in tables)
 
 

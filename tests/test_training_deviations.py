@@ -1,0 +1,105 @@
+"""Where training departs from MXNet 1.9.1 on purpose; each test says why in its first line."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import tritonsym as mx
+
+
+def test_nesterovs_momentum_is_that_of_the_old_weight() -> None:
+    """MXNet writes the weight first, where `out` is the weight, and decays the momentum by it."""
+    weight, momentum = mx.nd.array([2.0]), mx.nd.array([0.5])
+    mx.nd.nag_mom_update(
+        weight, mx.nd.array([3.0]), momentum, out=weight, lr=0.1, momentum=0.9, wd=0.2
+    )
+    kept = 0.9 * 0.5 - 0.1 * (3 + 0.2 * 2)
+    assert momentum.asscalar() == pytest.approx(kept, rel=1e-6)
+    assert weight.asscalar() == pytest.approx(2 + 0.9 * kept - 0.1 * (3 + 0.2 * 2), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["rmsprop", "adagrad", "adadelta", "ftrl"])
+def test_states_of_16_bits_are_of_the_weights_dtype(method: str) -> None:
+    """MXNet makes float32 states for some methods, which their own formulas then refuse."""
+    weight = mx.nd.ones((3,), dtype="float16")
+    updater = mx.optimizer.get_updater(mx.optimizer.create(method, learning_rate=0.1))
+    with pytest.warns(UserWarning, match="multi_precision"):
+        updater(0, mx.nd.ones((3,), dtype="float16"), weight)
+    assert (weight.asnumpy() < 1).all()
+
+
+def test_states_of_optimizers_are_written_as_arrays() -> None:
+    """MXNet writes a pickle, which runs whatever a stranger's file says."""
+    updater = mx.optimizer.get_updater(mx.optimizer.SGD(momentum=0.9))
+    updater(0, mx.nd.ones((2,)), mx.nd.ones((2,)))
+    found = mx.nd.load_frombuffer(updater.get_states())
+    np.testing.assert_allclose(found["0"].asnumpy(), [-0.01, -0.01], rtol=1e-6)
+
+
+def test_gradients_are_not_changed_by_updates() -> None:
+    """Some of MXNet's methods scale and cut the caller's gradient in place."""
+    grad = mx.nd.array([3.0, -4.0])
+    for method in ("sgd", "adam", "adagrad", "adadelta", "lamb"):
+        made = mx.optimizer.create(method, rescale_grad=0.5, clip_gradient=1.0)
+        mx.optimizer.get_updater(made)(0, grad, mx.nd.ones((2,)))
+    assert grad.asnumpy().tolist() == [3, -4]
+
+
+def test_data_and_labels_have_one_length() -> None:
+    """MXNet takes labels of another length, and fails in the last batch."""
+    with pytest.raises(ValueError, match="softmax_label has 6 samples, data has 7"):
+        mx.io.NDArrayIter(np.zeros((7, 2)), np.zeros(6), 2)
+
+
+def test_an_unknown_way_with_the_last_batch_is_refused() -> None:
+    """MXNet takes any text, and leaves the last batch short."""
+    with pytest.raises(ValueError, match="last_batch_handle"):
+        mx.io.NDArrayIter(np.zeros((7, 2)), batch_size=2, last_batch_handle="wrap")
+
+
+def test_more_places_than_classes_are_all_classes() -> None:
+    """MXNet's top-k accuracy fails where there are fewer classes than k."""
+    metric = mx.metric.TopKAccuracy(top_k=5)
+    metric.update([mx.nd.array([1, 0])], [mx.nd.array([[0.9, 0.1], [0.2, 0.8]])])
+    assert metric.get() == ("top_k_accuracy_5", 1.0)
+
+
+def test_correlations_of_everything_count_globally() -> None:
+    """In MXNet the global value of a micro-averaged correlation stays 0."""
+    metric = mx.metric.PearsonCorrelation(average="micro")
+    values = np.arange(6.0).reshape(2, 3)
+    for row in values:
+        metric.update([mx.nd.array(row)], [mx.nd.array(row * 2 + 1)])
+    assert metric.get()[1] == pytest.approx(1)
+    assert metric.get_global()[1] == pytest.approx(1)
+
+
+def test_inference_takes_batches_of_any_size() -> None:
+    """MXNet fails for a module without labels, whose shape would change with the batch."""
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(net, name="softmax"))
+    module.bind([("data", (4, 2))], for_training=False)
+    module.init_params(mx.init.One())
+    assert module.predict(np.ones((7, 2))).shape == (7, 3)
+
+
+def test_what_was_pushed_before_an_optimizer_is_kept() -> None:
+    """MXNet keeps the buffer of a sum as the value, and overwrites it with the next sum."""
+    store, out = mx.kv.create(), mx.nd.zeros((1,))
+    store.init("w", mx.nd.ones((1,)))
+    store.push("w", [mx.nd.ones((1,)), mx.nd.ones((1,))])
+    store.set_optimizer(mx.optimizer.SGD(learning_rate=0.1))
+    store.push("w", [mx.nd.ones((1,)), mx.nd.ones((1,)) * 2])
+    store.pull("w", out=out)
+    assert out.asscalar() == pytest.approx(2 - 0.1 * 3)
+
+
+def test_packed_weights_take_an_initializer_by_text() -> None:
+    """MXNet's `FusedRNN` does not find the initializer that its own text names."""
+    made = mx.init.create(mx.init.FusedRNN(mx.init.Constant(2), 3, 1, "gru").dumps())
+    vector = mx.nd.full((3 * 3 * (4 + 3) + 18,), math.nan)
+    made._init_weight("parameters", vector)
+    assert set(vector.asnumpy().tolist()) == {0, 2}  # biases and weights
