@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -325,3 +327,32 @@ def test_stores_refuse_what_does_not_fit() -> None:
         store.push("a", mx.nd.ones((3,)))
     with pytest.raises(mx.MXNetError, match="dist_sync"):
         mx.kv.create("dist_sync")
+
+
+def test_a_bar_by_tqdm_where_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Bar] = []
+
+    class Bar:
+        def __init__(self, total: int, desc: str, unit: str) -> None:
+            self.total, self.desc, self.n, self.closed = total, desc, 0, False
+            self.shown: dict[str, float] = {}
+            made.append(self)
+
+        def update(self, count: int) -> None:
+            self.n += count
+
+        def set_postfix(self, shown: dict[str, float]) -> None:
+            self.shown = shown
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(tqdm=Bar))
+    data = mx.io.NDArrayIter(*samples(30), 10)
+    bar = mx.callback.ProgressBar(3)
+    mx.mod.Module(perceptron()).fit(data, num_epoch=2, batch_end_callback=bar)
+    assert [(one.desc, one.n, one.closed) for one in made] == [
+        ("Epoch 0", 3, True),
+        ("Epoch 1", 3, True),
+    ]
+    assert list(made[0].shown) == ["accuracy"]
