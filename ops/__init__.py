@@ -8,6 +8,7 @@ from . import (
     convolution,
     creation,
     elementwise,
+    image,
     indexing,
     matrix,
     movement,
@@ -19,6 +20,7 @@ from . import (
     output,
     pooling,
     rearrangement,
+    recurrent,
     reduction,
     sequence,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "convolution",
     "creation",
     "elementwise",
+    "image",
     "indexing",
     "matrix",
     "movement",
@@ -40,6 +43,7 @@ __all__ = [
     "output",
     "pooling",
     "rearrangement",
+    "recurrent",
     "reduction",
     "sequence",
 ]

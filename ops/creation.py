@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from tritonsym.dtype import BOOL, FLOAT32, DType
+from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, INT32, INT64, DType
 from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, cast, full, iota, make, narrow, random, reshape
+from tritonsym.expr import (
+    Expr,
+    broadcast,
+    cast,
+    full,
+    iota,
+    make,
+    narrow,
+    pick,
+    random,
+    reduce,
+    reshape,
+    where,
+)
 from tritonsym.op import DTypes, Shapes, merge_shapes, operator
 from tritonsym.schema import Count
 
@@ -146,3 +160,104 @@ def random_normal(
     both = make("concat", radius * make("cos", angle), radius * make("sin", angle), axis=1)
     deviates = reshape(narrow(both, 1, 0, count), shape)
     return cast(deviates * scale + loc, dtype)
+
+
+def _integer_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    outputs[0] = attributes.dtype or INT32
+
+
+@operator(
+    "_random_randint",
+    aliases=("random_randint",),
+    shapes=_given_shape,
+    dtypes=_integer_dtype,
+    random=True,
+)
+def random_randint(
+    *,
+    low: int,
+    high: int,
+    shape: tuple[int, ...] = (),
+    ctx: str = "",
+    dtype: DType | None = None,
+    stream: int,
+) -> Expr:
+    """Whole random numbers from ``low`` up to, and without, ``high``, new ones at every run.
+
+    ``dtype`` is int32 or int64.
+    """
+    kind = dtype or INT32
+    if kind not in (INT32, INT64):
+        raise LoweringError(f"dtype={kind} must be int32 or int64")
+    limit = 2 ** (8 * kind.itemsize - 1)
+    if not -limit <= low < high <= limit or high - low > 2**53:
+        raise LoweringError(f"low={low} must be below high={high}, both within {kind}")
+    return cast(make("floor", random(shape, FLOAT64, stream) * (high - low)), kind) + low
+
+
+def _multinomial_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    if inputs[0] is not None:
+        shape = (*inputs[0][:-1], *attributes.shape) or (1,)
+        outputs[:] = [merge_shapes(shape, output) for output in outputs]
+
+
+def _multinomial_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    outputs[0] = attributes.dtype
+    for index in range(1, len(outputs)):
+        inputs[0] = outputs[index] = inputs[0] or outputs[index]
+
+
+def _multinomial_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr | None]:
+    """That of the logarithms of the probabilities of what was drawn."""
+    (data,) = inputs
+    if not attributes.get_prob:
+        return (None,)
+    rows, classes = data.size // data.shape[-1], data.shape[-1]
+    draws = outputs[0].size // rows
+    chosen = cast(reshape(outputs[0], (rows, draws, 1)), INT64)
+    hit = iota((rows, draws, classes), 2).equals(broadcast(chosen, (rows, draws, classes)))
+    p = reshape(data, (rows, 1, classes))
+    parts = where(hit, reshape(heads[1], (rows, draws, 1)) / p, 0)
+    return (reshape(reduce("sum", parts, (1,)), data.shape),)
+
+
+@operator(
+    "_sample_multinomial",
+    aliases=("sample_multinomial",),
+    outputs=lambda attributes: ("output0", "output1") if attributes.get_prob else ("output",),
+    shapes=_multinomial_shapes,
+    dtypes=_multinomial_dtypes,
+    gradient=_multinomial_gradient,
+    random=True,
+)
+def sample_multinomial(
+    data: Expr,
+    *,
+    shape: tuple[int, ...] = (),
+    get_prob: bool = False,
+    dtype: DType = INT32,
+    stream: int,
+) -> Expr | tuple[Expr, ...]:
+    """Classes drawn by their probabilities, which lie along the last axis of ``data``.
+
+    Of each row ``shape`` of them are drawn, one without it. With ``get_prob`` the logarithms of
+    their probabilities are a second output, through which gradients pass.
+
+    The largest of the logarithms, each plus a random number of Gumbel's distribution, is at each
+    class with its probability (Gumbel, "Statistical theory of extreme values", 1954).
+    """
+    if not data.dtype.is_float:
+        raise LoweringError(f"data holds probabilities, {data.dtype} is not floating-point")
+    classes = data.shape[-1]
+    rows, draws = data.size // classes, math.prod(shape)
+    logarithms = make("log", cast(reshape(data, (rows, 1, classes)), FLOAT64))
+    noise = make("log", -make("log", random((rows, draws, classes), FLOAT64, stream)))
+    chosen = make("argmax", logarithms - noise, axes=(2,))
+    result = (*data.shape[:-1], *shape) or (1,)
+    classes_drawn = cast(reshape(chosen, result), dtype)
+    if not get_prob:
+        return classes_drawn
+    known = broadcast(logarithms, (rows, draws, classes))
+    return classes_drawn, cast(reshape(pick(known, chosen, 2), result), data.dtype)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from tritonsym.dtype import FLOAT32, INT64, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import (
     Expr,
+    Shape,
+    argsort,
     broadcast,
     cast,
+    concat,
     constant,
+    full,
     iota,
     maximum,
     minimum,
+    narrow,
     pick,
     reshape,
     take,
+    take_add,
     where,
 )
 from tritonsym.op import DTypes, PartialShape, Shapes, merge_shapes, operator
@@ -138,3 +146,71 @@ def batch_take(a: Expr, indices: Expr) -> Expr:
         raise LoweringError(f"a is {a.shape}, indices {indices.shape}; need (n, m) and (n,)")
     chosen = reshape(clipped_indices(indices, a.shape[1]), (a.shape[0], 1))
     return reshape(pick(a, chosen, 1), indices.shape)
+
+
+# ---- by several indices at once ----------------------------------------------------------------
+
+
+def _positions(indices: Expr, lengths: Shape) -> Expr:
+    """The number of the element, in row-major order, that each column of indices names."""
+    count = indices.shape[0]
+    if not 0 < count <= len(lengths):
+        raise LoweringError(f"indices is {indices.shape}, its first axis needs 1 to {len(lengths)}")
+    size = indices.size // count
+    columns = reshape(indices, (count, size))
+    place = None
+    for axis, length in enumerate(lengths[:count]):
+        index = clipped_indices(reshape(narrow(columns, 0, axis, axis + 1), (size,)), length)
+        place = index if place is None else place * length + index
+    assert place is not None
+    return place
+
+
+def _gathered(data: Expr, indices: Expr) -> Expr:
+    count = indices.shape[0]
+    places = _positions(indices, data.shape)
+    rows = reshape(data, (math.prod(data.shape[:count]), *data.shape[count:]))
+    return reshape(take(rows, places, 0), (*indices.shape[1:], *data.shape[count:]) or (1,))
+
+
+@operator("gather_nd", dtypes=_first_decides)
+def gather_nd(data: Expr, indices: Expr) -> Expr:
+    """The elements, or parts, of ``data`` that the columns of ``indices`` name.
+
+    With indices of shape ``(m, ...)`` the first m axes of the data are looked up; the result has
+    the other axes of the indices and the rest of the data's. Indices outside are clipped.
+    """
+    reject_bool(data, indices)
+    return _gathered(data, indices)
+
+
+def _scatter_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr | None]:
+    return reshape(_gathered(heads[0], inputs[1]), inputs[0].shape), None
+
+
+@operator("scatter_nd", dtypes=_first_decides, gradient=_scatter_gradient)
+def scatter_nd(data: Expr, indices: Expr, *, shape: tuple[int, ...]) -> Expr:
+    """Zeros of ``shape``, but the elements of ``data`` where the columns of ``indices`` say.
+
+    It is the way back from ``gather_nd``. Where several elements go to one place, the last is
+    there.
+    """
+    reject_bool(data, indices)
+    count = indices.shape[0]
+    expected = (*indices.shape[1:], *shape[count:])
+    if data.shape != expected:
+        raise LoweringError(f"data is {data.shape}, indices and shape need {expected}")
+    places = _positions(indices, shape)
+    # In the order of their places, those that are not the last of equal ones are left out.
+    order = argsort(places, 0, descending=False)
+    ordered = take(places, order, 0)
+    behind = [full(-1, (1,), INT64)]
+    if places.size > 1:
+        behind.insert(0, narrow(ordered, 0, 1, places.size))
+    last = ordered.differs(concat(behind, 0))
+    rest = shape[count:]
+    rows = take(reshape(data, (places.size, *rest)), order, 0)
+    kept = where(reshape(last, (places.size, *[1] * len(rest))), rows, 0)
+    return reshape(take_add(kept, ordered, 0, math.prod(shape[:count])), shape)

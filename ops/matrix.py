@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, dot, reshape
+from tritonsym.expr import Expr, dot, permute, reshape
 from tritonsym.op import operator
 
-from .common import reject_bool
+from .common import axis_of, reject_bool
 
 
 @operator("dot")
@@ -63,3 +63,65 @@ def batch_dot(
             f"lhs {lhs.shape} and rhs {rhs.shape} need as many axes as each other, 3 or more"
         )
     return dot(lhs, rhs, transpose_a, transpose_b)
+
+
+def _rows_axis(x: Expr, axis: int, back: bool = False) -> Expr:
+    """The axis of the rows moved to the place before the last, or from there."""
+    rank = len(x.shape)
+    at = axis_of(axis, rank)
+    order = [i for i in range(rank - 1) if i != at] + [at, rank - 1]
+    return permute(x, sorted(range(rank), key=order.__getitem__) if back else order)
+
+
+def _gemm(
+    left: Expr, right: Expr, transpose_a: bool, transpose_b: bool, alpha: float, axis: int
+) -> Expr:
+    """alpha times the products of the matrices in the rows' axis and the last one."""
+    if not left.dtype.is_float or len(left.shape) < 2 or len(left.shape) != len(right.shape):
+        raise LoweringError(
+            f"A is {left.dtype}{left.shape} and B {right.dtype}{right.shape}, they need floats and "
+            "as many axes as each other, 2 or more"
+        )
+    product = dot(_rows_axis(left, axis), _rows_axis(right, axis), transpose_a, transpose_b)
+    return product if alpha == 1 else product * alpha
+
+
+@operator("_linalg_gemm", aliases=("linalg_gemm",))
+def linalg_gemm(
+    A: Expr,
+    B: Expr,
+    C: Expr,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    axis: int = -2,
+) -> Expr:
+    """alpha * A · B + beta * C, for each of the matrices.
+
+    The rows are along ``axis``, the columns along the last axis; ``transpose_a`` and
+    ``transpose_b`` exchange them first.
+    """
+    product = _rows_axis(_gemm(A, B, transpose_a, transpose_b, alpha, axis), axis, back=True)
+    if C.shape != product.shape:
+        raise LoweringError(f"C is {C.shape}, the product {product.shape}")
+    return product + (C if beta == 1 else C * beta)
+
+
+@operator("_linalg_gemm2", aliases=("linalg_gemm2",))
+def linalg_gemm2(
+    A: Expr,
+    B: Expr,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    alpha: float = 1.0,
+    axis: int = -2,
+) -> Expr:
+    """alpha * A · B, for each of the matrices.
+
+    The rows are along ``axis``, the columns along the last axis; ``transpose_a`` and
+    ``transpose_b`` exchange them first.
+    """
+    return _rows_axis(_gemm(A, B, transpose_a, transpose_b, alpha, axis), axis, back=True)

@@ -167,6 +167,77 @@ def pooling(grow: Grower) -> Call:
     return [data], {**kind, **window(grow, data), "pooling_convention": convention}
 
 
+# ---- images ------------------------------------------------------------------------------------
+
+
+def upsampling(grow: Grower) -> Call:
+    data = floating_of_rank(grow, 4)
+    scale = grow.choose.choice((1, 2, 3))
+    if grow.choose.random() < 0.5:
+        return [data], {"sample_type": "nearest", "scale": scale}
+    channels, width = data.shape[1], 2 * scale - scale % 2
+    weight = grow.of_shape((channels, 1, width, width), data.dtype)
+    return [data, weight], {"sample_type": "bilinear", "scale": scale, "num_filter": channels}
+
+
+def crop(grow: Grower) -> Call:
+    data = floating_of_rank(grow, 4)
+    size = tuple(grow.choose.randint(1, n) for n in data.shape[2:])
+    return [data], {"h_w": size, "center_crop": grow.choose.random() < 0.5}
+
+
+# ---- several indices, matrices, chance ---------------------------------------------------------
+
+
+def gather_nd(grow: Grower) -> Call:
+    data = grow.value()
+    count = grow.choose.randint(1, len(data.shape))
+    return [data, grow.of_shape((count, 3), data.dtype)], {}
+
+
+def scatter_nd(grow: Grower) -> Call:
+    shape = tuple(grow.choose.choice((1, 2, 3)) for _ in range(grow.choose.randint(1, 3)))
+    count, dtype = grow.choose.randint(1, len(shape)), grow.some_dtype()
+    data = grow.of_shape((4, *shape[count:]), dtype)
+    return [data, grow.of_shape((count, 4), dtype)], {"shape": shape}
+
+
+def gemm(three: bool) -> Recipe:
+    def recipe(grow: Grower) -> Call:
+        left = floating_of_rank(grow, 2, 3)
+        length = grow.choose.choice((1, 2, 4))
+        right = grow.of_shape((*left.shape[:-2], left.shape[-1], length), left.dtype)
+        inputs, attributes = [left, right], {"alpha": grow.choose.choice((1.0, 0.5))}
+        if three:
+            inputs.append(grow.of_shape((*left.shape[:-1], length), left.dtype))
+        return inputs, attributes
+
+    return recipe
+
+
+def randint(grow: Grower) -> Call:
+    return [], {"low": -3, "high": 9, "shape": grow.some_shape()}
+
+
+def multinomial(grow: Grower) -> Call:
+    return [floating_of_rank(grow, 1, 2)], {"get_prob": grow.choose.random() < 0.5}
+
+
+def recurrent(grow: Grower) -> Call:
+    data = floating_of_rank(grow, 3)
+    mode = grow.choose.choice(("lstm", "gru", "rnn_relu", "rnn_tanh"))
+    gates = {"lstm": 4, "gru": 3}.get(mode, 1)
+    size, layers = grow.choose.choice((1, 2)), grow.choose.choice((1, 2))
+    features = data.shape[2] + (layers - 1) * size
+    count = gates * size * (features + layers * size) + layers * 2 * gates * size
+    state = (layers, data.shape[1], size)
+    inputs = [data, grow.of_shape((count,), data.dtype), grow.of_shape(state, data.dtype)]
+    if mode == "lstm":
+        inputs.append(grow.of_shape(state, data.dtype))
+    given = {"mode": mode, "state_size": size, "num_layers": layers}
+    return inputs, {**given, "state_outputs": grow.choose.random() < 0.5}
+
+
 # ---- sequences ---------------------------------------------------------------------------------
 
 
@@ -202,6 +273,15 @@ LAYERS: dict[str, Recipe] = {
     "Convolution": convolution,
     "Deconvolution": deconvolution,
     "Pooling": pooling,
+    "UpSampling": upsampling,
+    "Crop": crop,
+    "gather_nd": gather_nd,
+    "scatter_nd": scatter_nd,
+    "_linalg_gemm": gemm(True),
+    "_linalg_gemm2": gemm(False),
+    "_random_randint": randint,
+    "_sample_multinomial": multinomial,
+    "RNN": recurrent,
     "SequenceMask": sequence(False),
     "SequenceLast": sequence(False),
     "SequenceReverse": sequence(True),

@@ -64,9 +64,11 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.creation": words(OPERATOR),
     "ops.broadcasting": words(OPERATOR),
     "ops.elementwise": words(OPERATOR),
+    "ops.image": words(f"{OPERATOR} ops.convolution"),
     "ops.indexing": words(OPERATOR),
     "ops.matrix": words(OPERATOR),
     "ops.movement": words(OPERATOR),
+    "ops.recurrent": words(OPERATOR),
     "ops.reduction": words(OPERATOR),
     "ops.sequence": words(OPERATOR),
     "ops.normalization": words(OPERATOR),
@@ -78,10 +80,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer"),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
-        "ops.activation ops.broadcasting ops.convolution ops.creation ops.elementwise "
+        "ops.activation ops.broadcasting ops.convolution ops.creation ops.elementwise ops.image "
         "ops.indexing ops.matrix ops.movement ops.nn ops.normalization ops.optimizer "
-        "ops.optimizer_mixed ops.ordering ops.output ops.pooling "
-        "ops.rearrangement ops.reduction ops.sequence"
+        "ops.optimizer_mixed ops.ordering ops.output ops.pooling ops.rearrangement ops.recurrent "
+        "ops.reduction ops.sequence"
     ),
     # graphs of nodes
     "graph": words("attribute op"),
@@ -266,7 +268,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
     **dict.fromkeys(("ops.activation", "ops.convolution"), words("torch")),
-    **dict.fromkeys(("ops.output", "ops.pooling"), words("torch")),
+    **dict.fromkeys(("ops.output", "ops.pooling", "ops.recurrent"), words("torch")),
     **dict.fromkeys(
         ("ndarray.core", "ndarray.create", "ndarray.indexing", "ndarray.params_file"),
         words("torch numpy"),

@@ -210,6 +210,53 @@ def parts_of_largest(case: RecordedGradient, elements: Array, head: Array) -> Ar
     return np.where(first & above, head, 0)
 
 
+def last_output_of_rnn(case: RecordedGradient, data: Array, state: Array, weights: Array) -> Array:
+    """The output of layers of plain cells, from parameters as MXNet packs them."""
+    size = state.shape[2]
+    squash = np.tanh if case.attributes["mode"] == "rnn_tanh" else lambda x: np.maximum(x, 0)
+    widths = [data.shape[2], *[size] * (len(state) - 1)]
+    counts = [size * n for width in widths for n in (width, size)]
+    matrices = np.split(weights[: sum(counts)], np.cumsum(counts)[:-1])
+    biases = weights[sum(counts) :].reshape(len(state), 2, size)
+    for layer, hidden in enumerate(state):
+        of_input, of_state = (m.reshape(size, -1) for m in matrices[2 * layer : 2 * layer + 2])
+        steps = []
+        for x in data:
+            hidden = squash(x @ of_input.T + hidden @ of_state.T + biases[layer].sum(0))
+            steps.append(hidden)
+        data = np.stack(steps)
+    return data
+
+
+def central_differences(case: RecordedGradient, recordings: Recordings) -> Reaction:
+    """The gradients that are asked for, by small steps of a network of plain cells in float64."""
+    assert case.heads is not None
+    head = case.heads[0].astype("float64")
+    data, weights, state = (x.astype("float64") for x in case.inputs)
+    found: list[Array | None] = [None, None, None]
+    for index, x in ((0, data), (2, state)):
+        slopes = np.zeros_like(x)
+        for place in np.ndindex(x.shape):
+            before = x[place]
+            sums = []
+            for step in (1e-6, -1e-6):
+                x[place] = before + step
+                sums.append((last_output_of_rnn(case, data, state, weights) * head).sum())
+            x[place] = before
+            slopes[place] = (sums[0] - sums[1]) / 2e-6
+        found[index] = slopes.astype(dtype_of(case))
+    return replace(case.reaction, gradients=tuple(found))
+
+
+def wanted_of_twin(case: RecordedGradient, recordings: Recordings) -> Reaction:
+    """The gradients of the case that asks for all of them, without those not asked for."""
+    twin = recordings[case.label.removesuffix("-null1")].reaction
+    pairs = zip(twin.gradients, case.requests, strict=True)
+    return replace(
+        case.reaction, gradients=tuple(None if want == "null" else x for x, want in pairs)
+    )
+
+
 def empty_means(case: RecordedGradient, recordings: Recordings) -> Reaction:
     """0 for the mean of a window that lies in the padding."""
     outputs = [np.nan_to_num(x, nan=0.0) for x in case.reaction.inference]
@@ -388,6 +435,19 @@ GRADIENT_DEVIATIONS: dict[str, GradientDeviation] = {
         ),
         "The mean of a window that lies in the padding is 0; MXNet divides by zero.",
         empty_means,
+    ),
+    "rnn-without-weights": GradientDeviation(
+        ["RNN"],
+        lambda case: case.label.endswith("plain-null1") and not case.label.startswith("lstm"),
+        "RNN has the same gradients whether those of its parameters are asked for or not; MXNet's "
+        "are wrong where they are not.",
+        wanted_of_twin,
+    ),
+    "rnn-of-plain-cells": GradientDeviation(
+        ["RNN"],
+        labelled("rnn_relu-three-layers", "rnn_tanh-three-layers"),
+        "The same for several layers of plain cells.",
+        central_differences,
     ),
     "batch-norm-gamma": GradientDeviation(
         ["BatchNorm"],

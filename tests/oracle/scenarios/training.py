@@ -8,8 +8,6 @@ from typing import Any
 
 from oracle.scenario import Answer, later, node, outcome, plain, raised, scenario, warned
 
-RECURRENT = "Needs the RNN layer."
-
 
 def lenet(mx: ModuleType) -> Any:
     """A small convolutional network with a softmax output."""
@@ -152,7 +150,7 @@ def names_of_dropout_and_leaky_relu(mx: ModuleType) -> Answer:
     }
 
 
-@later(RECURRENT)
+@scenario
 def names_of_rnn(mx: ModuleType) -> Answer:
     a = mx.sym.Variable("a")
     made = mx.sym.RNN(a, state_size=4, num_layers=1, mode="lstm", state_outputs=True, name="l")
