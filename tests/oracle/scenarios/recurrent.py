@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle.scenario import Answer, later, plain, raised, scenario
+from oracle.scenario import Answer, plain, raised, scenario
 
 
 def flat(states: Any) -> list[Any]:
@@ -97,7 +97,7 @@ def cells_of_cells(mx: ModuleType) -> Answer:
     }
 
 
-@later("Needs the RNN layer.")
+@scenario
 def fused_cells(mx: ModuleType) -> Answer:
     made, x = mx.rnn, mx.sym.Variable("x")
     lstm = made.FusedRNNCell(
