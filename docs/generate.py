@@ -87,15 +87,19 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+# A program, a line between, and what it prints.
+_EXAMPLE = re.compile(r"^(```python\n(.*?)^```\n\nprints\n\n```text\n)(.*?)^```$", re.M | re.S)
+
+
 def readme() -> str:
-    """The text of the README, with what its example prints in a fresh process."""
-    text = README.read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    command = [sys.executable, "-c", example]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    before, _, rest = text.partition("```text\n")
-    _, _, after = rest.partition("```\n")
-    return f"{before}```text\n{printed}```\n{after}"
+    """The text of the README, with what each example prints in a fresh process."""
+
+    def printed(example: re.Match[str]) -> str:
+        command = [sys.executable, "-c", example[2]]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return f"{example[1]}{output}```"
+
+    return _EXAMPLE.sub(printed, README.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
