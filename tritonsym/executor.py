@@ -276,12 +276,13 @@ class Executor:
                 )
             if not isinstance(array, NDArray):
                 raise TypeError(f"out_grads must be NDArrays, {escaped(name)} got {shown(array)}")
-            if array.shape != output.shape:
+            # Arrays have an axis at least, outputs need not have one.
+            if array.shape != (output.shape or (1,)):
                 raise MXNetError(
                     f"operands shape mismatch: the gradient of output {escaped(name)} is "
                     f"{array.shape}, the output {output.shape}"
                 )
-            heads.append(tensor_of(array, f"the gradient of {escaped(name)}"))
+            heads.append(tensor_of(array, f"the gradient of {escaped(name)}").view(output.shape))
         return heads
 
     # ---- what it is bound to ----
