@@ -140,12 +140,13 @@ def make_plan(
         precision: of such products of float32, one of `switches.PRECISIONS`.
         guarded: inputs that are replaced at the end of a stage and not before.
     """
+    strides = input_strides or {}
     if fuse and in_registers:
-        graph = regrouped(split(graph, input_strides or {}), input_strides or {})
+        graph = regrouped(split(graph, strides), strides)
     if gpu is not None:
-        graph = chosen(graph, input_strides or {}, gpu, precision)
+        graph = chosen(graph, strides, gpu, precision)
     stage_of = stages_of(graph.outputs, graph.ends)
-    where = layouts(list(stage_of), input_strides or {})
+    where = layouts(list(stage_of), strides)
     kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)
     if fuse and in_registers:
         kernels = refined(kernels, graph.outputs, where, stage_of)
@@ -160,6 +161,7 @@ def make_plan(
         for x, number in owners.items()
         if number in graph.updates
         and graph.updates[number] not in guarded
+        and graph.updates[number] not in strides
         and _fits_in_place(x, graph.updates[number], graph.outputs, makers[x], where, times)
     )
     in_outputs = dict(owners)
