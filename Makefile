@@ -23,7 +23,7 @@ check: $(INSTALLED)-dev
 
 # make bench ARGUMENTS="--quick --only softmax"
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.cpu $(ARGUMENTS)
+	$(BIN)/python -m benchmarks $(ARGUMENTS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,1 +1,4 @@
-"""Measurements: one module per question, each run as ``python -m benchmarks.NAME``."""
+"""Measurements: how near the hardware's limit graphs run, and who is ahead of whom.
+
+``python -m benchmarks`` runs them; ``--help`` shows the options.
+"""

@@ -1,92 +1,274 @@
-"""The benchmark's own arithmetic, and that no wrong result gets a time. Nothing here is timed."""
+"""The benchmarks at tiny sizes: all compute the same, and no wrong result gets a time.
+
+Nothing here is timed in earnest.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import tritonsym as mx
-from benchmarks import common, cpu
-from benchmarks.workloads import TOLERANCE, WORKLOADS, Workload, deviation, long_graph
+from benchmarks import (
+    ceilings,
+    clocks,
+    contestants,
+    devices,
+    graph_handling,
+    questions,
+    report,
+    sizes,
+    suite,
+    symbols,
+    torch_peers,
+)
+from benchmarks.__main__ import main
+from benchmarks.report import EAGER, OURS
+from benchmarks.workload import Input, Kind, Missing, Role, Workload, deviation
 
-SMALL = [
-    workload
-    for workload in WORKLOADS
-    if sum(array.size for array in workload.arrays().values()) < 1_000_000
-]
+WORKLOADS = questions.workloads(sizes.TINY)
+CPU = devices.CPU()
+CEILINGS = ceilings.Ceilings(copy=2e9, read=1e9, products={"float32": 1e9}, replay={})
+ONCE = clocks.Effort(rounds=1, seconds=0)
+
+each_workload = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: one.name)
 
 
-def run(workload: Workload) -> np.ndarray:
-    arrays = {name: mx.nd.array(value) for name, value in workload.arrays().items()}
-    return workload.symbol(mx).bind(mx.cpu(), arrays).forward()[0].asnumpy()
+def named(part: str) -> Workload:
+    return next(one for one in WORKLOADS if part in one.name)
 
 
-@pytest.mark.parametrize("workload", SMALL, ids=lambda workload: workload.name)
-def test_every_contestant_computes_the_same(workload: Workload) -> None:
-    tensors = {name: torch.from_numpy(value) for name, value in workload.arrays().items()}
-    assert deviation(workload, run(workload)) <= TOLERANCE
-    assert deviation(workload, workload.eager(torch, tensors)().numpy()) <= TOLERANCE
+def given(workload: Workload) -> tuple[dict[str, torch.Tensor], list[np.ndarray]]:
+    """The data, and the reference's results."""
+    tensors = torch_peers.tensors(workload, workload.values(), torch.device("cpu"))
+    return tensors, torch_peers.reference(workload, tensors)
+
+
+def check(workload: Workload, prepared: Any, due: list[np.ndarray]) -> None:
+    prepared.call()
+    assert deviation(prepared.outcome(), due, workload.noise()) <= workload.tolerance
+
+
+# ---- all compute the same ----------------------------------------------------------------------
+
+
+@each_workload
+def test_ours_is_right(workload: Workload, context: mx.Context) -> None:
+    _, due = given(workload)
+    try:
+        prepared = symbols.prepare(mx, context, workload, workload.values())
+    except Missing as missing:
+        # A row is left out only for an operator that there is not.
+        assert not hasattr(mx.sym, str(missing).split()[-1])
+        pytest.skip(str(missing))
+    check(workload, prepared, due)
+
+
+@each_workload
+def test_eager_torch_is_right(workload: Workload) -> None:
+    tensors, due = given(workload)
+    check(workload, torch_peers.prepare(workload, tensors), due)
+
+
+@each_workload
+def test_what_is_compiled_is_the_same_function(workload: Workload) -> None:
+    tensors, due = given(workload)
+    seen = []
+
+    def through(function):
+        seen.append(function)
+        return function
+
+    check(workload, torch_peers.prepare(workload, tensors, through), due)
+    assert len(seen) == (workload.kind is not Kind.ADAM)
+
+
+@each_workload
+def test_jax_is_right(workload: Workload) -> None:
+    pytest.importorskip("jax")
+    from benchmarks import jax_peer
+
+    if workload.kind is Kind.ADAM:
+        with pytest.raises(Missing):
+            jax_peer.prepare(workload, workload.values())
+        return
+    _, due = given(workload)
+    check(workload, jax_peer.prepare(workload, workload.values()), due)
+
+
+def test_the_reference_is_what_numpy_computes() -> None:
+    workload = named("perceptron")
+    _, (found,) = given(workload)
+    x = {name: value.astype(np.float64) for name, value in workload.values().items()}
+    h = np.maximum(x["data"] @ x["fc1_weight"].T + x["fc1_bias"], 0)
+    h = np.maximum(h @ x["fc2_weight"].T + x["fc2_bias"], 0)
+    powers = np.exp(h @ x["fc3_weight"].T + x["fc3_bias"])
+    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-12)
+
+
+def test_the_steps_reference_is_the_slope_of_its_loss() -> None:
+    """One bias's change is the rate times the difference of two losses around it."""
+    workload = named("perceptron 12-8-8-4, batch 4 float32, step")
+    tensors, due = given(workload)
+    wide = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+    losses = []
+    for shift in (1e-6, -1e-6):
+        moved = {**wide, "fc3_bias": wide["fc3_bias"].clone()}
+        moved["fc3_bias"][1] += shift
+        losses.append(float(workload.compute(torch_peers.Functions, *moved.values())))
+    slope = (losses[0] - losses[1]) / 2e-6
+    change = due[workload.named(Role.PARAMETER).index("fc3_bias")][1]
+    assert change == pytest.approx(-1e-2 * slope, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [sizes.CPU, sizes.CUDA, sizes.TINY], ids=["cpu", "cuda", "tiny"])
+def test_workloads_have_names_of_their_own(size: sizes.Sizes) -> None:
+    names = [workload.name for workload in questions.workloads(size)]
+    assert len(names) == len(set(names))
+
+
+def test_data_has_no_zeros() -> None:
+    for workload in WORKLOADS:
+        for name, values in workload.values().items():
+            assert workload.inputs[name].classes or np.all(values != 0)
+
+
+# ---- the floor ---------------------------------------------------------------------------------
+
+
+def test_least_bytes() -> None:
+    def compute(f, x, w):
+        return x
+
+    inputs = {"x": Input((10,)), "w": Input((3,), Role.PARAMETER)}
+    workload = Workload("one", inputs, compute, [(5,)])
+    assert workload.least_bytes == 4 * (10 + 3 + 5)
+    assert dataclasses.replace(workload, dtype="bfloat16").least_bytes == 2 * (10 + 3 + 5)
+    # A step writes the parameters that it has read.
+    step = dataclasses.replace(workload, kind=Kind.STEP, results=())
+    assert step.least_bytes == 4 * (10 + 3 + 3)
+
+
+def test_the_floor_is_what_takes_longer() -> None:
+    workload = named("product 32x32x32")
+    moving, computing = 3 * 32 * 32 * 4 / 2e9, 2 * 32**3 / 1e9
+    assert CEILINGS.floor(workload) == max(moving, computing) == computing
+    assert CEILINGS.floor(dataclasses.replace(workload, flops=0)) == moving
+
+
+# ---- wrong results -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("spoil", [1e-3, np.nan, np.inf])
 def test_one_wrong_element_is_noticed(spoil: float) -> None:
-    workload = next(one for one in SMALL if "10,000" in one.name)
-    result = run(workload)
-    result[777] += spoil
-    assert not deviation(workload, result) <= TOLERANCE
+    workload = named("(a*b)+(c*d), 100")
+    _, (due,) = given(workload)
+    wrong = due.copy()
+    wrong[77] += spoil
+    assert deviation([due], [due]) == 0
+    assert not deviation([wrong], [due]) <= workload.tolerance
 
 
 def test_a_wrong_shape_is_noticed() -> None:
-    workload = SMALL[0]
-    assert deviation(workload, run(workload)[None]) == float("inf")
+    assert deviation([np.ones((1, 2))], [np.ones(2)]) == float("inf")
 
 
-def test_a_wrong_result_has_no_time() -> None:
-    workload = dataclasses.replace(SMALL[0], symbol=lambda mx: mx.sym.Variable("a") + 1.0)
-    row = cpu._run_workload(workload, None, common.Effort(rounds=1, seconds=0))
-    assert cpu.OURS not in row.seconds
-    assert cpu.EAGER in row.seconds
-    assert row.problems[cpu.OURS].startswith("wrong result")
-    assert row.problems[cpu.MXNET] == cpu.ABSENT
-    assert row.verdict == "no result"
+@pytest.mark.parametrize("part", ["perceptron 12-8-8-4, batch 4 float32, step", "LSTM of cells"])
+def test_a_step_that_is_none_is_noticed(part: str) -> None:
+    workload = next(one for one in WORKLOADS if part in one.name and one.kind is Kind.STEP)
+    _, due = given(workload)
+    nothing = [np.zeros_like(one) for one in due]
+    assert deviation(nothing, due, workload.noise()) > workload.tolerance
+
+
+def run(workload: Workload) -> report.Row:
+    peers = contestants.peers(CPU, None, ["compile", "jax.jit"])
+    present = [peer for peer in peers if not peer.absent]
+    return suite.run_workload(workload, CPU, present, ONCE, CEILINGS, lambda what: None)
+
+
+def test_a_wrong_result_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(symbols.Functions, "softmax", lambda self, x: self.exp(x))
+    row = run(named("softmax"))
+    assert set(row.figures) == {EAGER}
+    assert row.problems[OURS].startswith("wrong result")
+    assert row.verdict == "no result" and row.fraction is None
+
+
+def test_a_contestant_that_fails_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(self, x):
+        raise RuntimeError("no memory\nsecond line")
+
+    monkeypatch.setattr(symbols.Functions, "softmax", failing)
+    row = run(named("softmax"))
+    assert row.problems == {OURS: "RuntimeError: no memory"}
+    assert set(row.figures) == {EAGER}
+
+
+def test_a_missing_operator_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self, x):
+        return self.operator_of_the_future(x)
+
+    monkeypatch.setattr(symbols.Functions, "softmax", missing)
+    assert run(named("softmax")).problems == {OURS: "no operator operator_of_the_future"}
+
+
+def test_peak_memory_counts_what_lives_at_once() -> None:
+    def work() -> torch.Tensor:
+        kept = torch.empty(1000)
+        torch.empty(500)
+        torch.empty(250)
+        return kept
+
+    assert CPU.peak(work) == 4 * (1000 + 500)
+
+
+# ---- time --------------------------------------------------------------------------------------
 
 
 def test_contestants_alternate() -> None:
     calls: list[str] = []
 
-    def contestant(name: str) -> common.Contestant:
+    def contestant(name: str) -> clocks.Contestant:
         def measure(count: int) -> float:
             calls.append(name)
             return 1.0
 
-        return common.Contestant(name, measure)
+        return clocks.Contestant(name, measure)
 
-    samples = common.race([contestant("a"), contestant("b")], common.Effort(3, 0.1))
+    samples = clocks.race([contestant("a"), contestant("b")], clocks.Effort(3, 0.1))
     assert "".join(calls[-6:]) == "abbaab"
     assert samples == {"a": [1.0] * 3, "b": [1.0] * 3}
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    spread = common.ratio([1.0, 20.0, 3.0], [2.0, 40.0, 6.0])
-    assert spread == common.Spread(0.5, 0.5, 0.5)
+    spread = clocks.ratio([1.0, 20.0, 3.0], [2.0, 40.0, 6.0])
+    assert spread == clocks.Spread(0.5, 0.5, 0.5)
 
 
 def test_the_spread_is_the_quartiles() -> None:
-    assert common.Spread.of([5.0, 1.0, 2.0, 4.0, 3.0]) == common.Spread(2.0, 3.0, 4.0)
+    assert clocks.Spread.of([5.0, 1.0, 2.0, 4.0, 3.0]) == clocks.Spread(2.0, 3.0, 4.0)
+
+
+# ---- what is said ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(2.5, "2.5 s"), (0.0123, "12.3 ms"), (4.56e-6, "4.56 µs")]
+    ("seconds", "shown"),
+    [(2.5, "2.5 s"), (0.0123, "12.3 ms"), (4.56e-6, "4.56 µs"), (78.9e-9, "78.9 ns")],
 )
 def test_durations(seconds: float, shown: str) -> None:
-    assert common.duration(seconds) == shown
+    assert report.duration(seconds) == shown
 
 
 def test_tables_are_markdown() -> None:
-    assert common.table(("name", "x"), [("one", "1"), ("eleven", "11")]).splitlines() == [
+    assert report.table(("name", "x"), [("one", "1"), ("eleven", "11")]).splitlines() == [
         "| name   |  x |",
         "| ------ | -: |",
         "| one    |  1 |",
@@ -94,7 +276,87 @@ def test_tables_are_markdown() -> None:
     ]
 
 
-def test_the_long_graph_checks_its_result(tmp_path) -> None:
+def row_of(ours: float, ratio: clocks.Spread) -> report.Row:
+    spread = clocks.Spread(ours * 0.9, ours, ours * 1.1)
+    figures = report.Figures(spread, None, None, first=1.0, peak=None)
+    return report.Row(WORKLOADS[0], 1e-6, {OURS: figures}, {EAGER: ratio}, {})
+
+
+@pytest.mark.parametrize(
+    ("low", "median", "verdict"), [(1.0, 1.2, "met"), (1.1, 1.3, "unclear"), (1.3, 1.4, "MISSED")]
+)
+def test_verdicts(low: float, median: float, verdict: str) -> None:
+    assert WORKLOADS[0].target == 1.2
+    assert row_of(1e-6, clocks.Spread(low, median, 2.0)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("now", "word"), [(1.0, "as before"), (1.15, "as before"), (2.0, "SLOWER"), (0.5, "faster")]
+)
+def test_comparisons_know_the_spread(now: float, word: str) -> None:
+    ratio = clocks.Spread(1.0, 1.0, 1.0)
+    facts = {"commit": "abc", "date": "then", "device": "one"}
+    old = {"circumstances": facts, "rows": [report.row_as_data(row_of(1.0, ratio))]}
+    last = report.compared(json.loads(json.dumps(old)), [row_of(now, ratio)]).splitlines()[-1]
+    assert last.split("|")[4].strip() == f"{now:.2f}"
+    assert last.split("|")[5].strip() == word
+
+
+def test_the_long_graph_checks_its_result(tmp_path: Path) -> None:
     ticks = iter(range(100))
-    laps = long_graph(mx, 20, str(tmp_path / "chain.json"), lambda: float(next(ticks)))
-    assert laps == [1.0] * len(cpu.STAGES)
+    file = str(tmp_path / "chain.json")
+    laps = graph_handling.long_graph(mx, 20, file, lambda: float(next(ticks)))
+    assert laps == [1.0] * len(graph_handling.STAGES)
+
+
+# ---- the program -------------------------------------------------------------------------------
+
+QUIET = ("--device", "cpu", "--tiny", "--without", "compile", "--without", "jax.jit")
+
+
+def test_a_run_is_told_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "result.json"
+    main([*QUIET, "--only", "softmax", "--only", graph_handling.NAME, "--json", str(file)])
+    written = json.loads(file.read_text())
+    names = [one.name for one in WORKLOADS if "softmax" in one.name]
+    assert [row["name"] for row in written["rows"]] == names
+    assert set(written["rows"][0]["contestants"]) == {OURS, EAGER}
+    assert set(written["rows"][0]["ratios"]) == {EAGER}
+    assert {"device", "torch", "date", "commit"} <= set(written["circumstances"])
+    assert written["absent"]["MXNet"] == "no --mxnet-python"
+    assert set(written["graph handling"]["seconds"][OURS]) == set(graph_handling.STAGES)
+    assert capsys.readouterr().out.startswith(file.with_suffix(".md").read_text())
+    main([*QUIET, "--only", "softmax", "--compare", str(file)])
+    assert "Compared with" in capsys.readouterr().out
+
+
+def test_a_wrong_name_shows_the_names() -> None:
+    with pytest.raises(SystemExit, match="softmax of rows"):
+        main([*QUIET, "--only", "nothing of this kind"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_nothing_is_measured_on_one() -> None:
+    with pytest.raises(SystemExit, match="no CUDA device"):
+        main(["--device", "cuda", "--tiny"])
+
+
+@pytest.mark.gpu
+def test_a_run_on_a_gpu(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    compilers = [word for name in contestants.COMPILED for word in ("--without", name)]
+    main(["--device", "cuda", "--tiny", "--only", "perceptron", *compilers, "--json", str(file)])
+    for row in json.loads(file.read_text())["rows"]:
+        assert {OURS, EAGER, contestants.RECORDED} <= set(row["contestants"])
+        assert row["contestants"][OURS]["host"] > 0
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks import pictures
+
+    rows = [run(named("softmax")), run(named("product 32x32x32"))]
+    facts = {"device": "one", "date": "then", "commit": "abc"}
+    files = pictures.draw(rows, CEILINGS, facts, tmp_path / "cpu")
+    assert [file.name for file in files] == ["cpu-roofline.png", "cpu-ratios.png"]
+    assert all(file.stat().st_size > 10_000 for file in files)

@@ -1,0 +1,208 @@
+"""How near the hardware's limit every workload runs, and how it compares with its peers.
+
+A contestant whose result is not the float64 reference's has no time. Peers that are not installed
+are listed as absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import tritonsym as mx
+
+from . import ceilings, contestants, devices, first_result, graph_handling, questions, sizes
+from .clocks import Effort
+from .devices import Device
+from .machine import circumstances, load
+from .mxnet_peer import MXNetProcess
+from .report import OURS, Progress, Row, RowTable, compared, row_as_data
+from .suite import run_workload
+
+SECTIONS = (graph_handling.NAME, first_result.NAME)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How thoroughly to measure.
+
+    Attributes:
+        chain_part: of the long graph's nodes, one in so many.
+        without: peers that are left out.
+    """
+
+    effort: Effort
+    chain_part: int
+    graph_repeats: int
+    without: tuple[str, ...]
+
+
+THOROUGH = Settings(Effort(rounds=30, seconds=0.02), chain_part=1, graph_repeats=3, without=())
+QUICK = Settings(
+    Effort(rounds=6, seconds=0.005), chain_part=10, graph_repeats=1, without=contestants.SLOW
+)
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--device", choices=("cpu", "cuda"), help="where to measure; a GPU if there is one")
+    left_out = ", ".join(contestants.SLOW)
+    add("--quick", action="store_true", help=f"coarse figures in minutes, without {left_out}")
+    add("--tiny", action="store_true", help="the tests' sizes: whether everything works")
+    add(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="only what has NAME in its name, such as 'softmax', 'step' or "
+        f"'{graph_handling.NAME}'; may be repeated",
+    )
+    add("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write everything to FILE, what is printed beside it as Markdown, and two pictures "
+        "where matplotlib is installed",
+    )
+    add("--compare", type=Path, metavar="OLD", help="compare with a file that --json wrote")
+    add("--mxnet-python", metavar="PATH", help="a Python that has MXNet, to run it beside (CPU)")
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    arguments = _arguments(given)
+    device = devices.find(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device is None:
+        sys.exit("torch sees no CUDA device on this machine, so nothing was measured on one")
+    old = None if arguments.compare is None else json.loads(arguments.compare.read_text("utf-8"))
+    size = "TINY" if arguments.tiny else device.name.upper()
+    mxnet = None
+    if device.name == "cpu":
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        if arguments.mxnet_python is not None:
+            mxnet = MXNetProcess(arguments.mxnet_python, size, torch.get_num_threads())
+    try:
+        _run(arguments, device, size, mxnet, old)
+    finally:
+        if mxnet is not None:
+            mxnet.close()
+
+
+def _run(
+    arguments: argparse.Namespace,
+    device: Device,
+    size: str,
+    mxnet: MXNetProcess | None,
+    old: Any,
+) -> None:
+    """Measure what is wanted, and say it as it comes."""
+    settings = QUICK if arguments.quick or arguments.tiny else THOROUGH
+    all_sizes: sizes.Sizes = getattr(sizes, size)
+    every = questions.workloads(all_sizes)
+
+    def wanted(name: str) -> bool:
+        return arguments.only is None or any(part in name for part in arguments.only)
+
+    chosen = [workload for workload in every if wanted(workload.name)]
+    beside = list(filter(wanted, SECTIONS))
+    if not chosen and not beside:
+        names = [*(workload.name for workload in every), *SECTIONS]
+        sys.exit("nothing of that name; there are:\n  " + "\n  ".join(names))
+    peers = contestants.peers(device, mxnet, (*settings.without, *arguments.without))
+    present = [peer for peer in peers if not peer.absent]
+    facts = _circumstances(device, mxnet, [peer.name for peer in present])
+    progress = Progress(len(chosen) + len(beside))
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        progress.clear()
+        print(text, flush=True)
+        said.append(text)
+
+    say("\n".join(f"- {name}: {value}" for name, value in facts.items()))
+    absent = {peer.name: peer.absent for peer in peers if peer.absent}
+    say("\n".join(f"- absent: {name} ({why})" for name, why in absent.items()))
+    measured = ceilings.measure(device, all_sizes)
+    say(f"\nMeasured ceilings:\n\n{measured}\n")
+
+    rows: list[Row] = []
+    others = [peer.name for peer in present if peer.name != OURS]
+    lines = RowTable([workload.name for workload in chosen], others, device.name == "cuda")
+    if chosen:
+        say(lines.head)
+    for workload in chosen:
+        progress.step(workload.name)
+        rows.append(
+            run_workload(workload, device, present, settings.effort, measured, progress.detail)
+        )
+        say(lines.row(rows[-1]))
+    say(
+        f"\nMedians of {settings.effort.rounds} rounds in which the contestants take turns; beside "
+        f"the ratio to {contestants.EAGER} its quartiles."
+    )
+    without = [(row.workload.name, *one) for row in rows for one in row.problems.items()]
+    say("\n".join(f"- no time: {peer}, {name}: {why}" for name, peer, why in without))
+
+    graph = first = None
+    if graph_handling.NAME in beside:
+        progress.step(graph_handling.NAME)
+        nodes = all_sizes.chained_nodes // settings.chain_part
+        graph = graph_handling.measure(mx, mxnet, nodes, settings.graph_repeats)
+        say(f"\n{graph_handling.shown(graph)}")
+    if first_result.NAME in beside:
+        progress.step(first_result.NAME)
+        names = [peer.name for peer in present if peer.prepare is not None]
+        first = first_result.measure(device.name, size, [one.name for one in every], names)
+        say(f"\n{first_result.shown(first)}")
+    facts["load at the end"] = load()
+    say(f"\nload at the end: {facts['load at the end']}")
+    if old is not None:
+        say(f"\n{compared(old, rows)}")
+    if arguments.json is None:
+        return
+    data = {
+        "circumstances": facts,
+        "absent": absent,
+        "ceilings": asdict(measured),
+        "rows": [row_as_data(row) for row in rows],
+        "graph handling": graph,
+        "first result": first,
+    }
+    arguments.json.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    arguments.json.with_suffix(".md").write_text("\n".join(said) + "\n", encoding="utf-8")
+    if importlib.util.find_spec("matplotlib") is None:
+        print("no pictures: matplotlib is not installed")
+        return
+    from . import pictures
+
+    for file in pictures.draw(rows, measured, facts, arguments.json.with_suffix("")):
+        print(f"drawn: {file}")
+
+
+def _circumstances(
+    device: Device, mxnet: MXNetProcess | None, present: Sequence[str]
+) -> dict[str, Any]:
+    versions = {"tritonsym": mx.__version__, "torch": torch.__version__, "numpy": np.__version__}
+    if device.name == "cuda":
+        versions |= {"triton": version("triton"), "CUDA": str(torch.version.cuda)}
+    if contestants.JAX in present:
+        versions["jax"] = version("jax")
+    if mxnet is not None:
+        versions |= mxnet.ask("versions")
+    return circumstances(versions, device.describe(), torch.get_num_threads())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What a workload is, its random data, and how far a result is from the reference.
+
+Needs numpy alone: whoever takes part hands its library in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+SEED = 20170509
+# How fast a step learns: slowly enough that ten thousand steps on one batch stay finite.
+RATE = 1e-2
+
+# Of the largest deviation from the reference, as `deviation` measures it: a hundred times what
+# rounding does to twenty operators or a product in a row, and far below a mistake.
+TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+# Both operands of a product are rounded to 11 bits.
+TF32_TOLERANCE = 1e-2
+# Of a change of parameters, beside what follows.
+CHANGE_TOLERANCE = 1e-3
+# A change is the difference of two rounded numbers, of which this part of their size is noise.
+CHANGE_NOISE = 2.0**-22
+
+ITEM_SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+class Kind(Enum):
+    """What is done with a computation."""
+
+    FORWARD = "forward"
+    GRADIENTS = "forward and gradients"
+    STEP = "forward, gradients and SGD update"
+    ADAM = "Adam update"
+
+
+class Role(Enum):
+    """What an input is for.
+
+    Parameters have gradients; a head is the gradient of a result, or for an update that of a
+    parameter; labels are known in training alone; states are a network's own, such as a mean.
+    """
+
+    DATA = "data"
+    LABEL = "label"
+    PARAMETER = "parameter"
+    STATE = "state"
+    HEAD = "head"
+
+
+@dataclass(frozen=True)
+class Input:
+    """An argument of a computation, whose values are random and never zeros.
+
+    Attributes:
+        scale: of normal numbers.
+        classes: whole numbers below this one instead.
+        positive: numbers from 0.5 to 1.5 instead.
+    """
+
+    shape: tuple[int, ...]
+    role: Role = Role.DATA
+    scale: float = 1.0
+    classes: int = 0
+    positive: bool = False
+
+    def values(self, random: np.random.RandomState) -> Array:
+        if self.classes:
+            return random.randint(0, self.classes, self.shape).astype(np.float32)
+        if self.positive:
+            return (random.rand(*self.shape) + 0.5).astype(np.float32)
+        return (random.randn(*self.shape) * self.scale).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of the table.
+
+    Attributes:
+        name: unique; what ``--only`` selects by.
+        inputs: by name, in the order of the computation's arguments.
+        compute: the functions of a library and its arrays to the result, or to several. Written
+            once for all libraries; a step's result is what its loss function gives.
+        results: the shapes of the results of a forward pass, for the least bytes to move.
+        flops: multiplications and additions of its products and convolutions; 0 where memory is
+            what limits it.
+        dtype: of everything that is no whole number.
+        precision: how float32 numbers are multiplied: ``ieee``, ``tf32`` or ``tf32x3``.
+        target: the largest ratio to eager torch on the CPU that is good enough.
+    """
+
+    name: str
+    inputs: Mapping[str, Input]
+    compute: Callable[..., Any]
+    results: Sequence[tuple[int, ...]] = ()
+    kind: Kind = Kind.FORWARD
+    flops: int = 0
+    dtype: str = "float32"
+    precision: str = "ieee"
+    target: float = 1.0
+
+    def values(self) -> dict[str, Array]:
+        """The data, the same at every call; float32 whatever the dtype."""
+        random = np.random.RandomState(SEED)
+        return {name: one.values(random) for name, one in self.inputs.items()}
+
+    def named(self, *roles: Role) -> list[str]:
+        """The inputs of these roles."""
+        return [name for name, one in self.inputs.items() if one.role in roles]
+
+    @property
+    def least_bytes(self) -> int:
+        """What must be moved at least: inputs once, results once, and parameters as kinds need."""
+        read = sum(prod(one.shape) for one in self.inputs.values())
+        learned = sum(prod(self.inputs[name].shape) for name in self.named(Role.PARAMETER))
+        # Adam reads and writes two moments beside the parameters.
+        written = {Kind.FORWARD: 0, Kind.GRADIENTS: 1, Kind.STEP: 1, Kind.ADAM: 5}[self.kind]
+        elements = read + written * learned + sum(map(prod, self.results))
+        return elements * ITEM_SIZES[self.dtype]
+
+    def noise(self) -> list[float]:
+        """The error of each result that rounding makes whatever is computed."""
+        if self.kind not in (Kind.STEP, Kind.ADAM):
+            return []
+        values = self.values()
+        return [
+            CHANGE_NOISE * float(np.abs(values[name]).max()) for name in self.named(Role.PARAMETER)
+        ]
+
+    @property
+    def tolerance(self) -> float:
+        """The largest deviation of a right result."""
+        if self.kind in (Kind.STEP, Kind.ADAM):
+            return CHANGE_TOLERANCE
+        return TF32_TOLERANCE if self.precision == "tf32" else TOLERANCES[self.dtype]
+
+
+def deviation(
+    results: Sequence[Array], expected: Sequence[Array], noise: Sequence[float] = ()
+) -> float:
+    """The largest error, relative to the value and to the mean magnitude of its array.
+
+    Args:
+        noise: for each array an error that does not count.
+    """
+    if [one.shape for one in results] != [one.shape for one in expected]:
+        return float("inf")
+    worst = 0.0
+    allowed = noise or [0.0] * len(expected)
+    for result, due, free in zip(results, expected, allowed, strict=True):
+        magnitude = np.abs(due)
+        with np.errstate(invalid="ignore"):
+            errors = np.maximum(np.abs(result - due) - free, 0)
+            error = np.max(errors / (magnitude + magnitude.mean()))
+        worst = max(worst, float(error)) if error == error else float("inf")
+    return worst
+
+
+def nothing() -> None:
+    """Nothing."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A workload made ready by one contestant.
+
+    Attributes:
+        call: does the work once. On a GPU it may return before the work is done.
+        outcome: after exactly one call: the results, or what a step changed the parameters by.
+        reset: makes it as if there had been no call.
+    """
+
+    call: Callable[[], object]
+    outcome: Callable[[], list[Array]]
+    reset: Callable[[], object] = nothing
+
+
+class Missing(Exception):
+    """A library has no such operator or switch; the message names it."""
