@@ -73,17 +73,16 @@ def count_calls(call: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, name: 
     return len(calls)
 
 
-@pytest.mark.parametrize("function", ["empty", "zeros"])
 def test_memory_that_cannot_be_had_leaves_everything_as_it_was(
-    function: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each of bind's requests in turn is refused; the next bind is as if nothing had been."""
     symbol, arrays = several()
     text, before = symbol.tojson(), bits(list(arrays.values()))
     expected = bits(symbol.bind(CPU, arrays).forward())
-    count = count_calls(lambda: symbol.bind(CPU, arrays), monkeypatch, function)
-    assert count > 0
-    original = getattr(torch, function)
+    count = count_calls(lambda: symbol.bind(CPU, arrays), monkeypatch, "empty")
+    assert count > 1
+    original = torch.empty
     for number in range(count):
         left = [number]
 
@@ -94,7 +93,7 @@ def test_memory_that_cannot_be_had_leaves_everything_as_it_was(
             return original(*args, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(torch, function, refuse)
+            patch.setattr(torch, "empty", refuse)
             with pytest.raises(MXNetError, match="cannot allocate"):
                 symbol.bind(CPU, arrays)
         assert gc.isenabled()

@@ -121,6 +121,9 @@ REFUSED: dict[str, tuple[Call, type[BaseException], tuple[str, ...]]] = {
     "device fraction": (lambda: mx.Context("cpu", 2.7), TypeError, ("2.7",)),  # type: ignore[arg-type]
     "move no array": (lambda: nd.moveaxis(3, 0, 1), TypeError, ("int",)),  # type: ignore[arg-type]
     "join no list": (lambda: nd.concatenate(torch.ones(2)), TypeError, ("Tensor",)),
+    "an array for the mode": (
+        lambda: A.bind(mx.cpu(), [nd.ones((1,))]).forward(nd.ones((1,))), TypeError, ("is_train",),
+    ),
     "monitor": (
         lambda: A.bind(mx.cpu(), [nd.ones((1,))]).set_monitor_callback(3), TypeError, ("3",),
     ),

@@ -124,7 +124,8 @@ class Executor:
             :attr:`outputs`: the same list and the same memory at every run.
 
         Raises:
-            TypeError: a name that is no argument, or values that are no real numbers.
+            TypeError: a name that is no argument, values that are no real numbers, or ``is_train``
+                that is neither true nor false.
             ValueError: values of another shape, or no array.
             MXNetError: it is running already. Nothing is copied in any of these cases.
         """
@@ -134,6 +135,8 @@ class Executor:
                 "the memory that this run would need: bind one for each thread"
             )
         try:
+            if not isinstance(is_train, (bool, int, np.bool_)):
+                raise TypeError(f"is_train must be True or False, got {shown(is_train)}")
             if kwargs:
                 self._copy_in(kwargs)
             self._run = None
@@ -149,7 +152,7 @@ class Executor:
         watched = None
         if self._monitor is not None:
             watched = every_value(self._symbol._entries, self._tensors(), self._ctx, train)
-        if train or self._keeps_draws:
+        if (train and (self._trains or self._learns)) or self._keeps_draws:
             training = self._training_in(train)
             training.forward()
             self._run = training

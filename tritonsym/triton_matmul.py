@@ -128,7 +128,7 @@ class _Matmul:
             self.axes = {"row": "[:, None, None]", "column": "[None, None, :]"}
             self.inner = dict.fromkeys(("left", "right"), "[None, :, None]")
             sums, summed = [tile.rows, tile.depth, tile.columns], 1
-        line(f"total = tl.zeros({sums}, {_accumulator(self.product.inputs[0].dtype)})")
+        line(f"total = tl.full({sums}, 0, {_accumulator(self.product.inputs[0].dtype)})")
         line(f"for start in range(0, {self.length}, {tile.depth}):")
         begin = "start"
         if self.length < self.depth:

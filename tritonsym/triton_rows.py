@@ -326,7 +326,7 @@ class _Rows:
         kind = _accumulator(data.dtype)
         self.writer.line(f"{lanes} = tl.full({self._tile_shape}, {_neutral(x)}, {kind})")
         if places:
-            self.writer.line(f"places = tl.zeros({self._tile_shape}, {wide})")
+            self.writer.line(f"places = tl.full({self._tile_shape}, 0, {wide})")
         self._begin_loop([data])
         self._repeat(x)
         lane = self._lane(x, self.writer.operand(data))
