@@ -6,7 +6,9 @@ Nothing here is timed in earnest.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,16 @@ CEILINGS = ceilings.Ceilings(copy=2e9, read=1e9, products={"float32": 1e9}, repl
 ONCE = clocks.Effort(rounds=1, seconds=0)
 
 each_workload = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: one.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def interpreter() -> Iterator[None]:
+    """Triton is imported for its interpreter before torch's optimizers import it for a GPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not torch.cuda.is_available():
+            patch.setenv("TRITON_INTERPRET", "1")
+        importlib.import_module("triton.language")
+    yield
 
 
 def named(part: str) -> Workload:
