@@ -156,7 +156,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "node_by_node": words("compiler context eager graph philox reference trace"),
     "executor": words(
         "backward collector compiler context graph infer ndarray.core ndarray.create "
-        "ndarray.values node_by_node op plan program training_pass"
+        "ndarray.values node_by_node op plan program reference training_pass"
     ),
     "debug": words("backward executor graph node_by_node"),
     "bind": words("context executor graph infer ndarray.core ndarray.create op"),
@@ -192,6 +192,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "training.optimizer": words(
         "training.optimizer.base training.optimizer.methods training.optimizer.updater"
     ),
+    "training.step": words(
+        "backward collector compiler executor expr grad graph ndarray.core reference trace "
+        "training.optimizer.base training.optimizer.compiled training.optimizer.updater"
+    ),
     "training.model": words("ndarray.core ndarray.create symbol.create"),
     "training.callback": words("training.model"),
     "training.kvstore": words(
@@ -206,7 +210,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "training.module.module": words(
         "bind context executor files ndarray.core ndarray.create ndarray.values "
         "training.initializer training.io.base training.metric.base training.model "
-        "training.module.base training.optimizer.base training.optimizer.updater"
+        "training.module.base training.optimizer.base training.optimizer.updater training.step"
     ),
     "training.module.bucketing": words(
         "context ndarray.core training.io.base training.metric.base training.model "
@@ -290,6 +294,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "training.visualization": words("graphviz"),
     "training.optimizer.base": words("torch"),
     "training.optimizer.compiled": words("torch"),
+    "training.step": words("torch"),
     "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),
     "triton_random": words("triton"),
@@ -305,6 +310,7 @@ LONG_FILES = {
     "tritonsym/reference.py": 550,
     "tritonsym/symbol/core.py": 650,
     "tritonsym/ndarray/core.py": 650,
+    "tritonsym/training/module/module.py": 550,
 }
 
 

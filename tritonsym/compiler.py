@@ -42,6 +42,40 @@ class Compiled:
     outputs: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True)
+class Traced:
+    """Entries of a graph as expressions, with the memory that these are about.
+
+    Attributes:
+        names: of the variables, which the graph's ``input`` expressions are, in order.
+        inputs: their memory.
+        numbers: of the outputs that the entries are; new states are outputs as well.
+    """
+
+    graph: Graph
+    names: list[str]
+    inputs: list[Tensor]
+    numbers: list[int]
+
+
+def trace_entries(
+    stages: Sequence[Sequence[Entry]],
+    bound: Mapping[str, Tensor],
+    context: Context,
+    *,
+    train: bool = False,
+    written: Mapping[int, str] | None = None,
+) -> Traced:
+    """The expressions of entries of a graph; see :func:`compile_entries`."""
+    entries = list(chain.from_iterable(stages))
+    shapes, dtypes = checked_shapes(entries, bound), checked_dtypes(entries, bound)
+    on_cpu = context.device_type != "gpu"
+    graph = trace(stages, shapes, dtypes, native=on_cpu, train=train, written=written)
+    names = [node.name for node in shapes.nodes if node.op is None]
+    numbers = _numbers(graph, len(stages[0]), len(entries))
+    return Traced(graph, names, [bound[name] for name in names], numbers)
+
+
 def compile_entries(
     stages: Sequence[Sequence[Entry]],
     bound: Mapping[str, Tensor],
@@ -64,20 +98,16 @@ def compile_entries(
     Raises:
         MXNetError: shapes or dtypes that do not fit, or more memory than there is.
     """
-    entries = list(chain.from_iterable(stages))
-    shapes, dtypes = checked_shapes(entries, bound), checked_dtypes(entries, bound)
-    on_cpu = context.device_type != "gpu"
-    traced = trace(stages, shapes, dtypes, native=on_cpu, train=train, written=written)
-    inputs = [bound[node.name] for node in shapes.nodes if node.op is None]
-    numbers = _numbers(traced, len(stages[0]), len(entries))
+    traced = trace_entries(stages, bound, context, train=train, written=written)
+    numbers = traced.numbers
     replaced = {numbers[position] for position in written or {}}
     compiled = compile_graph(
-        traced,
-        inputs,
+        traced.graph,
+        traced.inputs,
         context,
         outputs={numbers[position]: tensor for position, tensor in (outputs or {}).items()},
         # States wait for the end, so that a pass can be repeated without changing them again.
-        guarded={index for number, index in traced.updates.items() if number not in replaced},
+        guarded={index for n, index in traced.graph.updates.items() if n not in replaced},
     )
     return replace(compiled, outputs=tuple(compiled.outputs[number] for number in numbers))
 

@@ -25,6 +25,7 @@ from .node_by_node import Values, every_value
 from .op import is_complete
 from .plan import Plan
 from .program import run
+from .reference import Step
 from .shape import Shape
 from .text import escaped, listed, shown
 from .training_pass import TrainingPass
@@ -144,6 +145,26 @@ class Executor:
                 return self._forward_otherwise(bool(is_train))
             run(self._steps, self._buffers)
             return self.outputs
+        finally:
+            self._running.release()
+
+    def run_program(self, steps: Sequence[Step], values: Mapping[str, Any]) -> None:
+        """Run another program on what this executor is bound to.
+
+        Args:
+            steps: the program; what it keeps in between is its own.
+            values: new values for arguments, copied into the bound arrays first.
+
+        Raises:
+            TypeError, ValueError, MXNetError: as :meth:`forward`.
+        """
+        if not self._running.acquire(False):
+            raise MXNetError("this executor is running already, in another thread or its monitor")
+        try:
+            self._copy_in(values)
+            self._run = None
+            for step in steps:
+                step()
         finally:
             self._running.release()
 

@@ -193,6 +193,11 @@ class BaseModule:
 
     # ---- over batches ----
 
+    def train_by(self, data_batch: DataBatch) -> None:
+        """Change the parameters by a batch: its outputs, its gradients, and the update."""
+        self.forward_backward(data_batch)
+        self.update()
+
     def forward_backward(self, data_batch: DataBatch) -> None:
         """Compute the outputs of a batch in training, and the gradients."""
         self.forward(data_batch, is_train=True)
@@ -362,8 +367,7 @@ class BaseModule:
                 if monitor is not None:
                     monitor.tic()
                 self.prepare(batch)
-                self.forward_backward(batch)
-                self.update()
+                self.train_by(batch)
                 self.update_metric(metric, batch.label)
                 if monitor is not None:
                     monitor.toc_print()

@@ -23,6 +23,7 @@ from ..metric.base import EvalMetric
 from ..model import load_checkpoint, save_checkpoint
 from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
+from ..step import Steps
 from .base import (
     BaseModule,
     Outputs,
@@ -98,6 +99,7 @@ class Module(BaseModule):
         self._auxiliary: dict[str, NDArray] = {}
         self._executors: dict[Any, Executor] = {}
         self._executor: Executor | None = None
+        self._steps = Steps()
         self._loaded: tuple[Parameters, Parameters] | None = None
         self._loaded_states: bytes | None = None
         self._updater: Updater | None = None
@@ -432,10 +434,15 @@ class Module(BaseModule):
         """
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         self._fit_shapes(data_batch)
-        given = dict(zip(self.data_names, data_batch.data, strict=False))
-        given.update(zip(self.label_names, data_batch.label or (), strict=False))
+        given = self._given_by(data_batch)
         train = self.for_training if is_train is None else is_train
         self._bound().forward(train, **given)
+
+    def _given_by(self, batch: DataBatch) -> dict[str, NDArray]:
+        """The arrays of a batch by name."""
+        given = dict(zip(self.data_names, batch.data, strict=False))
+        given.update(zip(self.label_names, batch.label or (), strict=False))
+        return given
 
     def _fit_shapes(self, batch: DataBatch) -> None:
         """Use arrays of the shapes that the batch has."""
@@ -457,11 +464,27 @@ class Module(BaseModule):
         assert self.binded and self.for_training, "re-bind with for_training=True to run backward"
         self._bound().backward(out_grads)
 
+    def train_by(self, data_batch: DataBatch) -> None:
+        """Change the parameters by a batch, where it can be by one program for all of it.
+
+        That begins with the second batch, when the optimizer has its states.
+        """
+        assert self._updater is not None and self.binded, "initialize the optimizer first"
+        self._fit_shapes(data_batch)
+        places, names = self._trained()
+        given = self._given_by(data_batch)
+        if not self._steps.train(self._bound(), self._updater, places, names, given):
+            super().train_by(data_batch)
+
+    def _trained(self) -> tuple[list[int], list[str]]:
+        """The parameters that are updated: what the optimizer calls them, and their names."""
+        names = [n for n in self._param_names if n in self._grads and n not in self._fixed]
+        return [self._places.setdefault(name, len(self._places)) for name in names], names
+
     def update(self) -> None:
         """Change the parameters by their gradients."""
         assert self._updater is not None and self.binded, "initialize the optimizer first"
-        names = [n for n in self._param_names if n in self._grads and n not in self._fixed]
-        places = [self._places.setdefault(name, len(self._places)) for name in names]
+        places, names = self._trained()
         self._updater(
             places, [self._grads[name] for name in names], [self._params[name] for name in names]
         )

@@ -34,7 +34,7 @@ class CompiledUpdate:
         states: Sequence[State],
     ) -> None:
         self.arrays = arrays_in([weights, grads, states])
-        self._formula = _formula(optimizer)
+        self._formula = formula_of(optimizer)
         update = update_of(optimizer, weights, grads, states)
         with paused():
             self._program = compile_graph(update.graph, update.inputs, weights[0].context).program
@@ -42,7 +42,7 @@ class CompiledUpdate:
 
     def fits(self, optimizer: Optimizer) -> bool:
         """Whether the optimizer's formula is still the one that was compiled."""
-        return self._formula == _formula(optimizer)
+        return self._formula == formula_of(optimizer)
 
     def __call__(self, optimizer: Optimizer, indices: Sequence[Any]) -> None:
         """Update the weights once.
@@ -56,7 +56,7 @@ class CompiledUpdate:
         self._program.run()
 
 
-def _formula(optimizer: Optimizer) -> dict[str, Any]:
+def formula_of(optimizer: Optimizer) -> dict[str, Any]:
     """The numbers of an optimizer that its expressions contain."""
     numbers = {name: value for name, value in vars(optimizer).items() if name not in _GIVEN}
     return {**numbers, "unused": (optimizer.wd == 0.0, optimizer.rescale_grad == 1.0)}

@@ -1,0 +1,162 @@
+"""A training step as one program does what its three parts do, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tritonsym as mx
+from tritonsym.training import step as steps
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def network() -> mx.Symbol:
+    """Everything that a step has to get right: states, random numbers, shared parameters."""
+    data, weight = mx.sym.Variable("data"), mx.sym.Variable("shared_weight")
+    hidden = mx.sym.FullyConnected(data, weight, num_hidden=6, name="one")
+    hidden = mx.sym.Activation(mx.sym.BatchNorm(hidden, name="bn"), act_type="relu")
+    hidden = mx.sym.FullyConnected(hidden, weight, num_hidden=6, name="two")
+    hidden = mx.sym.Dropout(hidden, p=0.3)
+    return mx.sym.SoftmaxOutput(mx.sym.FullyConnected(hidden, num_hidden=3, name="last"))
+
+
+def batches(sizes: tuple[int, ...] = (8, 8, 8, 8)) -> list[mx.io.DataBatch]:
+    random = np.random.RandomState(5)
+    made = []
+    for size in sizes:
+        data = mx.nd.array(random.randn(size, 6))
+        label = mx.nd.array(random.randint(0, 3, size))
+        made.append(
+            mx.io.DataBatch(
+                [data], [label], provide_data=[("data", (size, 6))],
+                provide_label=[("softmax_label", (size,))],
+            )
+        )  # fmt: skip
+    return made
+
+
+def trained(
+    context: mx.Context,
+    apart: bool,
+    optimizer: str,
+    options: dict[str, Any],
+    sizes: tuple[int, ...] = (8, 8, 8, 8),
+    **module: Any,
+) -> tuple[list[Arrays], mx.mod.Module]:
+    """Parameters, states, gradients and outputs after each batch."""
+    net = mx.sym.SoftmaxOutput(network().get_internals()["last_output"], name="softmax")
+    model = mx.mod.Module(net, context=context, **module)
+    model.bind([("data", (sizes[0], 6))], [("softmax_label", (sizes[0],))])
+    np.random.seed(1)
+    mx.random.seed(1)
+    model.init_params(mx.init.Xavier())
+    if "lr_scheduler" in options:
+        schedule = mx.lr_scheduler.FactorScheduler(1, 0.5, base_lr=options["learning_rate"])
+        options = {**options, "lr_scheduler": schedule}
+    model.init_optimizer(optimizer=optimizer, optimizer_params=options)
+    mx.random.seed(9)
+    found = []
+    for batch in batches(sizes):
+        if apart:
+            model.forward_backward(batch)
+            model.update()
+        else:
+            model.train_by(batch)
+        arguments, states = model.get_params()
+        gradients = {f"{n}_grad": g for n, g in model._bound().grad_dict.items() if g is not None}
+        outputs = dict(zip(model.output_names, model.get_outputs(), strict=True))
+        every = {**arguments, **states, **gradients, **outputs}
+        found.append({name: array.asnumpy().copy() for name, array in every.items()})
+    return found, model
+
+
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("sgd", {"learning_rate": 0.1}),
+    "momentum and decay": ("sgd", {"learning_rate": 0.1, "momentum": 0.9, "wd": 0.01}),
+    "adam": ("adam", {"learning_rate": 0.01, "wd": 0.001}),
+    "a schedule": (
+        "sgd",
+        {
+            "learning_rate": 0.1,
+            "lr_scheduler": mx.lr_scheduler.FactorScheduler(1, 0.5, base_lr=0.1),
+        },
+    ),
+    "rmsprop": ("rmsprop", {"learning_rate": 0.01, "clip_gradient": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_is_its_parts(name: str, context: mx.Context) -> None:
+    optimizer, options = OPTIMIZERS[name]
+    together, model = trained(context, False, optimizer, options)
+    (step,) = model._steps.programs.values()
+    assert isinstance(step, steps.CompiledStep)
+    apart, other = trained(context, True, optimizer, options)
+    assert not other._steps.programs
+    for number, (one, two) in enumerate(zip(together, apart, strict=True)):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert np.array_equal(one[key], two[key]), f"{key} after batch {number}"
+    assert not np.array_equal(together[0]["last_weight"], together[-1]["last_weight"])
+
+
+def test_batches_of_another_size_and_back(context: mx.Context) -> None:
+    sizes = (8, 8, 5, 8, 5)
+    together, model = trained(context, False, "adam", {"learning_rate": 0.01}, sizes)
+    apart, _ = trained(context, True, "adam", {"learning_rate": 0.01}, sizes)
+    assert len(model._steps.programs) == 2
+    for key, value in together[-1].items():
+        assert np.array_equal(value, apart[-1][key]), key
+
+
+def test_fixed_parameters_stay(context: mx.Context) -> None:
+    options = {"learning_rate": 0.1}
+    fixed = ["shared_weight"]
+    found, model = trained(context, False, "sgd", options, fixed_param_names=fixed)
+    assert len(model._steps.programs) == 1
+    assert np.array_equal(found[0]["shared_weight"], found[-1]["shared_weight"])
+    assert not np.array_equal(found[0]["one_bias"], found[-1]["one_bias"])
+
+
+def test_rates_may_change_between_steps(context: mx.Context) -> None:
+    """Rates are no part of the program; what is, makes another one."""
+    _, model = trained(context, False, "sgd", {"learning_rate": 0.1, "momentum": 0.5})
+    (first,) = model._steps.programs.values()
+    optimizer = model._updater.optimizer
+    before = model.get_params()[0]["last_weight"].asnumpy().copy()
+    optimizer.lr = 0.0
+    optimizer.momentum = 0.0
+    model.train_by(batches()[0])
+    assert np.array_equal(model.get_params()[0]["last_weight"].asnumpy(), before)
+    (second,) = model._steps.programs.values()
+    assert second is not first
+    optimizer.lr = 0.2
+    model.train_by(batches()[0])
+    assert next(iter(model._steps.programs.values())) is second
+    assert not np.array_equal(model.get_params()[0]["last_weight"].asnumpy(), before)
+
+
+def test_what_cannot_be_one_program_is_done_in_parts(context: mx.Context) -> None:
+    """Outputs that are no losses, and gradients that are added up."""
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=2, name="fc")
+    model = mx.mod.Module(mx.sym.MakeLoss(mx.sym.square(net)), label_names=(), context=context)
+    model.bind([("data", (4, 3))], grad_req="add")
+    model.init_params()
+    model.init_optimizer()
+    batch = mx.io.DataBatch([mx.nd.ones((4, 3))], [])
+    for _ in range(3):
+        model.train_by(batch)
+    assert not model._steps.programs
+
+
+def test_a_failing_batch_changes_nothing(context: mx.Context) -> None:
+    found, model = trained(context, False, "sgd", {"learning_rate": 0.1})
+    bad = mx.io.DataBatch([mx.nd.ones((8, 7))], [mx.nd.ones((8,))])
+    with pytest.raises((mx.MXNetError, ValueError)):
+        model.train_by(bad)
+    now = model.get_params()[0]
+    assert all(np.array_equal(found[-1][name], array.asnumpy()) for name, array in now.items())
+    model.train_by(batches()[0])

@@ -1,0 +1,215 @@
+"""Training steps as one program: a batch's forward pass, its backward pass, and the update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..backward import backward, is_loss
+from ..collector import paused
+from ..compiler import Traced, compile_graph, trace_entries
+from ..dtype import as_dtype
+from ..executor import Executor
+from ..expr import Expr, input_
+from ..grad import substitute
+from ..graph import toposort
+from ..ndarray.core import NDArray
+from ..reference import Tensor
+from ..trace import Graph
+from .optimizer.base import Optimizer, State, Update, arrays_in, update_of
+from .optimizer.compiled import formula_of
+from .optimizer.updater import Updater
+
+
+class CompiledStep:
+    """One program that trains the parameters of an executor by a batch.
+
+    It writes what the passes and the update apart would write: outputs, states, gradients,
+    parameters, and the optimizer's states.
+
+    Args:
+        executor: with the arrays of the network.
+        optimizer: which counts the steps, and gives the rates.
+        names: the parameters.
+        states: the optimizer's, for each of them.
+
+    Raises:
+        MXNetError: an operator on the way that has no gradient.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        optimizer: Optimizer,
+        names: Sequence[str],
+        states: Sequence[State],
+    ) -> None:
+        weights = [executor.arg_dict[name] for name in names]
+        gradients = [_given(executor.grad_dict[name]) for name in names]
+        self._arrays = _arrays(executor, names, states)
+        self._formula = formula_of(optimizer)
+        entries = executor._symbol._entries
+        by_name = {node.name: node for node in toposort(entries) if node.op is None}
+        # The last layer first, so that what its gradients are computed from can go soon.
+        order = [name for name in reversed(by_name) if name in names]
+        found = backward(entries, [None] * len(entries), [by_name[name] for name in order])
+        with paused():
+            traced = trace_entries(
+                [[*entries, *found]], executor._tensors(), executor._ctx, train=True
+            )
+            update = update_of(optimizer, weights, gradients, list(states))
+            graph, inputs = _joined(traced, len(entries), order, update, names, states)
+            memory = [*executor.outputs, *(_given(executor.grad_dict[name]) for name in order)]
+            places = zip(traced.numbers, memory, strict=True)
+            program = compile_graph(
+                graph,
+                inputs,
+                executor._ctx,
+                outputs={number: array._tensor for number, array in places},
+            ).program
+        self._steps = [step for part in program.passes for step in part.all]
+        self._numbers = update.numbers
+
+    def fits(
+        self,
+        executor: Executor,
+        optimizer: Optimizer,
+        names: Sequence[str],
+        states: Sequence[State],
+    ) -> bool:
+        """Whether it is the program for these."""
+        arrays = _arrays(executor, names, states)
+        return (
+            len(arrays) == len(self._arrays)
+            and all(one is other for one, other in zip(arrays, self._arrays, strict=True))
+            and self._formula == formula_of(optimizer)
+        )
+
+    def __call__(
+        self,
+        executor: Executor,
+        optimizer: Optimizer,
+        indices: Sequence[Any],
+        batch: Mapping[str, Any],
+    ) -> None:
+        """Train by one batch.
+
+        Args:
+            executor, optimizer: those that it was made for.
+            indices: what that calls the parameters.
+            batch: values of arguments by name.
+        """
+        optimizer._update_count(indices)
+        rates = torch.tensor(optimizer.rates(indices), dtype=torch.float64)
+        executor.run_program([partial(self._numbers.copy_, rates), *self._steps], batch)
+
+
+class Steps:
+    """The programs of training steps, for each executor of a module.
+
+    Attributes:
+        programs: by executor.
+    """
+
+    def __init__(self) -> None:
+        self.programs: WeakKeyDictionary[Executor, CompiledStep] = WeakKeyDictionary()
+
+    def train(
+        self,
+        executor: Executor,
+        updater: Updater,
+        indices: Sequence[Any],
+        names: Sequence[str],
+        batch: Mapping[str, Any],
+    ) -> bool:
+        """Train by a batch if one program can do it: from the second batch on, unless watched.
+
+        Args:
+            executor: with the arrays of the network.
+            updater: with the optimizer, and its states once it has seen the parameters.
+            indices, names: the parameters, as the optimizer and the network call them.
+            batch: values of arguments by name.
+
+        Returns:
+            Whether it has.
+        """
+        optimizer = updater.optimizer
+        known = all(updater.states_synced.get(index) for index in indices)
+        if not (known and _can_be_one(executor, optimizer, names)):
+            return False
+        states = [updater.states[index] for index in indices]
+        step = self.programs.get(executor)
+        if step is None or not step.fits(executor, optimizer, names, states):
+            step = self.programs[executor] = CompiledStep(executor, optimizer, names, states)
+        step(executor, optimizer, indices, batch)
+        return True
+
+
+def _can_be_one(executor: Executor, optimizer: Optimizer, names: Sequence[str]) -> bool:
+    """Whether a step of these parameters can be compiled: all outputs are losses, all is known."""
+    return (
+        executor._monitor is None
+        and type(optimizer).update is Optimizer.update
+        and all(map(is_loss, executor._symbol._entries))
+        and all(executor._grad_req[name] == "write" for name in names)
+        and sum(request != "null" for request in executor._grad_req.values()) == len(names)
+    )
+
+
+def _joined(
+    traced: Traced,
+    output_count: int,
+    order: Sequence[str],
+    update: Update,
+    names: Sequence[str],
+    states: Sequence[State],
+) -> tuple[Graph, list[Tensor]]:
+    """The update on the very expressions of the gradients, and the memory of all inputs."""
+    graph, inputs = traced.graph, list(traced.inputs)
+    values = [graph.outputs[number] for number in traced.numbers]
+    slopes = dict(zip(order, values[output_count:], strict=True))
+
+    def appended(tensor: Tensor) -> Expr:
+        inputs.append(tensor)
+        return input_(len(inputs) - 1, tuple(tensor.shape), as_dtype(tensor.dtype))
+
+    # What each input of the update is now: the rates, then weight, gradient and states of each.
+    targets = [appended(update.inputs[0])]
+    for name, state in zip(names, states, strict=True):
+        weight = update.inputs[len(targets)]
+        place = input_(traced.names.index(name), tuple(weight.shape), as_dtype(weight.dtype))
+        targets += [place, slopes[name]]
+        targets += [appended(array._tensor) for array in arrays_in(state)]
+    moved = {
+        input_(number, tuple(tensor.shape), as_dtype(tensor.dtype)): target
+        for number, (tensor, target) in enumerate(zip(update.inputs, targets, strict=True))
+    }
+    new = [x for x in substitute(update.graph.outputs, moved) if x is not None]
+    count = len(graph.outputs)
+    replaced = {
+        count + number: targets[index].integer("index")
+        for number, index in update.graph.updates.items()
+    }
+    joined = replace(
+        graph,
+        outputs=(*graph.outputs, *new),
+        stages=(),
+        updates={**graph.updates, **replaced},
+    )
+    return joined, inputs
+
+
+def _arrays(executor: Executor, names: Sequence[str], states: Sequence[State]) -> list[NDArray]:
+    """The parameters, their gradients, and the optimizer's states."""
+    gradients = [_given(executor.grad_dict[name]) for name in names]
+    return arrays_in([[executor.arg_dict[name] for name in names], gradients, list(states)])
+
+
+def _given(array: NDArray | None) -> NDArray:
+    assert array is not None
+    return array
