@@ -7,10 +7,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo digits characters test check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m tritonsym
+
+# make digits ARGUMENTS="--epochs 20 --output FOLDER"
+digits characters: $(INSTALLED)-examples
+	$(BIN)/python -m tritonsym.examples.$@ $(ARGUMENTS)
 
 test: $(INSTALLED)-test
 	$(BIN)/pytest
@@ -35,6 +39,10 @@ $(BIN)/pip:
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
 	$(INSTALL) --editable .
+	touch $@
+
+$(INSTALLED)-examples: $(INSTALLED)
+	$(INSTALL) --editable '.[examples]'
 	touch $@
 
 $(INSTALLED)-test: $(INSTALLED)

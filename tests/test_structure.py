@@ -250,6 +250,9 @@ LAYERS: dict[str, frozenset[str]] = {
         "training.optimizer training.rnn training.visualization"
     ),
     "tour": words("context ndarray symbol") | {""},
+    "examples": words(""),
+    "examples.digits": words("") | {""},
+    "examples.characters": words("") | {""},
     "__main__": words("plan_command tour"),
 }
 
@@ -289,6 +292,8 @@ OUTSIDE: dict[str, frozenset[str]] = {
         words("numpy"),
     ),
     "training.callback": words("tqdm"),
+    "examples.digits": words("numpy sklearn matplotlib"),
+    "examples.characters": words("numpy"),
     "training.rnn.sentences": words("numpy"),
     "training.module.base": words("numpy"),
     "training.visualization": words("graphviz"),

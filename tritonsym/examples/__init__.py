@@ -1,0 +1,1 @@
+"""Programs that train networks, to read and to run."""
