@@ -297,13 +297,6 @@ def test_an_operator_refuses_an_unknown_dtype_like_any_bad_parameter(a: Any) -> 
         mx.sym.Cast(a, dtype="nope")
 
 
-def test_a_layer_knows_its_bias_without_its_data(a: Any) -> None:
-    """MXNet infers nothing about a layer before it knows the data."""
-    layer = mx.sym.FullyConnected(a, num_hidden=10, name="fc")
-    arguments, _, _ = layer.infer_shape_partial(fc_weight=(10, 5))
-    assert arguments[1:] == [(10, 5), (10,)]
-
-
 def test_asscalar_of_a_matrix_of_one_is_a_number() -> None:
     """MXNet returns an array again."""
     value = mx.nd.array([[3]]).asscalar()
