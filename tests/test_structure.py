@@ -159,7 +159,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "ndarray.values node_by_node op plan program reference training_pass"
     ),
     "debug": words("backward executor graph node_by_node"),
-    "bind": words("context executor graph infer ndarray.core ndarray.create op"),
+    "bind": words("context executor graph infer ndarray.core ndarray.create ndarray.values op"),
     # what trains a symbol; a plan knows nothing of it
     "training.registry": words(""),
     "training.lr_scheduler": words(""),
@@ -207,10 +207,12 @@ LAYERS: dict[str, frozenset[str]] = {
         "ndarray.core ndarray.create training.initializer training.io.base training.metric.base "
         "training.model"
     ),
+    "training.module.parameters": words("context ndarray.core ndarray.create reference"),
     "training.module.module": words(
         "bind context executor files ndarray.core ndarray.create ndarray.values "
         "training.initializer training.io.base training.metric.base training.model "
-        "training.module.base training.optimizer.base training.optimizer.updater training.step"
+        "training.module.base training.module.parameters training.optimizer.base "
+        "training.optimizer.updater training.step"
     ),
     "training.module.bucketing": words(
         "context ndarray.core training.io.base training.metric.base training.model "
@@ -296,6 +298,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "examples.characters": words("numpy"),
     "training.rnn.sentences": words("numpy"),
     "training.module.base": words("numpy"),
+    "training.module.parameters": words("numpy"),
     "training.visualization": words("graphviz"),
     "training.optimizer.base": words("torch"),
     "training.optimizer.compiled": words("torch"),

@@ -103,3 +103,19 @@ def test_packed_weights_take_an_initializer_by_text() -> None:
     vector = mx.nd.full((3 * 3 * (4 + 3) + 18,), math.nan)
     made._init_weight("parameters", vector)
     assert set(vector.asnumpy().tolist()) == {0, 2}  # biases and weights
+
+
+def test_metrics_see_labels_by_their_names() -> None:
+    """MXNet names a batch's labels for metrics by the module's order, which may be another."""
+    first, last = mx.sym.Variable("first"), mx.sym.Variable("last")
+    outputs = [
+        mx.sym.LinearRegressionOutput(last, mx.sym.Variable("z_label"), name="z"),
+        mx.sym.LinearRegressionOutput(first, mx.sym.Variable("a_label"), name="a"),
+    ]
+    data = {"first": np.full((4, 1), 10.0), "last": np.full((4, 1), 8.0)}
+    labels = {"z_label": np.full((4, 1), 3.0), "a_label": np.full((4, 1), 7.0)}
+    batches = mx.io.NDArrayIter(data, labels, batch_size=4)
+    module = mx.mod.Module(mx.sym.Group(outputs), ["first", "last"], ["z_label", "a_label"])
+    module.bind(batches.provide_data, batches.provide_label)
+    module.init_params()
+    assert module.score(batches, "mse") == [("mse", ((8 - 3) ** 2 + (10 - 7) ** 2) / 2)]

@@ -14,6 +14,7 @@ from .graph import variables
 from .infer import infer_dtypes, infer_shapes, known_shape
 from .ndarray.core import NDArray
 from .ndarray.create import filled
+from .ndarray.values import check_writable
 from .op import is_complete
 from .text import escaped, listed, shown
 
@@ -227,6 +228,10 @@ def _gradients(
                 f"args_grad: {escaped(name)} is {as_dtype(array._tensor.dtype)}, the argument is "
                 f"{as_dtype(argument._tensor.dtype)}"
             )
+        try:
+            check_writable(array._tensor)
+        except MXNetError as error:
+            raise MXNetError(f"args_grad: {escaped(name)}: {error}") from None
         if array.context != ctx:
             raise MXNetError(
                 f"args_grad: {escaped(name)} is on {array.context}, the argument on {ctx}: use "

@@ -388,13 +388,15 @@ class Symbol:
 
         Raises:
             TypeError: no names.
-            ValueError: a name that is no argument.
+            ValueError: a name that is no argument, or no names.
             MXNetError: an operator on the way that has no gradient.
         """
         names = [wrt] if isinstance(wrt, str) else wrt
         if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
             raise TypeError(f"wrt must be the names of arguments, got {shown(wrt)}")
         arguments = {node.name: node for node in variables(toposort(self._entries))[0]}
+        if not names:
+            raise ValueError(f"wrt names no argument; they are {listed(arguments)}")
         for name in names:
             if name not in arguments:
                 raise ValueError(

@@ -91,9 +91,10 @@ class FactorScheduler(LRScheduler):
         self.count = 0
 
     def _after_warmup(self, num_update: int) -> float:
-        while num_update > self.count + self.step:
-            self.count += self.step
-            self.base_lr = max(self.base_lr * self.factor, self.stop_factor_lr)
+        passed = (num_update - 1 - self.count) // self.step
+        if passed > 0:
+            self.count += passed * self.step
+            self.base_lr = max(self.base_lr * self.factor**passed, self.stop_factor_lr)
         return self.base_lr
 
 

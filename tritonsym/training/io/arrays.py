@@ -11,7 +11,7 @@ import numpy as np
 from ...ndarray.core import NDArray
 from ...ndarray.create import array, concatenate
 from ...text import escaped, shown
-from .base import DataBatch, DataDesc, DataIter
+from .base import DataBatch, DataDesc, DataIter, check_batch_size
 
 LAST_BATCH = ("pad", "discard", "roll_over")
 
@@ -80,6 +80,7 @@ class NDArrayIter(DataIter):
         label_name: str = "softmax_label",
         layout: str = "NCHW",
     ) -> None:
+        check_batch_size(batch_size)
         super().__init__(batch_size)
         self.data = named_arrays(data, allow_empty=False, default_name=data_name)
         self.label = named_arrays(label, allow_empty=True, default_name=label_name)
@@ -94,7 +95,7 @@ class NDArrayIter(DataIter):
                     f"{escaped(name)} has {one.shape[0]} samples, {escaped(self.data[0][0])} has "
                     f"{self.num_data}"
                 )
-        if batch_size < 1 or (last_batch_handle != "pad" and self.num_data < batch_size):
+        if last_batch_handle != "pad" and self.num_data < batch_size:
             raise ValueError(f"{batch_size=} does not fit {self.num_data} samples")
         self.data_list = [one for _, one in (*self.data, *self.label)]
         self.num_source = len(self.data_list)

@@ -9,6 +9,13 @@ import numpy as np
 
 from ...ndarray.core import NDArray
 from ...shape import Shape
+from ...text import shown
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Raise ValueError for what is no number of samples."""
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"batch_size={shown(batch_size)} must be an int of at least 1")
 
 
 class _NameAndShape(NamedTuple):

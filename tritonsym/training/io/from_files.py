@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,22 @@ from ...ndarray.core import NDArray
 from ...ndarray.create import array
 from ...shape import Shape
 from ...text import escaped, shown
-from .base import DataBatch, DataDesc, DataIter
+from .base import DataBatch, DataDesc, DataIter, check_batch_size
 
 Array = np.ndarray[Any, Any]
 
 
 class _Rows(DataIter):
-    """Batches of two numpy arrays."""
+    """Batches of two numpy arrays.
+
+    Raises:
+        ValueError: a ``batch_size`` that is no number of samples.
+    """
 
     def __init__(
         self, data: Array, label: Array, batch_size: int, data_name: str, label_name: str
     ) -> None:
+        check_batch_size(batch_size)
         super().__init__(batch_size)
         self._data, self._label = data, label
         self._start = 0
@@ -73,6 +79,7 @@ class CSVIter(_Rows):
 
     Raises:
         MXNetError: a file that cannot be read, or whose rows do not fit the shapes.
+        ValueError: ``batch_size`` is below 1, or no int.
     """
 
     def __init__(
@@ -152,7 +159,8 @@ class MNISTIter(_Rows):
         data_name, label_name: names in the descriptions.
 
     Raises:
-        MXNetError: a file that cannot be read or is no such file.
+        MXNetError: a file that cannot be read, or is no such file.
+        ValueError: ``batch_size`` is below 1, or no int.
     """
 
     def __init__(
@@ -221,8 +229,10 @@ def _idx_file(path: str | Path, axes: int) -> Array:
                 raise MXNetError(f"{escaped(str(path))} is no IDX file of bytes with {axes} axes")
             shape = struct.unpack(f">{axes}I", head[4:])
             content = file.read(math.prod(shape) + 1)  # one more, to see that there is none
-    except (OSError, EOFError, OverflowError, MemoryError) as error:
+    except (OSError, EOFError, OverflowError, MemoryError, ValueError, zlib.error) as error:
         raise MXNetError(f"cannot read {escaped(str(path))}: {escaped(str(error))}") from None
+    if not content:
+        raise MXNetError(f"{escaped(str(path))} has shape {shape}, which is nothing")
     if len(content) != math.prod(shape):
         raise MXNetError(
             f"{escaped(str(path))} claims shape {shape}, which needs {math.prod(shape)} bytes, and "

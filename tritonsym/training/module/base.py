@@ -50,6 +50,15 @@ def check_names(kind: str, names: Sequence[str], arguments: Sequence[str]) -> No
             )
 
 
+def check_count(batch: DataBatch, names: Sequence[str]) -> None:
+    """Raise ValueError where a batch has more or fewer arrays of data than there are names."""
+    if len(batch.data) != len(names):
+        raise ValueError(
+            f"the batch has {len(batch.data)} arrays of data, the module was made for "
+            f"{listed(names) or 'none'}"
+        )
+
+
 def check_same(what: str, found: Sequence[str], wanted: Sequence[str]) -> None:
     """Raise ValueError where there are other names than wanted."""
     if sorted(found) != sorted(wanted):

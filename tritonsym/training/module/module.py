@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...bind import bind as bind_arrays
 from ...context import Context, as_context
-from ...dtype import FLOAT32, as_dtype
+from ...dtype import as_dtype
 from ...errors import MXNetError
 from ...executor import Executor
 from ...files import read_file, replace_file
 from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
 from ...ndarray.values import write
-from ...text import escaped, shown
+from ...text import shown
 from ..initializer import InitDesc, Uniform
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
@@ -28,11 +28,13 @@ from .base import (
     BaseModule,
     Outputs,
     Parameters,
+    check_count,
     check_names,
     check_same,
     described_as,
     descriptions,
 )
+from .parameters import parameter, values_for
 
 if TYPE_CHECKING:
     from ...symbol.core import Symbol
@@ -191,7 +193,7 @@ class Module(BaseModule):
 
         Raises:
             ValueError: data of another name than was said.
-            MXNetError: shapes that do not fit.
+            MXNetError: shapes that do not fit. Nothing changes in either case.
         """
         if self.binded and not force_rebind:
             self.logger.warning("Already bound, ignoring bind()")
@@ -200,10 +202,25 @@ class Module(BaseModule):
         check_same("data_shapes", [one.name for one in data], self.data_names)
         if labels:
             check_same("label_shapes", [one.name for one in labels], self.label_names)
+        before = dict(vars(self))
+        contents = [(kept, dict(kept)) for kept in (self._params, self._grads, self._auxiliary)]
         self.for_training = for_training
         self.inputs_need_grad = inputs_need_grad
         self._grad_req = grad_req
-        self._executors.clear()
+        self._executors = {}
+        try:
+            self._bind(data, labels, shared_module)
+        except BaseException:
+            vars(self).update(before)
+            for kept, content in contents:
+                kept.clear()
+                kept.update(content)
+            raise
+
+    def _bind(
+        self, data: list[DataDesc], labels: list[DataDesc], shared_module: Module | None
+    ) -> None:
+        """Make the arrays, and give them the values that were loaded."""
         if shared_module is not None:
             assert shared_module.binded and shared_module.params_initialized, (
                 "the shared module must be bound and initialized"
@@ -250,34 +267,20 @@ class Module(BaseModule):
         for name, shape, dtype in zip(arguments, shapes, dtypes, strict=True):
             requests[name] = self._request(name)
             if name in self._param_names:
-                arrays[name] = self._parameter(self._params, name, shape, dtype)
+                arrays[name] = parameter(self._params, name, shape, dtype, self._context)
                 if requests[name] != "null":
-                    gradients[name] = self._parameter(self._grads, name, shape, dtype)
+                    gradients[name] = parameter(self._grads, name, shape, dtype, self._context)
             else:
                 arrays[name] = zeros(shape, self._context, dtype)
                 if requests[name] != "null":
                     gradients[name] = zeros(shape, self._context, dtype)
         states = {
-            name: self._parameter(self._auxiliary, name, shape, dtype)
+            name: parameter(self._auxiliary, name, shape, dtype, self._context)
             for name, shape, dtype in zip(
                 self._aux_names, aux_shapes, aux_dtypes or (), strict=True
             )
         }
         return bind_arrays(self.symbol, self._context, arrays, gradients, requests, states)
-
-    def _parameter(
-        self, kept: dict[str, NDArray], name: str, shape: tuple[int, ...], dtype: Any
-    ) -> NDArray:
-        """The array of a parameter, which is made when it is first needed."""
-        if name not in kept:
-            kept[name] = zeros(shape, self._context, dtype or FLOAT32)
-        if kept[name].shape != tuple(shape):
-            raise MXNetError(
-                f"the shape of parameter {escaped(name)} would change from {kept[name].shape} to "
-                f"{tuple(shape)}, so that its values could not be used: bind another Module for "
-                "such data"
-            )
-        return kept[name]
 
     def _request(self, name: str) -> str:
         """What happens with the gradient of an argument."""
@@ -315,7 +318,8 @@ class Module(BaseModule):
         Raises:
             AssertionError: the module is not bound.
             RuntimeError: a name is missing.
-            MXNetError: values of another shape. Nothing is written in these two cases.
+            TypeError: values that are no arrays.
+            MXNetError: values of another shape. Nothing is written in these cases.
         """
         if self.params_initialized and not force_init and self._loaded is None:
             return
@@ -323,25 +327,13 @@ class Module(BaseModule):
         if initializer is None and arg_params is None and aux_params is None:
             initializer = Uniform(0.01)
         attributes = self.symbol.attr_dict()
-        copies, unset = [], []
-        for kept, given in ((self._params, arg_params), (self._auxiliary, aux_params)):
-            for name, target in sorted(kept.items()):
-                if given is not None and name in given:
-                    if given[name].shape != target.shape:
-                        raise MXNetError(
-                            f"parameter {escaped(name)} has shape {target.shape}, given was "
-                            f"{given[name].shape}"
-                        )
-                    copies.append((target, given[name]))
-                elif given is not None and not allow_missing:
-                    raise RuntimeError(f"{escaped(name)} is not presented")
-                else:
-                    unset.append((name, target))
-        for target, value in copies:
-            if value is not target:
-                write(target._tensor, value._tensor)
+        copies, unset = values_for(self._params, arg_params, allow_missing)
+        more_copies, more_unset = values_for(self._auxiliary, aux_params, allow_missing)
+        for target, value in copies + more_copies:
+            if value is not target._tensor:
+                write(target._tensor, value)
         if initializer is not None:
-            for name, target in unset:
+            for name, target in unset + more_unset:
                 initializer(InitDesc(name, attributes.get(name)), target)
         self.params_initialized = True
 
@@ -380,18 +372,23 @@ class Module(BaseModule):
                 here divides them by its size, unless ``rescale_grad`` is given.
             optimizer_params: arguments by name, or pairs.
             force_init: do it again where it was done.
+
+        Raises:
+            TypeError: something else than an optimizer.
+            MXNetError: states that were to be loaded are damaged. Nothing changes then.
         """
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring...")
             return
         names = dict(enumerate(self._param_names))
-        self._places = {name: place for place, name in names.items()}
         rescale_grad = 1.0 / self._batch_size()
         if isinstance(optimizer, str):
             given = {"rescale_grad": rescale_grad, **dict(optimizer_params)}
             optimizer = optimizers.create(optimizer, sym=self.symbol, param_idx2name=names, **given)
         else:
+            if not isinstance(optimizer, optimizers.Optimizer):
+                raise TypeError(f"optimizer must be a name or an Optimizer, got {shown(optimizer)}")
             if optimizer.rescale_grad != rescale_grad:
                 self.logger.warning(
                     "the optimizer has rescale_grad=%s, and not 1/batch_size=%s: is this intended?",
@@ -401,12 +398,13 @@ class Module(BaseModule):
             if not optimizer.idx2name:
                 optimizer.idx2name = names
                 optimizer.set_wd_mult({})
-        self._optimizer = optimizer
-        self._updater = get_updater(optimizer)
-        self.optimizer_initialized = True
+        updater = get_updater(optimizer)
         if self._loaded_states is not None:
-            self._updater.set_states(self._loaded_states)
+            updater.set_states(self._loaded_states)
             self._loaded_states = None
+        self._optimizer, self._updater = optimizer, updater
+        self._places = {name: place for place, name in names.items()}
+        self.optimizer_initialized = True
 
     def _batch_size(self) -> int:
         first = self.data_shapes[0]
@@ -430,27 +428,28 @@ class Module(BaseModule):
 
         Raises:
             AssertionError: the module is not bound or not initialized.
+            ValueError: more or fewer arrays of data than the module has names for.
             MXNetError: the data fits no such network.
         """
         assert self.binded and self.params_initialized, "bind and initialize the module first"
-        self._fit_shapes(data_batch)
         given = self._given_by(data_batch)
         train = self.for_training if is_train is None else is_train
         self._bound().forward(train, **given)
 
     def _given_by(self, batch: DataBatch) -> dict[str, NDArray]:
-        """The arrays of a batch by name."""
-        given = dict(zip(self.data_names, batch.data, strict=False))
-        given.update(zip(self.label_names, batch.label or (), strict=False))
-        return given
-
-    def _fit_shapes(self, batch: DataBatch) -> None:
-        """Use arrays of the shapes that the batch has."""
+        """The arrays of a batch by name; those that are bound have their shapes then."""
+        check_count(batch, self.data_names)
         data = described_as(self.data_shapes, batch.data, batch.provide_data)
         labels = described_as(self.label_shapes, batch.label, batch.provide_label)
         changed = [one.shape for one in data] != [one.shape for one in self.data_shapes]
         if changed or (batch.label and labels != self.label_shapes):
             self._use_shapes(data, labels if batch.label else [])
+        names = [*(one.name for one in data), *self._label_order(labels)]
+        return dict(zip(names, [*batch.data, *(batch.label or ())], strict=False))
+
+    def _label_order(self, described: Sequence[DataDesc]) -> list[str]:
+        """The names of labels in the order in which batches have them."""
+        return [one.name for one in described] or self.label_names
 
     def backward(self, out_grads: Any = None) -> None:
         """Compute the gradients of the last batch.
@@ -470,9 +469,8 @@ class Module(BaseModule):
         That begins with the second batch, when the optimizer has its states.
         """
         assert self._updater is not None and self.binded, "initialize the optimizer first"
-        self._fit_shapes(data_batch)
-        places, names = self._trained()
         given = self._given_by(data_batch)
+        places, names = self._trained()
         if not self._steps.train(self._bound(), self._updater, places, names, given):
             super().train_by(data_batch)
 
@@ -495,17 +493,18 @@ class Module(BaseModule):
         return list(self._bound().outputs)
 
     def get_input_grads(self, merge_multi_context: bool = True) -> list[NDArray | None]:
-        """The gradients of the data of the last batch.
+        """The gradients of the data of the last batch, in the order of its description.
 
         Raises:
             AssertionError: the module was not bound for them.
         """
         assert self.binded and self.inputs_need_grad, "re-bind with inputs_need_grad=True"
-        return [self._bound().grad_dict[name] for name in self.data_names]
+        return [self._bound().grad_dict[one.name] for one in self.data_shapes]
 
     def update_metric(self, eval_metric: EvalMetric, labels: Any, pre_sliced: bool = False) -> None:
         """Let a metric look at the outputs of the last batch."""
-        named = dict(zip(self.label_names, labels or (), strict=False))
+        found = dict(zip(self._label_order(self.label_shapes), labels or (), strict=False))
+        named = {name: found[name] for name in self.label_names if name in found}
         eval_metric.update_dict(
             named, dict(zip(self.output_names, self.get_outputs(), strict=True))
         )

@@ -25,6 +25,11 @@ from .base import Optimizer, State, arrays_in, create
 from .compiled import CompiledUpdate
 
 STRUCTURE = "structure"
+# What may come of using a text as if it described states.
+_DAMAGES = (
+    KeyError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError,
+    RecursionError,
+)  # fmt: skip
 
 Arrays = list[weakref.ref[NDArray]]
 
@@ -53,6 +58,7 @@ class Updater:
             if key not in self.states:
                 self.states[key] = self.optimizer.create_state_multi_precision(key, one)
             elif not self.states_synced[key]:
+                self._check_state(key, one)
                 self.states[key] = self.sync_state_context(self.states[key], one.context)
             self.states_synced[key] = True
         states = [self.states[key] for key in index]
@@ -60,6 +66,16 @@ class Updater:
             self._update(list(index), list(weight), list(grad), states)
         else:
             self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+
+    def _check_state(self, key: Any, weight: NDArray) -> None:
+        """Raise MXNetError for a state that was loaded and is that of some other weight."""
+        have = _form(self.states[key])
+        need = _form(self.optimizer.create_state_multi_precision(key, weight))
+        if have is not None and need is not None and have != need:
+            raise MXNetError(
+                f"the state of weight {shown(key)}, which is {weight.shape}, is {have}, the "
+                f"optimizer needs {need}: load states of the same network and optimizer"
+            )
 
     def _update(
         self, index: list[Any], weight: list[NDArray], grad: list[NDArray], states: list[State]
@@ -115,7 +131,7 @@ class Updater:
             optimizer = self.optimizer
             if "optimizer" in described:
                 optimizer = _restored_optimizer(described["optimizer"])
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except _DAMAGES as error:
             raise MXNetError(
                 f"these are no states of an updater: {type(error).__name__} {shown(str(error))}"
             ) from None
@@ -138,6 +154,15 @@ def _same(known: Arrays | CompiledUpdate, arrays: Sequence[NDArray]) -> bool:
 def get_updater(optimizer: Optimizer) -> Updater:
     """An updater of an optimizer."""
     return Updater(optimizer)
+
+
+def _form(state: State) -> Any:
+    """The shapes and dtypes of the arrays of a state."""
+    if state is None:
+        return None
+    if isinstance(state, NDArray):
+        return state.shape, np.dtype(state.dtype).name
+    return [_form(part) for part in state]
 
 
 def _described(state: State, numbers: Any) -> Any:
@@ -196,13 +221,13 @@ def _described_optimizer(optimizer: Optimizer) -> dict[str, Any]:
 
 
 _TABLES = ("idx2name", "_index_update_count", *_SKIPPED_MULTIPLIERS)
-# Schedulers, with enough to make one; its numbers follow.
-_SCHEDULERS: dict[str, tuple[type[lr_scheduler.LRScheduler], Sequence[Any]]] = {
+# Schedulers, and which of their numbers one is made of; the others follow.
+_SCHEDULERS: dict[str, tuple[type[lr_scheduler.LRScheduler], Sequence[str]]] = {
     "LRScheduler": (lr_scheduler.LRScheduler, ()),
-    "FactorScheduler": (lr_scheduler.FactorScheduler, (1,)),
-    "MultiFactorScheduler": (lr_scheduler.MultiFactorScheduler, ([1],)),
-    "PolyScheduler": (lr_scheduler.PolyScheduler, (1,)),
-    "CosineScheduler": (lr_scheduler.CosineScheduler, (1,)),
+    "FactorScheduler": (lr_scheduler.FactorScheduler, ("step",)),
+    "MultiFactorScheduler": (lr_scheduler.MultiFactorScheduler, ("step",)),
+    "PolyScheduler": (lr_scheduler.PolyScheduler, ("max_update",)),
+    "CosineScheduler": (lr_scheduler.CosineScheduler, ("max_update",)),
 }
 
 
@@ -210,25 +235,36 @@ def _restored_optimizer(described: Any) -> Optimizer:
     optimizer = create(described["name"])
     for name in _TABLES:
         table = {_checked_key(key): value for key, value in described[name]}
-        kind = str if name == "idx2name" else (int, float)
-        if not all(isinstance(value, kind) for value in table.values()):
+        known = "" if name == "idx2name" else 0
+        if not all(_is_like(value, known) for value in table.values()):
             raise TypeError(f"{name} holds something else")
         setattr(optimizer, name, table)
     _set_numbers(optimizer, described["numbers"])
     if described["scheduler"] is not None:
         kind, numbers = described["scheduler"]
         klass, given = _SCHEDULERS[kind]
-        optimizer.lr_scheduler = klass(*given)
+        optimizer.lr_scheduler = klass(*(numbers[name] for name in given))
         _set_numbers(optimizer.lr_scheduler, numbers)
     return optimizer
+
+
+def _is_like(value: Any, known: Any) -> bool:
+    """Whether an attribute that holds what is known may hold a value."""
+    if isinstance(known, str):
+        return isinstance(value, str)
+    if isinstance(known, list):
+        return isinstance(value, list) and all(_is_like(item, 0) for item in value)
+    if known is None and value is None:
+        return True
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _set_numbers(thing: object, numbers: dict[str, Any]) -> None:
     """Set attributes that the thing has already, to plain values."""
     known = _numbers(thing)
     for name, value in numbers.items():
-        if name not in known or not _is_plain(value):
+        if name not in known:
             raise ValueError(f"{type(thing).__name__} has no number {shown(name)}")
-        if isinstance(value, float) and math.isnan(value):
-            raise ValueError(f"{shown(name)} is not a number")
+        if not _is_like(value, known[name]):
+            raise ValueError(f"{shown(name)} cannot be {shown(value)}")
         setattr(thing, name, value)
