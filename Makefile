@@ -17,7 +17,7 @@ digits characters: $(INSTALLED)-examples
 	$(BIN)/python -m tritonsym.examples.$@ $(ARGUMENTS)
 
 test: $(INSTALLED)-test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 check: $(INSTALLED)-dev
 	$(BIN)/ruff check
