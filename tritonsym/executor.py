@@ -250,6 +250,7 @@ class Executor:
 
         They are written into the arrays that were bound for them, or with ``grad_req='add'`` added
         to what is there. After ``forward(is_train=False)`` they are those of that computation.
+        A second backward pass computes from what the arguments hold then.
 
         Args:
             out_grads: the gradient of each output, one array for all of one output, or by output
