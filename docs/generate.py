@@ -72,6 +72,8 @@ def _section(op: Op) -> str:
 def _inputs(op: Op) -> str:
     if op.variadic is not None:
         return f"any number, counted by `{op.variadic}`"
+    if op.is_open:
+        return "what the operator itself declares"
     parameters = inspect.signature(op.function).parameters
     described = [f"`{name}`{_remark(op, parameters[name])}" for name in op.declared_inputs]
     return ", ".join(described) or "none"

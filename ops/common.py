@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, DType
 from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, cast
+from tritonsym.expr import Expr, Shape, cast, narrow, reshape
 from tritonsym.op import Gradient
 from tritonsym.schema import Axes
 
@@ -65,6 +66,16 @@ def slope(function: Callable[[Expr, Expr, Expr], Expr]) -> Gradient:
         return (in_float(function, heads[0], inputs[0], outputs[0]),)
 
     return gradient
+
+
+def cut(packed: Expr, shapes: Sequence[Shape]) -> list[Expr]:
+    """The arrays that lie one after the other in a flat one."""
+    found, start = [], 0
+    for shape in shapes:
+        stop = start + math.prod(shape)
+        found.append(reshape(narrow(packed, 0, start, stop), shape))
+        start = stop
+    return found
 
 
 def in_accumulator(function: Callable[[Expr], Expr], x: Expr) -> Expr:

@@ -28,7 +28,7 @@ from tritonsym.op import Shapes, library_call, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count, Single
 
-from .common import accumulator
+from .common import accumulator, cut
 
 Mode = Literal["gru", "lstm", "rnn_relu", "rnn_tanh"]
 Gradients = Sequence[Expr | None]
@@ -151,16 +151,6 @@ def _backward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
 # ---- a network ---------------------------------------------------------------------------------
 
 
-def _cut(packed: Expr, shapes: Sequence[Shape]) -> list[Expr]:
-    """The arrays that lie one after the other in a flat one."""
-    found, start = [], 0
-    for shape in shapes:
-        stop = start + math.prod(shape)
-        found.append(reshape(narrow(packed, 0, start, stop), shape))
-        start = stop
-    return found
-
-
 def _packed(function: Any, layer: Layer, inputs: Sequence[Expr], shapes: Sequence[Shape]) -> Expr:
     size = sum(math.prod(shape) for shape in shapes)
     return library_call(function, layer.mode, inputs, layer, (size,), inputs[0].dtype)
@@ -195,7 +185,7 @@ def _run(
         inputs = _layer_inputs(layer, number, data, parameters, states)
         width = layer.directions * layer.size
         shapes = [(time, batch, width), *(x.shape for x in inputs[3:])]
-        results = _cut(_packed(_forward, layer, inputs, shapes), shapes)
+        results = cut(_packed(_forward, layer, inputs, shapes), shapes)
         found.append((inputs, results))
         data = results[0]
         if mask is not None and number + 1 < len(layers):
@@ -275,7 +265,7 @@ def _rnn_gradient(
         first = number * layer.directions
         ends = [narrow(x, 0, first, first + layer.directions) for x in state_heads]
         shapes = [x.shape for x in given]
-        parts = _cut(_packed(_backward, layer, (head, *ends, *given), shapes), shapes)
+        parts = cut(_packed(_backward, layer, (head, *ends, *given), shapes), shapes)
         head = parts[0]
         weights.insert(0, parts[1])
         biases.insert(0, parts[2])

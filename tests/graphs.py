@@ -517,8 +517,9 @@ def recipe_of(op: Op) -> Recipe | None:
     return None
 
 
-# Operators with states are not grown: a state is a variable that belongs to one node alone.
-OPERATORS = sorted({op.name for op in registered().values() if not op.auxiliary})
+# Operators with states are not grown: a state is a variable that belongs to one node alone. Nor are
+# those whose attributes say what they are: a program's own code has no meaning to compare with.
+OPERATORS = sorted({op.name for op in registered().values() if not op.auxiliary and not op.is_open})
 RECIPES = {
     name: recipe for name in OPERATORS if (recipe := recipe_of(registered()[name])) is not None
 }

@@ -329,3 +329,77 @@ def test_a_dict_without_a_needed_gradient_is_refused_like_a_list(a: Any) -> None
     executor.forward(is_train=True)
     with pytest.raises(mx.base.MXNetError, match="gradient of output _mul"):
         executor.backward({"zz": mx.nd.ones((1,))})
+
+
+# ---- operators in Python -------------------------------------------------------------------------
+
+
+class Recorded(mx.operator.CustomOp):
+    """Writes down what it is asked for, and adds to its state."""
+
+    requests: list[list[str]]
+    parameters: dict[str, str]
+
+    def forward(self, is_train: Any, req: Any, in_data: Any, out_data: Any, aux: Any) -> None:
+        self.assign(out_data[0], req[0], in_data[0])
+        aux[0][:] = aux[0] + 1
+
+    def backward(
+        self, req: Any, out_grad: Any, in_data: Any, out_data: Any, in_grad: Any, aux: Any
+    ) -> None:
+        Recorded.requests.append(list(req))
+        self.assign(in_grad[0], req[0], out_grad[0])
+
+
+@pytest.fixture
+def recorded() -> Any:
+    """An executor of a node in Python, whose first argument's gradient is added to."""
+
+    class RecordedProp(mx.operator.CustomOpProp):
+        def __init__(self, **given: str) -> None:
+            super().__init__()
+            Recorded.parameters = given
+
+        def list_arguments(self) -> list[str]:
+            return ["data", "more"]
+
+        def list_auxiliary_states(self) -> list[str]:
+            return ["count"]
+
+        def infer_shape(self, in_shape: Any) -> Any:
+            return [in_shape[0]] * 2, [in_shape[0]], [(1,)]
+
+        def create_operator(self, ctx: Any, in_shapes: Any, in_dtypes: Any) -> Recorded:
+            return Recorded()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mx.operator.register("recorded")(RecordedProp)
+    Recorded.requests = []
+    loss = mx.sym.Custom(
+        mx.sym.Variable("a"), op_type="recorded", size=3, name="r", attr={"__lr_mult__": "2"}
+    )
+    return loss.simple_bind(mx.cpu(), grad_req={"a": "add", "r_more": "null"}, a=(2,))
+
+
+def test_an_operator_in_python_always_writes(recorded: Any) -> None:
+    """MXNet hands `add` and `null` down to the code; here the graph adds, and drops."""
+    recorded.grad_dict["a"][:] = 10
+    recorded.forward(is_train=True)
+    recorded.backward(mx.nd.ones((2,)))
+    assert Recorded.requests == [["write", "write"]]
+    assert recorded.grad_dict["a"].asnumpy().tolist() == [11, 11]
+
+
+def test_an_operator_in_python_keeps_its_states_in_training_alone(recorded: Any) -> None:
+    """MXNet's code writes the states themselves, in inference and in backward as well."""
+    recorded.forward(is_train=False)
+    assert recorded.aux_dict["r_count"].asscalar() == 0
+    recorded.forward(is_train=True)
+    recorded.backward(mx.nd.ones((2,)))
+    assert recorded.aux_dict["r_count"].asscalar() == 1
+
+
+def test_attributes_of_training_are_no_parameters_of_code(recorded: Any) -> None:
+    """MXNet hands `__lr_mult__` to the constructor as well, which then has to take it."""
+    assert Recorded.parameters == {"size": "3"}

@@ -132,7 +132,8 @@ def program(events: list[str]) -> Program:
     def step(name: str) -> Callable[[], None]:
         return lambda: events.append(name)
 
-    memory = SimpleNamespace(arena=SimpleNamespace(device=torch.device("cuda", 0)), memory=[])
+    device = torch.device("cuda", 0)
+    memory = SimpleNamespace(arena=SimpleNamespace(device=device), memory=[], runs_python=False)
     first = Pass([step("draw")], [step("a"), step("b")], [step("state")])
     return Program(memory, [first, Pass([], [step("gradient")], [])])  # type: ignore[arg-type]
 
@@ -189,6 +190,21 @@ def test_switches_that_need_each_launch_have_no_graph(
     assert events == ["draw", "a", "b", "state", "gradient"] * 2
     assert recorders == []
     assert "one by one: the switch" in made.manner
+
+
+def test_an_operator_in_python_is_in_no_graph(
+    runtime: ModuleType, recorders: list[FakeRecorder]
+) -> None:
+    """A recording has kernels alone: its replay would leave the operator's code out."""
+    events: list[str] = []
+    made = program(events)
+    made.buffers.runs_python = True  # type: ignore[misc]
+    launched = runtime.graphed(made, Switches())
+    launched.run()
+    launched.run()
+    assert events == ["draw", "a", "b", "state", "gradient"] * 2
+    assert recorders == []
+    assert "one by one: one of them is an operator in Python" in launched.manner
 
 
 def test_a_kernel_that_fails_is_named(runtime: ModuleType, recorders: list[FakeRecorder]) -> None:

@@ -63,6 +63,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.convolution": words(OPERATOR),
     "ops.creation": words(OPERATOR),
     "ops.broadcasting": words(OPERATOR),
+    "ops.custom": words(OPERATOR),
     "ops.elementwise": words(OPERATOR),
     "ops.image": words(f"{OPERATOR} ops.convolution"),
     "ops.indexing": words(OPERATOR),
@@ -80,10 +81,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer"),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
-        "ops.activation ops.broadcasting ops.convolution ops.creation ops.elementwise ops.image "
-        "ops.indexing ops.matrix ops.movement ops.nn ops.normalization ops.optimizer "
-        "ops.optimizer_mixed ops.ordering ops.output ops.pooling ops.rearrangement ops.recurrent "
-        "ops.reduction ops.sequence"
+        "ops.activation ops.broadcasting ops.convolution ops.creation ops.custom "
+        "ops.elementwise ops.image ops.indexing ops.matrix ops.movement ops.nn ops.normalization "
+        "ops.optimizer ops.optimizer_mixed ops.ordering ops.output ops.pooling "
+        "ops.rearrangement ops.recurrent ops.reduction ops.sequence"
     ),
     # graphs of nodes
     "graph": words("attribute op"),
@@ -145,6 +146,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "ndarray": words("frontend op ops ndarray.core ndarray.create"),
     "random": words("context philox ndarray.core"),
+    "operator": words("context ndarray.core ops.custom reference"),
     "symbol.json_file": words("attribute backward collector files graph op"),
     "symbol.inference": words("graph infer op"),
     "symbol.core": words(
@@ -245,8 +247,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "plan_command": words("expr gpus graph infer op plan simplify switches symbol trace"),
     "test_utils": words("bind context executor ndarray.core ndarray.create symbol.core"),
     "": words(
-        "attribute context debug executor name ndarray ops random switches symbol test_utils "
-        "training "
+        "attribute context debug executor name ndarray operator ops random switches symbol "
+        "test_utils training "
         "training.callback training.initializer training.io training.kvstore "
         "training.lr_scheduler training.metric training.model training.module training.monitor "
         "training.optimizer training.rnn training.visualization"
@@ -276,7 +278,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
-    **dict.fromkeys(("ops.activation", "ops.convolution"), words("torch")),
+    **dict.fromkeys(("ops.activation", "ops.convolution", "ops.custom"), words("torch")),
     **dict.fromkeys(("ops.output", "ops.pooling", "ops.recurrent"), words("torch")),
     **dict.fromkeys(
         ("ndarray.core", "ndarray.create", "ndarray.indexing", "ndarray.params_file"),
@@ -585,7 +587,7 @@ PUBLIC = words(
     "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
     "Symbol attribute base callback context cpu cpu_pinned current_context executor gpu init "
     "initializer io kv kvstore lr_scheduler metric mod model module mon monitor name nd ndarray "
-    "num_gpus optimizer random rnn switched sym symbol visualization viz waitall"
+    "num_gpus operator optimizer random rnn switched sym symbol visualization viz waitall"
 )
 # Folders and files that the import system shows as names of the package.
 MODULES = {name.split(".")[0] for name in FILES if name}

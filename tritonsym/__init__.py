@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from . import attribute, context, debug, executor, name, ndarray, ops, random, symbol, test_utils
+from . import (
+    attribute,
+    context,
+    debug,
+    executor,
+    name,
+    ndarray,
+    operator,
+    ops,
+    random,
+    symbol,
+    test_utils,
+)
 from . import errors as base
 from .attribute import AttrScope
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus

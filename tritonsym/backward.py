@@ -114,7 +114,9 @@ def backward_op(op: Op) -> BackwardOp:
         input_names=input_names,
         output_names=lambda attributes: [f"{n}_gradient" for n in op.input_names(attributes)],
         auxiliary=(),
+        state_names=lambda attributes: (),
         variadic=None,
+        is_open=False,
         fill_dtypes=functools.partial(_fill_dtypes, op),
         native=None,
         random=False,
@@ -174,7 +176,7 @@ def backward(
         )
         names = zip(node.input_names, node.inputs, strict=True)
         for index, (name, source) in enumerate(names):
-            if id(source.node) in depending and name not in node.op.auxiliary:
+            if id(source.node) in depending and name not in node.state_names:
                 key = (id(source.node), source.index)
                 received.setdefault(key, []).append(Entry(made, index))
     return [_total(received.get((id(node), 0), []), Entry(node, 0)) for node in wanted]

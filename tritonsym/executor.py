@@ -83,8 +83,11 @@ class Executor:
         self._steps = self._program.passes[0].all
         self._buffers = self._program.buffers
         self.outputs = [NDArray(tensor, ctx) for tensor in compiled.outputs]
-        # Gradients after inference are those of the random numbers that it drew.
-        self._keeps_draws = self._learns and any(x.primitive == "draw" for x in self.plan.layouts)
+        # Gradients after inference are those of the random numbers that it drew, and of what
+        # Python code has kept.
+        self._keeps_draws = self._learns and (
+            self.plan.runs_python or any(x.primitive == "draw" for x in self.plan.layouts)
+        )
         # What runs in training, by mode; made when it is first needed.
         self._training: dict[bool, TrainingPass] = {}
         # The last run, if the values that its gradients need are still there.

@@ -43,7 +43,7 @@ FLUENT = (
 
 @dataclass(frozen=True)
 class Arguments:
-    """A call sorted out: inputs by name (or in order, for a variadic operator) and strings."""
+    """A call sorted out: inputs by name, or in order where the operator declares none; strings."""
 
     inputs: Mapping[str, Any]
     variadic: Sequence[Any]
@@ -55,7 +55,7 @@ class Arguments:
         Raises:
             MXNetError: one of another name, or more than there are names.
         """
-        if op.variadic is None:
+        if op.variadic is None and not self.variadic:
             for key in self.inputs:
                 if key not in names:
                     raise MXNetError(
@@ -110,9 +110,19 @@ def sort_arguments(
         MXNetError: an input in the place of a parameter.
         AssertionError: an input that is not of the wanted kind (MXNet's type for this mistake).
     """
-    if op.variadic is not None:
+    if op.variadic is not None or op.is_open:
         for position, value in enumerate(args):
             _check_input(op, f"argument {position}", value, is_input, kind)
+    if op.is_open:
+        found = {key: value for key, value in kwargs.items() if is_input(value)}
+        if args and found:
+            raise TypeError(
+                f"{op.name} takes its inputs either by position or by keyword, not both: got "
+                f"{len(args)} by position, and {listed(found)}"
+            )
+        texts = {key: value for key, value in kwargs.items() if key not in found}
+        return Arguments(found, args, _attributes(op, texts, is_input))
+    if op.variadic is not None:
         named = {k: v for k, v in kwargs.items() if k not in op.schema.attributes and is_input(v)}
         variadic = [*args, *named.values()]
         attributes = _attributes(op, {k: v for k, v in kwargs.items() if k not in named}, is_input)
@@ -181,7 +191,7 @@ def signature(op: Op, extra: Sequence[str]) -> inspect.Signature:
     """The Python signature of an operator's function; ``extra`` are keyword arguments."""
     kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind, default=None) for name in op.declared_inputs]
-    if op.variadic is not None:
+    if op.variadic is not None or op.is_open:
         parameters = [inspect.Parameter("data", inspect.Parameter.VAR_POSITIONAL)]
         kind = inspect.Parameter.KEYWORD_ONLY
     for attribute in op.schema.attributes.values():
@@ -203,9 +213,11 @@ def documentation(op: Op, kind: str) -> str:
     lines = [op.summary, "", "Inputs"]
     if op.variadic is not None:
         lines.append(f"    *data : any number of {kind}s of one dtype")
+    if op.is_open:
+        lines.append(f"    {kind}s, by position or by the names that the operator has for them")
     names = op.declared_inputs
     lines += [f"    {name} : {kind}" for name in names]
-    if not names and op.variadic is None:
+    if not names and op.variadic is None and not op.is_open:
         lines.append("    none")
     lines += ["", "Parameters"]
     lines += [f"    {attribute.describe()}" for attribute in op.schema.attributes.values()]

@@ -49,6 +49,11 @@ class Node:
     def input_names(self) -> Sequence[str]:
         return () if self.op is None else self.op.input_names(self.parameters)
 
+    @property
+    def state_names(self) -> Sequence[str]:
+        """The names of those inputs that are auxiliary states."""
+        return () if self.op is None else self.op.state_names(self.parameters)
+
     def describe(self) -> str:
         """The operator, the name and the creating line, for messages."""
         kind = "variable" if self.op is None else self.op.name
@@ -107,9 +112,9 @@ def variables(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
     written = {
         id(entry.node)
         for node in nodes
-        if node.op is not None and node.op.auxiliary
+        if (states := node.state_names)
         for name, entry in zip(node.input_names, node.inputs, strict=True)
-        if name in node.op.auxiliary
+        if name in states
     }
     found = [node for node in nodes if node.op is None]
     return (

@@ -7,6 +7,7 @@ operator's inputs, its keyword-only arguments the parameters, with types and def
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -103,6 +104,7 @@ def library_call(
     shape: Shape,
     dtype: DType,
     elementwise: bool = False,
+    python: bool = False,
 ) -> Expr:
     """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
 
@@ -113,6 +115,7 @@ def library_call(
         attributes: handed to ``function``; equal ones with equal texts are one value.
         shape, dtype: of the result.
         elementwise: whether element i of the result depends on element i of each input alone.
+        python: whether it runs a caller's Python, which no recording of kernels contains.
     """
     return make(
         "native",
@@ -122,6 +125,7 @@ def library_call(
         attributes=attributes,
         key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
         elementwise=elementwise,
+        python=python,
         shape=shape,
         dtype=dtype,
     )
@@ -137,8 +141,10 @@ class Op:
         declared_inputs: the names of all inputs that it can have; none where it is variadic.
         input_names: the names of its inputs for given attributes.
         output_names: the suffixes of its outputs' names for given attributes.
-        auxiliary: the inputs that are states which the operator writes.
+        auxiliary: the declared inputs that are states which the operator writes.
+        state_names: the names of its states for given attributes.
         variadic: the attribute that counts the inputs, where any number may be given.
+        is_open: whether its attributes alone say which inputs it has, and what it accepts.
         fill_shapes: completes partial shapes of inputs and outputs in place, both ways.
         fill_dtypes: the same for dtypes.
         native: one call of torch that does the whole operator on the CPU.
@@ -163,7 +169,9 @@ class Op:
     input_names: Callable[[Any], Sequence[str]]
     output_names: Callable[[Any], Sequence[str]]
     auxiliary: tuple[str, ...]
+    state_names: Callable[[Any], Sequence[str]]
     variadic: str | None
+    is_open: bool
     fill_shapes: FillShapes | None
     fill_dtypes: FillDTypes
     native: Native | None
@@ -226,7 +234,8 @@ class Op:
     @functools.cached_property
     def _parameters(self) -> tuple[str, ...]:
         signature = inspect.signature(self.function).parameters
-        return tuple(name for name in self.schema.attributes if name in signature)
+        values = dataclasses.fields(self.schema.record)
+        return tuple(field.name for field in values if field.name in signature)
 
     def infer_shapes(self, attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
         """Complete the partial shapes in place, as far as they determine each other.
@@ -286,6 +295,7 @@ def operator(
     inputs: Callable[[Any], Sequence[str]] | None = None,
     outputs: Callable[[Any], Sequence[str]] = lambda attributes: ("output",),
     auxiliary: tuple[str, ...] = (),
+    states: Callable[[Any], Sequence[str]] | None = None,
     variadic: str | None = None,
     shapes: FillShapes | None = None,
     dtypes: FillDTypes = unify_dtypes,
@@ -298,8 +308,11 @@ def operator(
     updates: Updates | None = None,
     visible: Callable[[Any], int] | None = None,
     initial: Mapping[str, str] = MappingProxyType({}),
+    schema: Schema | None = None,
 ) -> Callable[[Lowering], Lowering]:
     """Register the decorated function as an operator; see :class:`Op` for the options.
+
+    A ``schema`` of its own, instead of its keyword-only arguments, makes it an open one.
 
     Raises:
         ValueError: a name is taken, which also shows a module imported under two names.
@@ -325,13 +338,15 @@ def operator(
         op = Op(
             name=name,
             aliases=tuple(aliases),
-            schema=Schema(name, keywords, hints),
+            schema=Schema(name, keywords, hints) if schema is None else schema,
             function=function,
-            declared_inputs=() if variadic else positional,
+            declared_inputs=() if variadic or schema else positional,
             input_names=inputs or _fixed_or_counted(positional, variadic),
             output_names=outputs,
             auxiliary=auxiliary,
+            state_names=states or (lambda attributes: auxiliary),
             variadic=variadic,
+            is_open=schema is not None,
             fill_shapes=shapes,
             fill_dtypes=dtypes,
             native=native,

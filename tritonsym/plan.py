@@ -100,6 +100,12 @@ class Plan:
     refusals: tuple[tuple[Expr, Expr, str], ...]
     origins: Mapping[Expr, tuple[str, ...]]
 
+    @property
+    def runs_python(self) -> bool:
+        """Whether a kernel of it is a caller's Python code."""
+        every = (x for kernel in self.kernels for x in kernel.body)
+        return any(x.primitive == "native" and x["python"] for x in every)
+
     def __str__(self) -> str:
         from . import plan_text  # printing stands above planning
 

@@ -114,6 +114,11 @@ class Buffers:
         self._makers = {id(step): n for n, steps in enumerate(launches) for step in steps}
         return found
 
+    @property
+    def runs_python(self) -> bool:
+        """Whether a step runs a caller's Python code."""
+        return self._plan.runs_python
+
     def title(self, number: int) -> str:
         """A kernel's number, form and symbols."""
         kernel = self._plan.kernels[number]

@@ -116,6 +116,5 @@ def trace(
 
 def _state_names(node: Node) -> list[str]:
     """The variables that a node's auxiliary inputs are."""
-    assert node.op is not None
     pairs = zip(node.input_names, node.inputs, strict=True)
-    return [source.node.name for name, source in pairs if name in node.op.auxiliary]
+    return [source.node.name for name, source in pairs if name in node.state_names]

@@ -129,6 +129,8 @@ def graphed(program: Program, switched: Switches) -> Program:
         return program
     if not switched.graphs:
         note = "the switch graphs is off"
+    elif program.buffers.runs_python:
+        note = "one of them is an operator in Python"
     elif switched.validate or switched.debug > 1:
         note = "the switches watch each of them"
     else:

@@ -438,7 +438,7 @@ def invoke(
     with allocating(0, lambda: f"operator {op.name}"):
         results = _computed(op, parameters, arrays, state or default_state(), context)
     visible = op.visible_count(parameters)
-    states = [given[name] for name in op.auxiliary[: len(results) - visible]]
+    states = [given[name] for name in op.state_names(parameters)[: len(results) - visible]]
     if targets is None:
         targets = [NDArray(tensor, context) for tensor in results[:visible]]
         _write_out(op, results[visible:], states)

@@ -146,7 +146,7 @@ class Symbol:
                 continue
             lines += ["-" * 20, f"Op:{node.op.name}, Name={node.name}", "Inputs:"]
             for i, (name, entry) in enumerate(zip(node.input_names, node.inputs, strict=True)):
-                version = f" version={int(name in node.op.auxiliary)}"
+                version = f" version={int(name in node.state_names)}"
                 suffix = version if entry.node.op is None else ""
                 lines.append(f"\targ[{i}]={entry.node.name}({entry.index}){suffix}")
             if node.attributes:

@@ -53,7 +53,7 @@ def write(entries: Sequence[Entry]) -> str:
 
 
 def _node_text(node: Node, number: Mapping[int, int]) -> str:
-    auxiliary = () if node.op is None else node.op.auxiliary
+    auxiliary = node.state_names
     inputs = [
         f"[{number[id(entry.node)]}, {entry.index}, {int(name in auxiliary)}]"
         for name, entry in zip(node.input_names, node.inputs, strict=True)
@@ -212,8 +212,10 @@ def _missing_states(
     op: Op, name: str, attributes: Mapping[str, str], given: int, line: tuple[str, int]
 ) -> tuple[Entry, ...]:
     """The auxiliary states that the oldest texts leave out."""
-    names = list(op.input_names(parse_parameters(op, attributes)))[given:] if op.auxiliary else []
-    if any(state not in op.auxiliary for state in names):
+    parameters = parse_parameters(op, attributes)
+    states = op.state_names(parameters)
+    names = list(op.input_names(parameters))[given:] if states else []
+    if any(name not in states for name in names):
         return ()
     return tuple(missing_input(op, name, state, attributes, line) for state in names)
 
