@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from .dtype import BOOL, DType
 from .expr import (
-    ELEMENTWISE,
     Expr,
     broadcast,
     constant,
@@ -79,7 +78,7 @@ def _name_what_is_new(
 
 def _rewrite(x: Expr) -> Expr | None:
     rule = _RULES.get(x.primitive)
-    better = _with_scalars(x) if x.primitive in ELEMENTWISE else None
+    better = _with_scalars(x) if x.primitive in _EXACT else None
     return rule(x) if better is None and rule is not None else better
 
 
@@ -96,13 +95,10 @@ def _scalar_of(x: Expr) -> Expr | None:
 def _with_scalars(x: Expr) -> Expr | None:
     """Repeated constants as constants: they are read from no memory, or folded."""
     scalars = [_scalar_of(y) for y in x.inputs]
-    if None not in scalars and x.primitive in _EXACT:
+    if None not in scalars:
         return _repeated(_folded(x, [y for y in scalars if y is not None]), x)
-    if None in scalars and x.primitive in _EXACT:
-        inputs = [y if s is None else s for y, s in zip(x.inputs, scalars, strict=True)]
-        if any(new is not old for new, old in zip(inputs, x.inputs, strict=True)):
-            return make(x.primitive, *inputs, **dict(x.attributes))
-    return None
+    inputs = tuple(y if s is None else s for s, y in zip(scalars, x.inputs, strict=True))
+    return None if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
 
 
 def _folded(x: Expr, scalars: list[Expr]) -> Expr:
@@ -119,8 +115,7 @@ def _repeated(value: Expr, x: Expr) -> Expr:
 
 def _is_constant(x: Expr, *values: float) -> bool:
     """Whether an operand is one of these numbers, 0.0 and -0.0 told apart."""
-    found = x.primitive == "constant" and x["value"]
-    return any(found == constant(value, x.dtype)["value"] for value in values)
+    return x.primitive == "constant" and any(constant(value, x.dtype) is x for value in values)
 
 
 # ---- identities --------------------------------------------------------------------------------
