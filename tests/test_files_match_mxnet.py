@@ -18,15 +18,7 @@ from oracle.scenarios.serialization import GRAPHS
 TESTS = Path(__file__).parent
 MODELS = TESTS / "data" / "models"
 MXNET_PYTHON = os.environ.get("TRITONSYM_MXNET_PYTHON")
-NEEDED: dict[str, list[str]] = {}
 DTYPES = ["float32", "float64", "float16", "uint8", "int32", "int8", "int64", "bool"]
-
-
-def skip_without_operators(name: str) -> None:
-    """Skip a model whose operators do not exist yet."""
-    missing = [one for one in NEEDED.get(name, []) if not hasattr(mx.sym, one)]
-    if missing:
-        pytest.skip(f"{name} needs operators that do not exist yet: {', '.join(missing)}")
 
 
 def run(symbol: Any, parameters: dict[str, Any], inputs: dict[str, np.ndarray]) -> list[Any]:
@@ -41,7 +33,6 @@ def run(symbol: Any, parameters: dict[str, Any], inputs: dict[str, np.ndarray]) 
 
 @pytest.mark.parametrize("name", ["perceptron", "operators", "lenet"])
 def test_model_of_mxnet_gives_the_same_outputs(name: str) -> None:
-    skip_without_operators(name)
     recorded = np.load(MODELS / f"{name}.npz")
     symbol = mx.sym.load(str(MODELS / f"{name}-symbol.json"))
     parameters = mx.nd.load(str(MODELS / f"{name}-0001.params"))
@@ -56,7 +47,6 @@ def test_model_of_mxnet_gives_the_same_outputs(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["perceptron", "operators", "lenet"])
 def test_symbol_of_mxnet_is_saved_again_byte_for_byte(name: str, tmp_path: Path) -> None:
-    skip_without_operators(name)
     original = MODELS / f"{name}-symbol.json"
     again = tmp_path / "again.json"
     mx.sym.load(str(original)).save(str(again))

@@ -201,20 +201,6 @@ def recorded() -> dict[str, tuple[str, Recordings]]:
     return found
 
 
-@cache
-def backward_is_there() -> bool:
-    array = mx.nd.array([1, 2])
-    executor = mx.sym.identity(mx.sym.Variable("x")).bind(mx.cpu(), [array], [array.copy()])
-    executor.forward(is_train=True)
-    try:
-        executor.backward(mx.nd.array([1, 1]))
-    except mx.MXNetError as error:
-        if "not supported yet" not in str(error):
-            raise
-        return False
-    return True
-
-
 @pytest.mark.parametrize("operator", sorted(recorded()))
 def test_gradients_are_those_of_mxnet(operator: str, context: mx.Context) -> None:
     family, cases = recorded()[operator]
@@ -223,8 +209,6 @@ def test_gradients_are_those_of_mxnet(operator: str, context: mx.Context) -> Non
             pytest.skip(f"mx.nd.{operator} is not there yet")
     elif find(operator) is None:
         pytest.skip(f"the operator {operator} is not there yet")
-    elif not backward_is_there():
-        pytest.skip("Executor.backward is not there yet")
     lines = []
     for case in cases.values():
         wrong = failure(case, corrected(case, cases), context, family)
