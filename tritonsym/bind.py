@@ -10,7 +10,7 @@ from .context import Context, as_context, torch_device
 from .dtype import FLOAT32, as_dtype
 from .errors import MXNetError
 from .executor import Executor
-from .graph import variables
+from .graph import toposort, variables
 from .infer import infer_dtypes, infer_shapes, known_shape
 from .ndarray.core import NDArray
 from .ndarray.create import filled
@@ -55,7 +55,9 @@ def bind(
         MXNetError: shapes, dtypes or contexts that do not fit, or two variables of one name.
     """
     _check_device(ctx)
-    names, state_names = symbol.list_arguments(), symbol.list_auxiliary_states()
+    names, state_names = (
+        [node.name for node in nodes] for nodes in variables(toposort(symbol._entries))
+    )
     repeated = [name for name, count in Counter((*names, *state_names)).items() if count > 1]
     if repeated:
         raise MXNetError(

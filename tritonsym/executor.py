@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .graph import Node, toposort, variables
 from .infer import infer_shapes, known_shape
 from .ndarray.core import NDArray, tensor_of
 from .ndarray.create import filled
-from .ndarray.values import check_writable, write
+from .ndarray.values import write_all
 from .node_by_node import Values, every_value
 from .op import is_complete
 from .plan import Plan
@@ -67,17 +68,12 @@ class Executor:
         self._monitor: tuple[Callable[[str, NDArray], object], bool] | None = None
         self._bound = {**self._arguments, **self._states}
         self._running = threading.Lock()
-        entries = self._symbol._entries
-        self._trains = any(
-            node.op is not None and (node.op.depends_on_training or node.op.updates is not None)
-            for node in toposort(entries)
-        )
         self._learns = any(
             array is not None and self._grad_req[name] != "null"
             for name, array in (gradients or {}).items()
         )
         with collector.paused():
-            compiled = compile_entries([entries], self._tensors(), ctx)
+            compiled = compile_entries([self._symbol._entries], self._tensors(), ctx)
         self.plan: Plan = compiled.plan
         self._program = compiled.program
         self._steps = self._program.passes[0].all
@@ -92,6 +88,14 @@ class Executor:
         self._training: dict[bool, TrainingPass] = {}
         # The last run, if the values that its gradients need are still there.
         self._run: TrainingPass | None = None
+
+    @cached_property
+    def _trains(self) -> bool:
+        """Whether an operator behaves otherwise in training."""
+        return any(
+            node.op is not None and (node.op.depends_on_training or node.op.updates is not None)
+            for node in toposort(self._symbol._entries)
+        )
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {name: array._tensor for name, array in self._bound.items()}
@@ -134,10 +138,7 @@ class Executor:
             MXNetError: it is running already. Nothing is copied in any of these cases.
         """
         if not self._running.acquire(False):
-            raise MXNetError(
-                "this executor is running already, in another thread or in its own monitor, on "
-                "the memory that this run would need: bind one for each thread"
-            )
+            raise _busy()
         try:
             if not isinstance(is_train, (bool, int, np.bool_)):
                 raise TypeError(f"is_train must be True or False, got {shown(is_train)}")
@@ -162,7 +163,7 @@ class Executor:
             TypeError, ValueError, MXNetError: as :meth:`forward`.
         """
         if not self._running.acquire(False):
-            raise MXNetError("this executor is running already, in another thread or its monitor")
+            raise _busy()
         try:
             self._copy_in(values)
             self._run = None
@@ -241,8 +242,9 @@ class Executor:
                     f"Shape not match! Argument {escaped(name)}, need: {need}, "
                     f"received: {value.shape}"
                 )
-            copies.append((self._arguments[name], tensor_of(value, f"argument {escaped(name)}")))
-        _write_all(copies)
+            target = self._arguments[name]._tensor
+            copies.append((target, tensor_of(value, f"argument {escaped(name)}")))
+        write_all(copies)
 
     def backward(
         self,
@@ -269,7 +271,7 @@ class Executor:
             return
         heads = self._heads(out_grads)
         if not self._running.acquire(False):
-            raise MXNetError("this executor is running already, in another thread or its monitor")
+            raise _busy()
         try:
             if self._run is None:
                 self._run = self._training_in(False)
@@ -401,10 +403,10 @@ class Executor:
                         raise MXNetError(
                             f"{escaped(name)} has shape {bound[name].shape}, received {value.shape}"
                         )
-                    copies.append((bound[name], tensor_of(value, escaped(name))))
+                    copies.append((bound[name]._tensor, tensor_of(value, escaped(name))))
                 elif not allow_extra_params:
                     raise ValueError(f'Find name "{escaped(str(name))}" that is not in the {kind}')
-        _write_all(copies)
+        write_all(copies)
 
     def reshape(
         self, /, partial_shaping: bool = False, allow_up_sizing: bool = False, **kwargs: Shape
@@ -490,9 +492,8 @@ class Executor:
         )
 
 
-def _write_all(copies: Sequence[tuple[NDArray, torch.Tensor]]) -> None:
-    """Write every value into its array, or none of them."""
-    for target, _ in copies:
-        check_writable(target._tensor)
-    for target, value in copies:
-        write(target._tensor, value)
+def _busy() -> MXNetError:
+    return MXNetError(
+        "this executor is running already, in another thread or in its own monitor, on the memory "
+        "that this run would need: bind one for each thread"
+    )

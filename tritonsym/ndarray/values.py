@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,14 @@ def write(target: Tensor, source: Tensor) -> None:
     have = tuple(source.shape)
     check_fits(have, tuple(target.shape))
     target.copy_(apart(source, target).reshape(have[max(0, len(have) - target.ndim) :]))
+
+
+def write_all(copies: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Write every value into its tensor, or none of them; see :func:`write`."""
+    for target, _ in copies:
+        check_writable(target)
+    for target, source in copies:
+        write(target, source)
 
 
 def check_fits(source: Shape, target: Shape) -> None:
