@@ -39,6 +39,17 @@ def _copied(function: Callable[..., Tensor]) -> Prepare:
     return prepare
 
 
+def _compare(function: Callable[..., Tensor], in_numpy: np.ufunc) -> Prepare:
+    """numpy's: torch compares element by element where the result is bool."""
+
+    def prepare(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+        if inputs[0].dtype in (torch.float16, torch.bfloat16):  # numpy's slow one, and none at all
+            return partial(function, *inputs, out=out)
+        return partial(in_numpy, *(data.numpy() for data in inputs), out=out.numpy())
+
+    return prepare
+
+
 def _extreme(function: Callable[..., Tensor]) -> Prepare:
     """Which of +0 and -0 torch returns depends on the position; adding 0 makes it always +0."""
 
@@ -155,6 +166,8 @@ def _reciprocal_square_root(data: Tensor) -> Tensor:
 
 def _cast(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     (data,) = inputs
+    if data.dtype is torch.bool:  # bytes of 0 and 1, which torch converts many at a time
+        return partial(out.copy_, data.view(torch.uint8))
     if not (data.dtype.is_floating_point and x.dtype.is_integer and x.dtype.itemsize == 1):
         return partial(out.copy_, data)
     # C converts by way of a 32-bit integer, whose lowest byte is kept.
@@ -397,12 +410,12 @@ TORCH: dict[str, Prepare] = {
     "arctanh": _call(torch.atanh),
     "gammaln": _call(torch.lgamma),
     "hypot": _call(torch.hypot),
-    "eq": _call(torch.eq),
-    "ne": _call(torch.ne),
-    "lt": _call(torch.lt),
-    "le": _call(torch.le),
-    "gt": _call(torch.gt),
-    "ge": _call(torch.ge),
+    "eq": _compare(torch.eq, np.equal),
+    "ne": _compare(torch.ne, np.not_equal),
+    "lt": _compare(torch.lt, np.less),
+    "le": _compare(torch.le, np.less_equal),
+    "gt": _compare(torch.gt, np.greater),
+    "ge": _compare(torch.ge, np.greater_equal),
     "and": _call(torch.logical_and),
     "or": _call(torch.logical_or),
     "not": _call(torch.logical_not),
