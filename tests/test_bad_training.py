@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,111 @@ def test_arrays_of_a_batch_are_named_as_it_was_described(described: bool) -> Non
     assert [x.asnumpy()[0, 0] for x in module.get_outputs()] == [8, 10]
     # By the descriptions' order: -2 * (8 - 3) + 10 * (10 - 7), and (8 - 3) + 1 * (10 - 7).
     assert [x.asnumpy()[0, 0] for x in module.get_input_grads()] == [20, 8]
+
+
+def test_batches_may_be_named_tuples() -> None:
+    """MXNet's own tutorials predict with one that has data and no more."""
+    data, labels = [mx.nd.ones((4, 5))], [mx.nd.zeros((4,))]
+    module = bound()
+    module.forward(namedtuple("Batch", ["data"])(data), is_train=False)
+    assert module.get_outputs()[0].shape == (4, 3)
+    module.init_optimizer()
+    for _ in range(2):
+        module.train_by(namedtuple("Batch", ["data", "label"])(data, labels))
+    assert (module.get_params()[0]["fc_bias"].asnumpy() != 0).all()
+
+
+def test_labels_for_a_network_without() -> None:
+    """Networks are stripped of their loss to predict, and the iterators stay."""
+    batches = mx.io.NDArrayIter(np.ones((8, 5)), np.zeros(8), batch_size=4)
+    module = mx.mod.Module(mx.sym.softmax(mx.sym.Variable("data")))
+    module.bind(batches.provide_data, for_training=False)
+    module.init_params()
+    assert module.predict(batches).shape == (8, 5)
+    batches.reset()
+    one = batches.next()
+    one.provide_data, one.provide_label = batches.provide_data, batches.provide_label
+    module.forward(one)
+
+
+@pytest.mark.parametrize("given", [None, mx.nd.ones((4, 5)), 3], ids=["none", "array", "number"])
+def test_what_is_no_batch(given: Any) -> None:
+    module = bound()
+    module.init_optimizer()
+    for call in (module.forward, module.forward_backward, module.train_by):
+        with pytest.raises(TypeError, match="a batch must be a DataBatch"):
+            call(given)
+
+
+@pytest.mark.parametrize("given", [[1], 5, None, np.ones((4, 5)), "batches"])
+def test_what_is_no_iterator(given: Any) -> None:
+    module = bound()
+    for call in (
+        lambda: module.score(given, "acc"),
+        lambda: module.fit(given, num_epoch=1),
+        lambda: module.fit(mx.io.NDArrayIter(np.ones((4, 5))), [given], num_epoch=1),
+    ):
+        with pytest.raises(ValueError, match="must be a DataIter"):
+            call()
+    if not isinstance(given, np.ndarray):
+        with pytest.raises(ValueError, match="must be a DataIter"):
+            module.predict(given)
+
+
+@pytest.mark.parametrize("symbol", [None, "net", 3])
+def test_a_module_of_no_symbol(symbol: Any) -> None:
+    with pytest.raises(TypeError, match="a Module needs a Symbol"):
+        mx.mod.Module(symbol)
+
+
+def test_requests_of_gradients_by_place_and_by_name() -> None:
+    for request in (["write", "null", "write", "null"], {"fc_bias": "write"}):
+        module = mx.mod.Module(classifier())
+        module.bind([DATA], [LABEL], grad_req=request)
+        module.init_params(mx.init.One())
+        module.forward_backward(batch())
+        gradients = module._bound().grad_dict
+        assert gradients["fc_weight"] is None
+        assert (gradients["fc_bias"].asnumpy() != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (["write"] * 2, ValueError),
+        ("sum", ValueError),
+        ({"fc_weight": "sum"}, ValueError),
+        ({"fc_weigth": "write"}, ValueError),
+        (None, TypeError),
+        (3, TypeError),
+    ],
+)
+def test_requests_of_gradients_that_are_none(request_: Any, error: type[Exception]) -> None:
+    module = mx.mod.Module(classifier())
+    with pytest.raises(error, match="grad_req"):
+        module.bind([DATA], [LABEL], grad_req=request_)
+    assert not module.binded
+
+
+def test_buckets_have_the_requests_of_what_they_have() -> None:
+    """The network of a short bucket may lack arguments that the default one has."""
+
+    def network(key: int) -> tuple[mx.Symbol, list[str], list[str]]:
+        net = mx.sym.Variable("data")
+        for layer in range(key):
+            net = mx.sym.FullyConnected(net, num_hidden=3, name=f"fc{layer}")
+        return mx.sym.SoftmaxOutput(net, name="softmax"), ["data"], ["softmax_label"]
+
+    module = mx.mod.BucketingModule(network, default_bucket_key=2)
+    requests = {"fc0_weight": "write", "fc1_weight": "write"}
+    module.bind([DATA], [LABEL], grad_req=requests)
+    module.init_params(mx.init.One())
+    one = mx.io.DataBatch(
+        [mx.nd.ones((4, 5))], [mx.nd.zeros((4,))], bucket_key=1, provide_data=[DATA],
+        provide_label=[LABEL],
+    )  # fmt: skip
+    module.forward_backward(one)
+    assert (module._module._bound().grad_dict["fc0_weight"].asnumpy() != 0).any()
 
 
 @pytest.mark.parametrize("count", [0, 2])

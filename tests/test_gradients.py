@@ -305,7 +305,8 @@ WRONG_HEADS: dict[str, tuple[Any, type[Exception], str]] = {
     "number": (lambda c: 1.0, TypeError, "NDArrays, got 1.0"),
     "list of numbers": (lambda c: [1.0], TypeError, "NDArrays"),
     "nothing": (lambda c: None, mx.MXNetError, "missing"),
-    "another name": (lambda c: {"zz": head(c, 1, 1)}, mx.MXNetError, "missing"),
+    "an empty dict": (lambda c: {}, mx.MXNetError, "missing"),
+    "another name": (lambda c: {"zz": head(c, 1, 1)}, mx.MXNetError, "names zz, no outputs"),
 }
 
 

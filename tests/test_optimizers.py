@@ -72,6 +72,16 @@ def test_a_gradient_of_another_shape_changes_nothing() -> None:
     assert optimizer.num_update == 0
 
 
+@pytest.mark.parametrize("shape", [(3,), (1,), (2, 2)])
+def test_a_weight_whose_state_is_that_of_another(shape: tuple[int, ...]) -> None:
+    updater = mx.optimizer.get_updater(mx.optimizer.SGD(momentum=0.9))
+    updater(0, mx.nd.ones((2,)), mx.nd.ones((2,)))
+    weight = mx.nd.ones(shape)
+    with pytest.raises(mx.MXNetError, match=r"a weight is float32\(.*its states float32\(2,\)"):
+        updater(0, mx.nd.ones(shape), weight)
+    assert (weight.asnumpy() == 1).all()
+
+
 def test_a_factor_that_is_no_number() -> None:
     weight = mx.sym.Variable("w", lr_mult="fast")
     with pytest.raises(ValueError, match="__lr_mult__ of w must be a number, got 'fast'"):

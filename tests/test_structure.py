@@ -156,8 +156,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "symbol.create": words("attribute frontend graph name symbol.core symbol.json_file"),
     "symbol": words("frontend op ops symbol.core symbol.create"),
     "node_by_node": words("compiler context eager graph philox reference trace"),
+    "head_gradients": words("backward ndarray.core reference"),
     "executor": words(
-        "backward collector compiler context graph infer ndarray.core ndarray.create "
+        "collector compiler context graph head_gradients infer ndarray.core ndarray.create "
         "ndarray.values node_by_node op plan program reference training_pass"
     ),
     "debug": words("backward executor graph node_by_node"),
@@ -212,7 +213,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "training.module.parameters": words("context ndarray.core ndarray.create reference"),
     "training.module.module": words(
         "bind context executor files ndarray.core ndarray.create ndarray.values "
-        "training.initializer training.io.base training.metric.base training.model "
+        "training.initializer training.io.base training.kvstore training.metric.base "
+        "training.model "
         "training.module.base training.module.parameters training.optimizer.base "
         "training.optimizer.updater training.step"
     ),

@@ -48,6 +48,81 @@ def test_gradients_are_not_changed_by_updates() -> None:
     assert grad.asnumpy().tolist() == [3, -4]
 
 
+def classifier() -> mx.mod.Module:
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(net, name="softmax"))
+    module.bind([("data", (4, 5))], [("softmax_label", (4,))])
+    module.init_params(mx.init.One())
+    return module
+
+
+def test_a_batch_to_train_with_has_labels() -> None:
+    """MXNet takes the labels of the batch before; `fit` fails in its metric, after an update."""
+    module = classifier()
+    with pytest.raises(ValueError, match="no labels, and gradients need softmax_label"):
+        module.forward_backward(mx.io.DataBatch([mx.nd.ones((4, 5))]))
+    with pytest.raises(ValueError, match="no labels, and gradients need softmax_label"):
+        module.fit(mx.io.NDArrayIter(np.ones((8, 5)), batch_size=4), num_epoch=1)
+    assert (module.get_params()[0]["fc_weight"].asnumpy() == 1).all()
+    module.forward(mx.io.DataBatch([mx.nd.ones((4, 5))]), is_train=True)
+
+
+def test_a_batch_has_all_labels_or_none() -> None:
+    """MXNet leaves the missing ones as they were in the batch before."""
+    label = mx.sym.Variable("first_label"), mx.sym.Variable("second_label")
+    data = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=1, name="fc")
+    net = mx.sym.Group([mx.sym.LinearRegressionOutput(data, one) for one in label])
+    module = mx.mod.Module(net, label_names=["first_label", "second_label"])
+    module.bind([("data", (4, 5))], [("first_label", (4, 1)), ("second_label", (4, 1))])
+    module.init_params()
+    with pytest.raises(ValueError, match=r"labels for first_label, .*second_label"):
+        module.forward(mx.io.DataBatch([mx.nd.ones((4, 5))], [mx.nd.ones((4, 1))]))
+
+
+@pytest.mark.parametrize("names", [{"data_names": ["data"] * 2}, {"label_names": ["data"]}])
+def test_arrays_of_a_batch_have_names_of_their_own(names: dict[str, list[str]]) -> None:
+    """MXNet takes a name twice, and one of the two arrays is lost."""
+    with pytest.raises(ValueError, match="name data more than once"):
+        mx.mod.Module(mx.sym.Variable("data") + 1, **{"label_names": None, **names})
+
+
+@pytest.mark.parametrize("store", ["bogus", "dist_sync"])
+def test_a_store_of_another_type_is_refused(store: str) -> None:
+    """MXNet's modules on one device take any text, and its stores take many."""
+    module = classifier()
+    with pytest.raises(mx.MXNetError, match=store):
+        module.init_optimizer(kvstore=store)
+    assert not module.optimizer_initialized
+
+
+def test_rates_are_numbers() -> None:
+    """MXNet takes anything, and fails in the first update."""
+    for name in ("learning_rate", "wd", "rescale_grad", "clip_gradient"):
+        with pytest.raises(TypeError, match=f"{name} must be a number, got 'fast'"):
+            mx.optimizer.create("adam", **{name: "fast"})
+        with pytest.raises(ValueError, match=f"{name} must be a number, got nan"):
+            mx.optimizer.create("adam", **{name: math.nan})
+    with pytest.raises(TypeError, match="lr must be a number"):
+        mx.optimizer.SGD().set_learning_rate("fast")
+    assert mx.optimizer.SGD(learning_rate=np.float32(0.5)).learning_rate == 0.5
+
+
+@pytest.mark.parametrize("size", [-1, 2.5, "3"])
+def test_epochs_of_no_size_are_refused(size: object) -> None:
+    """MXNet's never end."""
+    with pytest.raises(ValueError, match="size"):
+        mx.io.ResizeIter(mx.io.NDArrayIter(np.ones((8, 5)), batch_size=4), size)
+
+
+def test_an_epoch_has_batches() -> None:
+    """MXNet raises StopIteration, which ends the loop that called it in silence."""
+    batches = mx.io.NDArrayIter(np.ones((8, 5)), np.zeros(8), batch_size=4)
+    for _ in batches:
+        pass
+    with pytest.raises(ValueError, match="no batch in epoch 0: reset it"):
+        classifier().fit(batches, num_epoch=1)
+
+
 def test_data_and_labels_have_one_length() -> None:
     """MXNet takes labels of another length, and fails in the last batch."""
     with pytest.raises(ValueError, match="softmax_label has 6 samples, data has 7"):

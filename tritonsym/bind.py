@@ -44,14 +44,16 @@ def bind(
         args: the arguments, by name or in the order of ``list_arguments``. Names that the symbol
             does not have are ignored.
         args_grad: where gradients are written, in the same two forms; names may be missing.
-        grad_req: ``write``, ``add`` or ``null``, for all, in order, or by name.
+        grad_req: ``write``, ``add`` or ``null``, for all, in order, or by name; ``null`` for names
+            that are missing.
         aux_states: the auxiliary states.
         group2ctx: accepted where every group is on ``ctx``.
         shared_exec: accepted for MXNet's sake; memory is planned for each executor.
 
     Raises:
         TypeError: no context, no arrays, or a request or group that is none.
-        ValueError: arrays are missing, or ``grad_req`` is not one of the three.
+        ValueError: arrays are missing, ``grad_req`` is not one of the three, or it or ``args_grad``
+            names what is no argument.
         MXNetError: shapes, dtypes or contexts that do not fit, or two variables of one name.
     """
     _check_device(ctx)
@@ -69,7 +71,7 @@ def bind(
         states: dict[str, NDArray] = {}
     else:
         states = _by_name("aux_states", [] if aux_states is None else aux_states, state_names)
-    requests = _requests(grad_req, names)
+    requests = gradient_requests(grad_req, names)
     gradients = _gradients(args_grad, names, arguments, ctx)
     _check_contexts(ctx, {**arguments, **states}, group2ctx)
     return Executor(symbol, ctx, arguments, states, gradients, requests)
@@ -128,7 +130,7 @@ def simple_bind(
             }
             for nodes in (arguments, states)
         ]
-        requests = _requests(grad_req, names)
+        requests = gradient_requests(grad_req, names)
         gradients: dict[str, NDArray | None] = {
             name: None
             if requests[name] == "null"
@@ -179,13 +181,33 @@ def _by_name(what: str, given: Any, names: Sequence[str]) -> dict[str, NDArray]:
     return found
 
 
-def _requests(
+def _check_known(what: str, given: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise ValueError for a name that is no argument."""
+    known = set(names)
+    unknown = [str(name) for name in given if name not in known]
+    if unknown:
+        raise ValueError(
+            f"{what} names {listed(unknown)}, no arguments of the symbol; they are {listed(names)}"
+        )
+
+
+def gradient_requests(
     grad_req: str | Sequence[str] | Mapping[str, str], names: Sequence[str]
 ) -> dict[str, str]:
-    """What is to happen with the gradient of each argument."""
+    """What is to happen with the gradient of each argument.
+
+    Args:
+        grad_req: one for all, a list in their order, or a dict, in which names may be missing.
+        names: the arguments.
+
+    Raises:
+        TypeError: none of these forms.
+        ValueError: a list of another length, a name that is no argument, or a request that is none.
+    """
     if isinstance(grad_req, str):
         requests = dict.fromkeys(names, grad_req)
     elif isinstance(grad_req, Mapping):
+        _check_known("grad_req", grad_req, names)
         requests = {name: grad_req.get(name, "null") for name in names}
     elif isinstance(grad_req, (list, tuple)):
         if len(grad_req) != len(names):
@@ -214,6 +236,7 @@ def _gradients(
     if given is None:
         return None
     if isinstance(given, Mapping):
+        _check_known("args_grad", given, names)
         asked = [name for name in names if given.get(name) is not None]
         found = _by_name("args_grad", {name: given[name] for name in asked}, asked)
     else:

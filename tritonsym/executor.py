@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from . import collector
-from .backward import is_loss
 from .compiler import compile_entries
 from .context import Context
 from .dtype import as_dtype
 from .errors import MXNetError
 from .graph import Node, toposort, variables
+from .head_gradients import head_gradients
 from .infer import infer_shapes, known_shape
 from .ndarray.core import NDArray, tensor_of
 from .ndarray.create import filled
@@ -264,12 +264,13 @@ class Executor:
 
         Raises:
             TypeError: gradients that are no arrays.
-            MXNetError: one that is needed is missing or has another shape than its output; or
-                the executor is running. Nothing is written in any of these cases.
+            MXNetError: one that is needed is missing or has another shape than its output, or a
+                name is that of no output; or the executor is running. Nothing is written in any of
+                these cases.
         """
         if not self._learns:
             return
-        heads = self._heads(out_grads)
+        heads = head_gradients(self._symbol, self.outputs, out_grads)
         if not self._running.acquire(False):
             raise _busy()
         try:
@@ -279,41 +280,6 @@ class Executor:
             self._run.backward(heads)
         finally:
             self._running.release()
-
-    def _heads(self, given: Any) -> list[torch.Tensor | None]:
-        """The gradient of each output that needs one."""
-        names = self._symbol.list_outputs()
-        if isinstance(given, NDArray):
-            arrays: list[Any] = [given]
-        elif isinstance(given, Mapping):
-            arrays = [given.get(name) for name in names]
-        elif given is None or isinstance(given, (list, tuple)):
-            arrays = list(given or ())
-        else:
-            raise TypeError(f"out_grads must be NDArrays, got {shown(given)}")
-        arrays += [None] * (len(names) - len(arrays))
-        heads: list[torch.Tensor | None] = []
-        for name, output, entry, array in zip(
-            names, self.outputs, self._symbol._entries, arrays, strict=False
-        ):
-            if is_loss(entry):
-                heads.append(None)
-                continue
-            if array is None:
-                raise MXNetError(
-                    f"the gradient of output {escaped(name)} is missing: it is no loss, so pass "
-                    "out_grads to backward, or make it one with make_loss"
-                )
-            if not isinstance(array, NDArray):
-                raise TypeError(f"out_grads must be NDArrays, {escaped(name)} got {shown(array)}")
-            # Arrays have an axis at least, outputs need not have one.
-            if array.shape != (output.shape or (1,)):
-                raise MXNetError(
-                    f"operands shape mismatch: the gradient of output {escaped(name)} is "
-                    f"{array.shape}, the output {output.shape}"
-                )
-            heads.append(tensor_of(array, f"the gradient of {escaped(name)}").view(output.shape))
-        return heads
 
     # ---- what it is bound to ----
 

@@ -137,8 +137,17 @@ def create(name: str = "local") -> KVStore:
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {shown(name)}")
     if name not in LOCAL:
-        raise MXNetError(f"a store of type {shown(name)} is not supported, only {', '.join(LOCAL)}")
+        raise MXNetError(
+            f"a store of type {shown(name)} is not supported, only {', '.join(LOCAL)}: there is "
+            "one process and one context"
+        )
     return KVStore(name)
+
+
+def check(given: Any) -> None:
+    """Raise what :func:`create` raises for what is no store, no name of one, and not None."""
+    if given is not None and not isinstance(given, KVStore):
+        create(given)
 
 
 def _pairs(key: Any, value: Any) -> list[tuple[Key, list[NDArray]]]:

@@ -232,9 +232,14 @@ class ResizeIter(_AroundAnother):
         data_iter: the other one, which begins again where it ends.
         size: batches per epoch.
         reset_internal: reset the other one too at every reset.
+
+    Raises:
+        ValueError: ``size`` is negative, or no int.
     """
 
     def __init__(self, data_iter: DataIter, size: int, reset_internal: bool = True) -> None:
+        if not isinstance(size, (int, np.integer)) or size < 0:
+            raise ValueError(f"{size=} must be a number of batches: an int of at least 0")
         super().__init__(data_iter.batch_size)
         self.data_iter = data_iter
         self.size = size

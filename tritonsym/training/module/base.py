@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, NDArray]
 Outputs = list[NDArray]
+# What is to happen with gradients: for all arguments, in their order, or by name.
+Requests = str | Sequence[str] | Mapping[str, str]
 
 
 def descriptions(given: Sequence[Any] | None) -> list[DataDesc]:
@@ -50,13 +53,59 @@ def check_names(kind: str, names: Sequence[str], arguments: Sequence[str]) -> No
             )
 
 
+def check_distinct(names: Sequence[str]) -> None:
+    """Raise ValueError where a name stands twice among those of data, labels and states."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"data_names, label_names and state_names name {listed(repeated)} more than once: "
+            "each array has one place"
+        )
+
+
 def check_count(batch: DataBatch, names: Sequence[str]) -> None:
     """Raise ValueError where a batch has more or fewer arrays of data than there are names."""
-    if len(batch.data) != len(names):
+    if len(batch.data or ()) != len(names):
         raise ValueError(
-            f"the batch has {len(batch.data)} arrays of data, the module was made for "
+            f"the batch has {len(batch.data or ())} arrays of data, the module was made for "
             f"{listed(names) or 'none'}"
         )
+
+
+def check_labels(batch: DataBatch, names: Sequence[str]) -> None:
+    """Raise ValueError where a batch has no labels and there are names of some."""
+    if names and not batch.label:
+        raise ValueError(
+            f"the batch has no labels, and gradients need {listed(names)}: those of the batch "
+            "before would be wrong. Outputs alone are what forward computes"
+        )
+
+
+def check_iterator(what: str, data: Any, *needed: str) -> None:
+    """Raise ValueError for what has not all that an iterator over batches needs."""
+    missing = [name for name in ("__iter__", *needed) if not hasattr(data, name)]
+    if missing:
+        raise ValueError(
+            f"{what} must be a DataIter, such as mx.io.NDArrayIter; {shown(data)} has no "
+            f"{listed(missing)}"
+        )
+
+
+def as_batch(given: Any) -> DataBatch:
+    """A batch from anything with a list of arrays as its ``data``, such as a named tuple.
+
+    Raises:
+        TypeError: something else.
+    """
+    if isinstance(given, DataBatch):
+        return given
+    data = getattr(given, "data", None)
+    if not isinstance(data, (list, tuple)):
+        raise TypeError(
+            f"a batch must be a DataBatch, or have a list of arrays as its data, got {shown(given)}"
+        )
+    rest = ("label", "pad", "index", "bucket_key", "provide_data", "provide_label")
+    return DataBatch(data, **{name: getattr(given, name, None) for name in rest})
 
 
 def check_same(what: str, found: Sequence[str], wanted: Sequence[str]) -> None:
@@ -93,6 +142,7 @@ class BaseModule:
 
     symbol: Symbol | None
     data_names: Sequence[str]
+    label_names: Sequence[str]
     output_names: Sequence[str]
     data_shapes: list[DataDesc]
     label_shapes: list[DataDesc]
@@ -115,7 +165,7 @@ class BaseModule:
         inputs_need_grad: bool = False,
         force_rebind: bool = False,
         shared_module: Any = None,
-        grad_req: str | Mapping[str, str] = "write",
+        grad_req: Requests = "write",
     ) -> None:
         """Make arrays for batches of these shapes."""
         raise NotImplementedError
@@ -208,7 +258,12 @@ class BaseModule:
         self.update()
 
     def forward_backward(self, data_batch: DataBatch) -> None:
-        """Compute the outputs of a batch in training, and the gradients."""
+        """Compute the outputs of a batch in training, and the gradients.
+
+        Raises:
+            ValueError: the batch has no labels, and the network needs them.
+        """
+        check_labels(as_batch(data_batch), self.label_names)
         self.forward(data_batch, is_train=True)
         self.backward()
 
@@ -236,8 +291,12 @@ class BaseModule:
 
         Returns:
             Pairs of name and value.
+
+        Raises:
+            ValueError: ``eval_data`` is no iterator over batches.
         """
         assert self.binded and self.params_initialized, "bind and initialize the module first"
+        check_iterator("eval_data", eval_data, *["reset"] * reset)
         if reset:
             eval_data.reset()
         metric = metrics.create(eval_metric)
@@ -263,6 +322,7 @@ class BaseModule:
     ) -> Iterator[tuple[Outputs, int, DataBatch]]:
         """Outputs without padding, number and batch, batch by batch."""
         assert self.binded and self.params_initialized, "bind and initialize the module first"
+        check_iterator("eval_data", eval_data, *["reset"] * reset)
         if reset:
             eval_data.reset()
         for number, batch in _limited(eval_data, num_batch):
@@ -291,7 +351,8 @@ class BaseModule:
             always_output_list: give a list even for one output.
 
         Raises:
-            ValueError: the batches have different numbers of outputs, so that they do not merge.
+            ValueError: ``eval_data`` is no iterator over batches and no array, or the batches have
+                different numbers of outputs, so that they do not merge.
         """
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         if isinstance(eval_data, (NDArray, np.ndarray)):
@@ -356,8 +417,13 @@ class BaseModule:
 
         Raises:
             AssertionError: no ``num_epoch``.
+            ValueError: ``train_data`` or ``eval_data`` is no iterator over batches, gives none, or
+                gives batches without labels to a network that needs them.
         """
         assert num_epoch is not None, "please specify number of epochs"
+        check_iterator("train_data", train_data, "provide_data", "provide_label", "reset")
+        if eval_data is not None:
+            check_iterator("eval_data", eval_data, "reset")
         self.bind(
             train_data.provide_data, train_data.provide_label, for_training=True,
             force_rebind=force_rebind,
@@ -372,7 +438,8 @@ class BaseModule:
         for epoch in range(begin_epoch, num_epoch):
             began = time.perf_counter()
             metric.reset()
-            for number, batch in enumerate(train_data):
+            number = -1
+            for number, batch in _limited(train_data):
                 if monitor is not None:
                     monitor.tic()
                 self.prepare(batch)
@@ -382,6 +449,8 @@ class BaseModule:
                     monitor.toc_print()
                 for callback in as_list(batch_end_callback):
                     callback(BatchEndParam(epoch, number, metric, locals()))
+            if number < 0:
+                raise ValueError(f"train_data gave no batch in epoch {epoch}: reset it before")
             for name, value in metric.get_global_name_value():
                 self.logger.info("Epoch[%d] Train-%s=%f", epoch, name, value)
             self.logger.info("Epoch[%d] Time cost=%.3f", epoch, time.perf_counter() - began)
@@ -399,8 +468,8 @@ class BaseModule:
             train_data.reset()
 
 
-def _limited(data: Any, count: int | None) -> Iterator[tuple[int, DataBatch]]:
+def _limited(data: Any, count: int | None = None) -> Iterator[tuple[int, DataBatch]]:
     for number, batch in enumerate(data):
         if number == count:
             return
-        yield number, batch
+        yield number, as_batch(batch)

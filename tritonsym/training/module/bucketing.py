@@ -12,7 +12,7 @@ from ...ndarray.core import NDArray
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
 from ..model import load_checkpoint, save_checkpoint
-from .base import BaseModule, Outputs, Parameters
+from .base import BaseModule, Outputs, Parameters, Requests, as_batch
 from .module import Module
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ class BucketingModule(BaseModule):
         return self._module.data_names
 
     @property
+    def label_names(self) -> Sequence[str]:  # type: ignore[override]
+        """The names of the labels."""
+        return self._module.label_names
+
+    @property
     def output_names(self) -> Sequence[str]:  # type: ignore[override]
         """The names of the outputs."""
         return self._module.output_names
@@ -105,7 +110,7 @@ class BucketingModule(BaseModule):
         inputs_need_grad: bool = False,
         force_rebind: bool = False,
         shared_module: Any = None,
-        grad_req: str | Mapping[str, str] = "write",
+        grad_req: Requests = "write",
     ) -> None:
         """Make arrays for the default bucket; those of others are made when they come.
 
@@ -137,13 +142,17 @@ class BucketingModule(BaseModule):
         if bucket_key not in self._modules:
             module = self._made(bucket_key)
             first = self._modules[self._default_key]
+            requests = self._grad_req
+            if isinstance(requests, Mapping):  # the networks have not all the same arguments
+                known = module.symbol.list_arguments()
+                requests = {name: requests[name] for name in requests if name in known}
             module.bind(
                 data_shapes,
                 label_shapes,
                 self.for_training,
                 self.inputs_need_grad,
                 shared_module=first,
-                grad_req=self._grad_req,
+                grad_req=requests,
             )
             if self._monitor is not None:
                 module.install_monitor(self._monitor)
@@ -206,7 +215,7 @@ class BucketingModule(BaseModule):
         """Make what the batch's bucket needs, and stay with the present one."""
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         present = self._key, self.data_shapes, self.label_shapes
-        self._switch_to(data_batch)
+        self._switch_to(as_batch(data_batch))
         self.switch_bucket(*present)
 
     def _switch_to(self, batch: DataBatch) -> None:
@@ -218,8 +227,9 @@ class BucketingModule(BaseModule):
     def forward(self, data_batch: DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs of a batch by the network of its ``bucket_key``."""
         assert self.binded and self.params_initialized, "bind and initialize the module first"
-        self._switch_to(data_batch)
-        self._module.forward(data_batch, is_train)
+        batch = as_batch(data_batch)
+        self._switch_to(batch)
+        self._module.forward(batch, is_train)
 
     def backward(self, out_grads: Any = None) -> None:
         """Compute the gradients of the last batch."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...bind import bind as bind_arrays
+from ...bind import gradient_requests
 from ...context import Context, as_context
 from ...dtype import as_dtype
 from ...errors import MXNetError
@@ -16,7 +17,8 @@ from ...files import read_file, replace_file
 from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
 from ...ndarray.values import write
-from ...text import shown
+from ...text import listed, shown
+from .. import kvstore as kvstores
 from ..initializer import InitDesc, Uniform
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
@@ -28,7 +30,11 @@ from .base import (
     BaseModule,
     Outputs,
     Parameters,
+    Requests,
+    as_batch,
     check_count,
+    check_distinct,
+    check_labels,
     check_names,
     check_same,
     described_as,
@@ -58,7 +64,8 @@ class Module(BaseModule):
         state_names: arguments that :meth:`set_states` sets.
 
     Raises:
-        ValueError: a name that is no argument of the symbol, or several contexts.
+        TypeError: ``symbol`` is no symbol.
+        ValueError: a name that is no argument of the symbol or stands twice, or several contexts.
     """
 
     def __init__(
@@ -79,6 +86,8 @@ class Module(BaseModule):
             if len(context) != 1:
                 raise ValueError(f"a Module has one context, got {shown(context)}")
             context = context[0]
+        if not hasattr(symbol, "list_arguments"):
+            raise TypeError(f"a Module needs a Symbol, got {shown(symbol)}")
         self.symbol: Symbol = symbol
         self._context = as_context(context)
         arguments = symbol.list_arguments()
@@ -92,6 +101,7 @@ class Module(BaseModule):
             ("fixed_param_names", self._fixed),
         ):
             check_names(kind, names, arguments)
+        check_distinct([*self.data_names, *self.label_names, *self._state_names])
         given = {*self.data_names, *self.label_names, *self._state_names}
         self._param_names = [name for name in arguments if name not in given]
         self._aux_names = symbol.list_auxiliary_states()
@@ -178,7 +188,7 @@ class Module(BaseModule):
         inputs_need_grad: bool = False,
         force_rebind: bool = False,
         shared_module: Module | None = None,
-        grad_req: str | Mapping[str, str] = "write",
+        grad_req: Requests = "write",
     ) -> None:
         """Make arrays for batches of these shapes.
 
@@ -189,10 +199,13 @@ class Module(BaseModule):
             inputs_need_grad: whether those of the data will be, too.
             force_rebind: do it again where it was done; parameters keep their values.
             shared_module: one whose parameters are used as they are.
-            grad_req: ``write``, ``add`` or ``null``, for all or by name.
+            grad_req: ``write``, ``add`` or ``null``, for all, in the order of the arguments, or by
+                name.
 
         Raises:
-            ValueError: data of another name than was said.
+            ValueError: data of another name than was said, or a ``grad_req`` that is none or names
+                what is no argument.
+            TypeError: a ``grad_req`` of another form.
             MXNetError: shapes that do not fit. Nothing changes in either case.
         """
         if self.binded and not force_rebind:
@@ -202,11 +215,12 @@ class Module(BaseModule):
         check_same("data_shapes", [one.name for one in data], self.data_names)
         if labels:
             check_same("label_shapes", [one.name for one in labels], self.label_names)
+        requests = gradient_requests(grad_req, self.symbol.list_arguments())
         before = dict(vars(self))
         contents = [(kept, dict(kept)) for kept in (self._params, self._grads, self._auxiliary)]
         self.for_training = for_training
         self.inputs_need_grad = inputs_need_grad
-        self._grad_req = grad_req
+        self._grad_req = requests
         self._executors = {}
         try:
             self._bind(data, labels, shared_module)
@@ -287,8 +301,7 @@ class Module(BaseModule):
         if not self.for_training or name in self._fixed:
             return "null"
         if name in self._param_names or (name in self.data_names and self.inputs_need_grad):
-            asked = self._grad_req
-            return asked if isinstance(asked, str) else asked.get(name, "null")
+            return self._grad_req[name]
         return "null"
 
     def _bound(self) -> Executor:
@@ -367,20 +380,22 @@ class Module(BaseModule):
         """Choose how the parameters are updated.
 
         Args:
-            kvstore: accepted for MXNet's sake; there is one context.
+            kvstore: a store, its type, or None: accepted for MXNet's sake, as there is one context.
             optimizer: a name, or an optimizer. Gradients are sums over a batch: one that is made
                 here divides them by its size, unless ``rescale_grad`` is given.
             optimizer_params: arguments by name, or pairs.
             force_init: do it again where it was done.
 
         Raises:
-            TypeError: something else than an optimizer.
-            MXNetError: states that were to be loaded are damaged. Nothing changes then.
+            TypeError: something else than an optimizer, or than a store.
+            MXNetError: states that were to be loaded are damaged, or a store of a type that does
+                not exist. Nothing changes then.
         """
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring...")
             return
+        kvstores.check(kvstore)
         names = dict(enumerate(self._param_names))
         rescale_grad = 1.0 / self._batch_size()
         if isinstance(optimizer, str):
@@ -428,11 +443,13 @@ class Module(BaseModule):
 
         Raises:
             AssertionError: the module is not bound or not initialized.
-            ValueError: more or fewer arrays of data than the module has names for.
+            TypeError: no batch.
+            ValueError: more or fewer arrays of data than the module has names for, or some labels
+                and not all.
             MXNetError: the data fits no such network.
         """
         assert self.binded and self.params_initialized, "bind and initialize the module first"
-        given = self._given_by(data_batch)
+        given = self._given_by(as_batch(data_batch))
         train = self.for_training if is_train is None else is_train
         self._bound().forward(train, **given)
 
@@ -440,14 +457,21 @@ class Module(BaseModule):
         """The arrays of a batch by name; those that are bound have their shapes then."""
         check_count(batch, self.data_names)
         data = described_as(self.data_shapes, batch.data, batch.provide_data)
-        labels = described_as(self.label_shapes, batch.label, batch.provide_label)
+        described = described_as(self.label_shapes, batch.label, batch.provide_label)
+        found = dict(zip(self._label_order(described), batch.label or (), strict=False))
+        given = {name: found[name] for name in found if name in self.label_names}
+        if given and len(given) < len(self.label_names):
+            raise ValueError(
+                f"the batch has labels for {listed(given)}, the module was made for "
+                f"{listed(self.label_names)}"
+            )
+        labels = [one for one in described if one.name in given]
         changed = [one.shape for one in data] != [one.shape for one in self.data_shapes]
-        if changed or (batch.label and labels != self.label_shapes):
-            self._use_shapes(data, labels if batch.label else [])
-        names = [*(one.name for one in data), *self._label_order(labels)]
-        return dict(zip(names, [*batch.data, *(batch.label or ())], strict=False))
+        if changed or (given and labels != self.label_shapes):
+            self._use_shapes(data, labels)
+        return {**dict(zip((one.name for one in data), batch.data, strict=False)), **given}
 
-    def _label_order(self, described: Sequence[DataDesc]) -> list[str]:
+    def _label_order(self, described: Sequence[DataDesc]) -> Sequence[str]:
         """The names of labels in the order in which batches have them."""
         return [one.name for one in described] or self.label_names
 
@@ -469,10 +493,12 @@ class Module(BaseModule):
         That begins with the second batch, when the optimizer has its states.
         """
         assert self._updater is not None and self.binded, "initialize the optimizer first"
-        given = self._given_by(data_batch)
+        batch = as_batch(data_batch)
+        check_labels(batch, self.label_names)
+        given = self._given_by(batch)
         places, names = self._trained()
         if not self._steps.train(self._bound(), self._updater, places, names, given):
-            super().train_by(data_batch)
+            super().train_by(batch)
 
     def _trained(self) -> tuple[list[int], list[str]]:
         """The parameters that are updated: what the optimizer calls them, and their names."""

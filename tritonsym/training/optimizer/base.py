@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,7 +12,7 @@ import torch
 
 from ...dtype import FLOAT32, FLOAT64, DType, as_dtype
 from ...eager import compute
-from ...errors import MXNetError
+from ...errors import LoweringError, MXNetError
 from ...expr import Expr, cast, input_, narrow
 from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
@@ -46,6 +47,14 @@ class Rates:
     count: Scalar
 
 
+def check_number(name: str, given: Any) -> None:
+    """Raise TypeError for what is no number, and ValueError for NaN."""
+    if isinstance(given, str) or not hasattr(given, "__float__"):
+        raise TypeError(f"{name} must be a number, got {shown(given)}")
+    if math.isnan(float(given)):
+        raise ValueError(f"{name} must be a number, got {shown(given)}")
+
+
 def arrays_in(state: State) -> list[NDArray]:
     """The arrays of a state, in order."""
     if state is None:
@@ -76,7 +85,8 @@ class Optimizer:
 
     Raises:
         AssertionError: ``param_idx2name`` is no dict.
-        TypeError: ``sym`` is no symbol.
+        TypeError: ``sym`` is no symbol, or a rate is no number.
+        ValueError: a rate is not a number in the sense of floating point.
     """
 
     def __init__(
@@ -92,6 +102,15 @@ class Optimizer:
         multi_precision: bool = False,
         param_dict: Mapping[Any, Any] | None = None,
     ) -> None:
+        for name, given in (
+            ("rescale_grad", rescale_grad),
+            ("wd", wd),
+            ("clip_gradient", clip_gradient),
+            ("learning_rate", learning_rate),
+            ("begin_num_update", begin_num_update),
+        ):
+            if given is not None or name in ("rescale_grad", "wd"):
+                check_number(name, given)
         self.rescale_grad = rescale_grad
         self.lr_scheduler = lr_scheduler
         if lr_scheduler is None:
@@ -265,6 +284,7 @@ class Optimizer:
 
         Raises:
             UserWarning: a scheduler decides it.
+            TypeError, ValueError: no number.
         """
         if self.lr_scheduler is not None:
             raise UserWarning(
@@ -272,6 +292,7 @@ class Optimizer:
                 " can mutate the value of the learning rate of the optimizer only when the "
                 "LRScheduler of the optimizer is undefined."
             )
+        check_number("lr", lr)
         self.lr = lr
 
     def set_lr_mult(self, args_lr_mult: Mapping[Any, float]) -> None:
@@ -351,7 +372,8 @@ def update_of(
     """The update of some weights, whatever their rates are.
 
     Raises:
-        MXNetError: a gradient is not of its weight's shape and dtype.
+        MXNetError: a gradient is not of its weight's shape and dtype, or a state is that of another
+            weight or method.
     """
     device = weights[0]._tensor.device
     kinds, count = len(fields(Rates)), len(weights)
@@ -380,9 +402,20 @@ def update_of(
         tensors += [array._tensor for array in arrays]
         wide = FLOAT32 if optimizer.keeps_copy(weight.dtype) else first.dtype
         own = _rates_at(rates, place, wide)
-        outputs += optimizer.expressions(first, second, tuple(kept), own)
+        try:
+            new = optimizer.expressions(first, second, tuple(kept), own)
+        except LoweringError as error:
+            raise MXNetError(f"{_unfit(weight, state)}: {error}") from None
+        if [(x.shape, x.dtype) for x in new] != [(x.shape, x.dtype) for x in (first, *kept)]:
+            raise MXNetError(f"{_unfit(weight, state)}, which would change their shape or dtype")
+        outputs += new
         replaced += [start, *range(start + 2, len(tensors))]
     return Update(Graph(tuple(outputs), updates=dict(enumerate(replaced))), tensors)
+
+
+def _unfit(weight: NDArray, state: State) -> str:
+    kept = ", ".join(f"{_dtype(array)}{array.shape}" for array in arrays_in(state))
+    return f"a weight is {_dtype(weight)}{weight.shape}, its states {kept or 'none'}"
 
 
 def _rates_at(rates: Rates, place: int, dtype: DType) -> Rates:
