@@ -11,7 +11,8 @@ import torch
 from tritonsym.dtype import FLOAT32, FLOAT64
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, broadcast, permute, reduce, reshape
-from tritonsym.op import PartialShape, Shapes, library_call, merge_shapes, operator
+from tritonsym.library import library_call
+from tritonsym.op import PartialShape, Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count
 

@@ -17,12 +17,12 @@ import torch
 from tritonsym.dtype import FLOAT64, INT64, DType
 from tritonsym.errors import LoweringError, MXNetError
 from tritonsym.expr import Expr, Shape, cast
+from tritonsym.library import library_call
 from tritonsym.op import (
     DTypes,
     PartialShape,
     Shapes,
     is_complete,
-    library_call,
     merge_shapes,
     operator,
 )

@@ -119,7 +119,7 @@ def _activation_gradient(
         case "relu":
             return rectified_slope(attributes, heads, inputs, outputs)
         case "sigmoid":
-            return (head * (y * (1 - y)),)
+            return (head * (1 - y) * y,)
         case "tanh":
             return (head * (1 - y * y),)
         case "softrelu":

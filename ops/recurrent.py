@@ -24,7 +24,8 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.op import Shapes, library_call, merge_shapes, operator
+from tritonsym.library import library_call
+from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count, Single
 

@@ -27,7 +27,7 @@ def words(text: str) -> frozenset[str]:
 
 # What every module above it may import: texts, errors, shapes, data types.
 FOUNDATION = words("text errors shape dtype")
-OPERATOR = "expr schema op reference special ops.common"
+OPERATOR = "expr schema library op reference special ops.common"
 
 # Each module, and what else of this package it may import. What stands lower stands first.
 LAYERS: dict[str, frozenset[str]] = {
@@ -57,7 +57,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "special": words("expr"),
     "grad": words("expr special"),
     # operators
-    "op": words("expr schema reference"),
+    "library": words("expr reference"),
+    "op": words("expr library schema reference"),
     "ops.common": words("expr schema op reference"),
     "ops.activation": words(OPERATOR),
     "ops.convolution": words(OPERATOR),
@@ -95,6 +96,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "trace": words("expr graph infer"),
     "simplify": words("expr reference trace"),
     "layout": words("expr"),
+    "torch_calls": words("expr library reference simplify trace"),
     "regroup": words("expr layout simplify trace"),
     "matmul_tiles": words("gpus"),
     "products": words("expr gpus layout matmul_tiles simplify trace"),
@@ -129,7 +131,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "compiler": words(
         "allocation context cpu gpus graph infer op philox plan plan_text program reference "
-        "recompute simplify switches trace"
+        "recompute simplify switches torch_calls trace"
     ),
     "training_pass": words("backward compiler context graph op program reference"),
     "eager": words("context expr gpus philox plan reference switches trace"),
@@ -276,7 +278,7 @@ LATE = {
 # What may be imported of other people's. The rest describes graphs, plans and kernels as data.
 OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("allocation", "context", "cpu", "expr", "gpus", "program"), words("torch")),
-    **dict.fromkeys(("cuda_graph", "debug", "instrument"), words("torch")),
+    **dict.fromkeys(("cuda_graph", "debug", "instrument", "torch_calls"), words("torch")),
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),

@@ -26,6 +26,7 @@ from .reference import Tensor
 from .shape import Shape
 from .simplify import simplify
 from .text import listed
+from .torch_calls import in_torch_calls
 from .trace import Graph, trace
 
 
@@ -136,6 +137,8 @@ def compile_graph(
     graph = simplify(traced)
     if switched.mirror or (switched.fusion and not on_cpu):
         graph = recomputed(graph, everything=switched.mirror)
+    if switched.fusion and on_cpu:
+        graph = in_torch_calls(graph)
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
     given = outputs or {}
     shared = _shared((*inputs, *given.values()))

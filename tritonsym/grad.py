@@ -222,7 +222,7 @@ DERIVATIVES: dict[str, Derivative] = {
     "sqrt": lambda x, g: (g * 0.5 / x,),
     "rsqrt": lambda x, g: (g * -0.5 / (x.inputs[0] * make("sqrt", x.inputs[0])),),
     "cbrt": lambda x, g: (g / (3 * x * x),),
-    "sigmoid": _of_output(lambda y: y * (1 - y)),
+    "sigmoid": lambda x, g: (g * (1 - x) * x,),
     "erf": _of_input(lambda a: 2 / math.sqrt(math.pi) * make("exp", -a * a)),
     "sin": _of_input(lambda a: make("cos", a)),
     "cos": _of_input(lambda a: -make("sin", a)),

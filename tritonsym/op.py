@@ -12,15 +12,15 @@ import difflib
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, overload
 
 from .dtype import FLOAT32, DType
 from .errors import LoweringError, MXNetError
-from .expr import Expr, Shape, input_, make
-from .reference import Step, Tensor
+from .expr import Expr, Shape, input_
+from .library import Native, library_call
 from .schema import Arity, Schema
 from .text import shown
 
@@ -36,9 +36,6 @@ FillDTypes = Callable[[Any, DTypes, DTypes], None]
 Gradient = Callable[[Any, Sequence[Expr], Sequence[Expr], Sequence[Expr]], Sequence[Expr | None]]
 # What auxiliary states become in training: (attributes, inputs, outputs) to one value for each.
 Updates = Callable[[Any, Sequence[Expr], Sequence[Expr]], Sequence[Expr]]
-# A native CPU function: (attributes, input tensors, output tensor) to a prepared call, or None
-# where torch has no call for these attributes and the operator's own expression is used.
-Native = Callable[[Any, list[Tensor], Tensor], Step]
 
 
 def unify_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
@@ -94,41 +91,6 @@ class Numbered(Sequence[str]):
         if isinstance(index, slice):
             return [f"{self.stem}{i}" for i in range(self.total)[index]]
         return f"{self.stem}{range(self.total)[index]}"
-
-
-def library_call(
-    function: Native,
-    name: str,
-    inputs: Sequence[Expr],
-    attributes: Hashable,
-    shape: Shape,
-    dtype: DType,
-    elementwise: bool = False,
-    python: bool = False,
-) -> Expr:
-    """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
-
-    Args:
-        function: must serve tensors of every device that the operator is to run on.
-        name: for a person, in plans.
-        inputs: what it reads.
-        attributes: handed to ``function``; equal ones with equal texts are one value.
-        shape, dtype: of the result.
-        elementwise: whether element i of the result depends on element i of each input alone.
-        python: whether it runs a caller's Python, which no recording of kernels contains.
-    """
-    return make(
-        "native",
-        *inputs,
-        function=function,
-        name=name,
-        attributes=attributes,
-        key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
-        elementwise=elementwise,
-        python=python,
-        shape=shape,
-        dtype=dtype,
-    )
 
 
 @dataclass(frozen=True, eq=False)

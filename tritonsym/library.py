@@ -1,0 +1,49 @@
+"""One call of a library as an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from .dtype import DType
+from .expr import Expr, make
+from .reference import Step, Tensor
+from .shape import Shape
+
+# From attributes, input tensors and the output tensor to a prepared call.
+Native = Callable[[Any, list[Tensor], Tensor], Step]
+
+
+def library_call(
+    function: Native,
+    name: str,
+    inputs: Sequence[Expr],
+    attributes: Hashable,
+    shape: Shape,
+    dtype: DType,
+    elementwise: bool = False,
+    python: bool = False,
+) -> Expr:
+    """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
+
+    Args:
+        function: must serve tensors of every device that the operator is to run on.
+        name: for a person, in plans.
+        inputs: what it reads.
+        attributes: handed to ``function``; equal ones with equal texts are one value.
+        shape, dtype: of the result.
+        elementwise: whether element i of the result depends on element i of each input alone.
+        python: whether it runs a caller's Python, which no recording of kernels contains.
+    """
+    return make(
+        "native",
+        *inputs,
+        function=function,
+        name=name,
+        attributes=attributes,
+        key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
+        elementwise=elementwise,
+        python=python,
+        shape=shape,
+        dtype=dtype,
+    )
