@@ -27,40 +27,48 @@ def scalar(value: Scalar, like: Expr) -> Operand:
     return cast(value, like.dtype) if isinstance(value, Expr) else value
 
 
-def _scaled(grad: Expr, rescale_grad: Scalar) -> Expr:
+def scaled(grad: Expr, rescale_grad: Scalar) -> Expr:
+    """The gradient times a scale."""
     same = isinstance(rescale_grad, float) and rescale_grad == 1.0
     return grad if same else grad * scalar(rescale_grad, grad)
 
 
-def _clipped(grad: Expr, limit: float) -> Expr:
+def clipped(grad: Expr, limit: float) -> Expr:
+    """The gradient, cut at a limit that is not negative."""
     return minimum(maximum(grad, -limit), limit) if limit >= 0 else grad
 
 
-def _decayed(weight: Expr, grad: Expr, wd: Scalar) -> Expr:
+def decayed(weight: Expr, grad: Expr, wd: Scalar) -> Expr:
+    """The gradient, and a part of the weight."""
     return grad if isinstance(wd, float) and wd == 0.0 else grad + weight * scalar(wd, weight)
 
 
-def _cut_and_decayed(
+def cut_and_decayed(
     weight: Expr, grad: Expr, wd: Scalar, rescale_grad: Scalar, clip_gradient: float
 ) -> Expr:
-    return _decayed(weight, _clipped(_scaled(grad, rescale_grad), clip_gradient), wd)
+    """The gradient scaled, cut, and then decayed."""
+    return decayed(weight, clipped(scaled(grad, rescale_grad), clip_gradient), wd)
 
 
-def _decayed_and_cut(
+def decayed_and_cut(
     weight: Expr, grad: Expr, wd: Scalar, rescale_grad: Scalar, clip_gradient: float
 ) -> Expr:
-    return _clipped(_decayed(weight, _scaled(grad, rescale_grad), wd), clip_gradient)
+    """The gradient scaled, decayed, and then cut."""
+    return clipped(decayed(weight, scaled(grad, rescale_grad), wd), clip_gradient)
 
 
-def _running_mean(old: Expr, new: Expr, keep: float) -> Expr:
+def running_mean(old: Expr, new: Expr, keep: float) -> Expr:
+    """A mean of which the last values are the largest part."""
     return old * keep + new * (1.0 - keep)
 
 
-def _sqrt(x: Expr) -> Expr:
+def sqrt(x: Expr) -> Expr:
+    """The square root."""
     return make("sqrt", x)
 
 
-def _sign(x: Expr) -> Expr:
+def sign(x: Expr) -> Expr:
+    """-1, 0 or 1."""
     return make("sign", x)
 
 
@@ -115,7 +123,7 @@ def sgd_update(
     lazy_update: bool = True,
 ) -> tuple[Expr, ...]:
     """Gradient descent: weight - lr * grad."""
-    grad = _cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
+    grad = cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
     return (weight - grad * scalar(lr, weight),)
 
 
@@ -126,7 +134,7 @@ def sgd_mom_update(
     mom: Expr,
     *,
     lr: Scalar,
-    momentum: float = 0.0,
+    momentum: Scalar = 0.0,
     wd: Scalar = 0.0,
     rescale_grad: Scalar = 1.0,
     clip_gradient: float = -1.0,
@@ -136,8 +144,8 @@ def sgd_mom_update(
 
     Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
     """
-    grad = _cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
-    mom = mom * momentum - grad * scalar(lr, weight)
+    grad = cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
+    mom = mom * scalar(momentum, weight) - grad * scalar(lr, weight)
     return weight + mom, mom
 
 
@@ -158,7 +166,7 @@ def nag_mom_update(
     Nesterov, "A method for solving the convex programming problem with convergence rate
     O(1/k^2)", 1983.
     """
-    grad = _cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
+    grad = cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
     step = grad * scalar(lr, weight)
     mom = mom * momentum - step
     return weight + mom * momentum - step, mom
@@ -179,8 +187,8 @@ def signsgd_update(
     Bernstein, Wang, Azizzadenesheli and Anandkumar, "signSGD: Compressed optimisation for
     non-convex problems", 2018.
     """
-    direction = _sign(_clipped(_scaled(grad, rescale_grad), clip_gradient))
-    return (weight - _decayed(weight, direction, wd) * scalar(lr, weight),)
+    direction = sign(clipped(scaled(grad, rescale_grad), clip_gradient))
+    return (weight - decayed(weight, direction, wd) * scalar(lr, weight),)
 
 
 @update_operator("signum_update")
@@ -200,9 +208,9 @@ def signum_update(
 
     mom = momentum * mom - (1 - momentum) * grad. The same paper as for ``signsgd_update``.
     """
-    grad = _cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
+    grad = cut_and_decayed(weight, grad, wd, rescale_grad, clip_gradient)
     mom = mom * momentum - grad * (1.0 - momentum)
-    return weight + (_sign(mom) - weight * wd_lh) * scalar(lr, weight), mom
+    return weight + (sign(mom) - weight * wd_lh) * scalar(lr, weight), mom
 
 
 # ---- steps of their own size for each element --------------------------------------------------
@@ -229,10 +237,10 @@ def adam_update(
     mean and var are running means of grad and of its square. Whoever calls corrects ``lr`` for
     their beginning at zero. Kingma and Ba, "Adam: A method for stochastic optimization", 2015.
     """
-    grad = _decayed_and_cut(weight, grad, wd, rescale_grad, clip_gradient)
-    mean = _running_mean(mean, grad, beta1)
-    var = _running_mean(var, grad * grad, beta2)
-    return weight - mean * scalar(lr, weight) / (_sqrt(var) + epsilon), mean, var
+    grad = decayed_and_cut(weight, grad, wd, rescale_grad, clip_gradient)
+    mean = running_mean(mean, grad, beta1)
+    var = running_mean(var, grad * grad, beta2)
+    return weight - mean * scalar(lr, weight) / (sqrt(var) + epsilon), mean, var
 
 
 def adamw_step(
@@ -251,11 +259,11 @@ def adamw_step(
     clip_gradient: float,
 ) -> tuple[Expr, ...]:
     """weight - eta * (lr * mean / (sqrt(var) + epsilon) + wd * weight), and the running means."""
-    grad = _clipped(_scaled(grad, rescale_grad), clip_gradient)
-    mean = _running_mean(mean, grad, beta1)
-    var = _running_mean(var, grad * grad, beta2)
-    step = mean * scalar(lr, weight) / (_sqrt(var) + epsilon)
-    return weight - _decayed(weight, step, wd) * scalar(eta, weight), mean, var
+    grad = clipped(scaled(grad, rescale_grad), clip_gradient)
+    mean = running_mean(mean, grad, beta1)
+    var = running_mean(var, grad * grad, beta2)
+    step = mean * scalar(lr, weight) / (sqrt(var) + epsilon)
+    return weight - decayed(weight, step, wd) * scalar(eta, weight), mean, var
 
 
 def _adamw_shapes(attributes: Any, inputs: Any, outputs: Any) -> None:
@@ -323,10 +331,10 @@ def rmsprop_update(
     Decay comes before the cut. Tieleman and Hinton, "Neural networks for machine learning",
     lecture 6.5, 2012.
     """
-    grad = _decayed_and_cut(weight, grad, wd, rescale_grad, clip_gradient)
-    n = _running_mean(n, grad * grad, gamma1)
-    new = weight - grad * scalar(lr, weight) / _sqrt(n + epsilon)
-    return _clipped(new, clip_weights), n
+    grad = decayed_and_cut(weight, grad, wd, rescale_grad, clip_gradient)
+    n = running_mean(n, grad * grad, gamma1)
+    new = weight - grad * scalar(lr, weight) / sqrt(n + epsilon)
+    return clipped(new, clip_weights), n
 
 
 @update_operator("rmspropalex_update")
@@ -351,11 +359,11 @@ def rmspropalex_update(
     n and g are running means of squares and of gradients; the new weight is weight + delta. Decay
     comes before the cut. Graves, "Generating sequences with recurrent neural networks", 2013.
     """
-    grad = _decayed_and_cut(weight, grad, wd, rescale_grad, clip_gradient)
-    n = _running_mean(n, grad * grad, gamma1)
-    g = _running_mean(g, grad, gamma1)
-    delta = delta * gamma2 - grad * scalar(lr, weight) / _sqrt(n - g * g + epsilon)
-    return _clipped(weight + delta, clip_weights), n, g, delta
+    grad = decayed_and_cut(weight, grad, wd, rescale_grad, clip_gradient)
+    n = running_mean(n, grad * grad, gamma1)
+    g = running_mean(g, grad, gamma1)
+    delta = delta * gamma2 - grad * scalar(lr, weight) / sqrt(n - g * g + epsilon)
+    return clipped(weight + delta, clip_weights), n, g, delta
 
 
 @update_operator("ftrl_update")
@@ -376,13 +384,44 @@ def ftrl_update(
 
     McMahan et al., "Ad click prediction: a view from the trenches", 2013.
     """
-    grad = _clipped(_scaled(grad, rescale_grad), clip_gradient)
+    grad = clipped(scaled(grad, rescale_grad), clip_gradient)
     rate = scalar(lr, weight)
     total = n + grad * grad
-    z = z + grad - (_sqrt(total) - _sqrt(n)) * weight / rate
-    shrunk = _sign(z) * lamda1 - z
-    new = shrunk / ((_sqrt(total) + beta) / rate + scalar(wd, weight))
+    z = z + grad - (sqrt(total) - sqrt(n)) * weight / rate
+    shrunk = sign(z) * lamda1 - z
+    new = shrunk / ((sqrt(total) + beta) / rate + scalar(wd, weight))
     return where(make("abs", z) <= lamda1, 0.0, new), z, total
+
+
+@update_operator("ftml_update")
+def ftml_update(
+    weight: Expr,
+    grad: Expr,
+    d: Expr,
+    v: Expr,
+    z: Expr,
+    *,
+    lr: Scalar,
+    beta1: float = 0.6,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    t: Scalar,
+    wd: Scalar = 0.0,
+    rescale_grad: Scalar = 1.0,
+    clip_grad: float = -1.0,
+) -> tuple[Expr, ...]:
+    """Follow the moving leader: the new weight is -z / d, in the ``t``-th update.
+
+    v is the running mean of squares, d = (1 - beta1**t) / lr * (sqrt(v / (1 - beta2**t)) + epsilon)
+    and z = beta1 * z + (1 - beta1) * grad - (d - beta1 * old d) * weight. Decay comes before the
+    cut. Zheng and Kwok, "Follow the moving leader in deep learning", 2017.
+    """
+    grad = decayed_and_cut(weight, grad, wd, rescale_grad, clip_grad)
+    v = running_mean(v, grad * grad, beta2)
+    size = sqrt(v / scalar(1.0 - beta2**t, weight)) + epsilon
+    new = size * (scalar(1.0 - beta1**t, weight) / scalar(lr, weight))
+    z = running_mean(z, grad, beta1) - (new - d * beta1) * weight
+    return -z / new, new, v, z
 
 
 def adagrad_step(
@@ -401,9 +440,9 @@ def adagrad_step(
     history is the sum of squares. Duchi, Hazan and Singer, "Adaptive subgradient methods for
     online learning and stochastic optimization", 2011.
     """
-    grad = _clipped(_scaled(grad, rescale_grad), clip_gradient)
+    grad = clipped(scaled(grad, rescale_grad), clip_gradient)
     history = history + grad * grad
-    step = _decayed(weight, grad / _sqrt(history + epsilon), wd)
+    step = decayed(weight, grad / sqrt(history + epsilon), wd)
     return weight - step * scalar(lr, weight), history
 
 
@@ -424,73 +463,8 @@ def adadelta_step(
     squares and steps are running means of squares. There is no learning rate.
     Zeiler, "ADADELTA: An adaptive learning rate method", 2012.
     """
-    grad = _clipped(_scaled(grad, rescale_grad), clip_gradient)
-    squares = _running_mean(squares, grad * grad, rho)
-    step = _sqrt(steps + epsilon) / _sqrt(squares + epsilon) * grad
-    steps = _running_mean(steps, step * step, rho)
-    return weight - _decayed(weight, step, wd), squares, steps
-
-
-# ---- layer by layer ----------------------------------------------------------------------------
-
-
-@update_operator("lamb_update_phase1")
-def lamb_update_phase1(
-    weight: Expr,
-    grad: Expr,
-    mean: Expr,
-    var: Expr,
-    *,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    epsilon: float = 1e-6,
-    t: Scalar,
-    bias_correction: bool = True,
-    wd: Scalar,
-    rescale_grad: Scalar = 1.0,
-    clip_gradient: float = -1.0,
-) -> tuple[Expr, ...]:
-    """LAMB's direction: mean / (sqrt(var) + epsilon) + wd * weight, in the ``t``-th update.
-
-    mean and var are running means of grad and of its square; ``bias_correction`` makes up for
-    their beginning at zero. You et al., "Large batch optimization for deep learning", 2020.
-    """
-    grad = _clipped(_scaled(grad, rescale_grad), clip_gradient)
-    mean = _running_mean(mean, grad, beta1)
-    var = _running_mean(var, grad * grad, beta2)
-    first, second = mean, var
-    if bias_correction:
-        first = mean / scalar(1.0 - beta1**t, weight)
-        second = var / scalar(1.0 - beta2**t, weight)
-    return _decayed(weight, first / (_sqrt(second) + epsilon), wd), mean, var
-
-
-def phase2_shapes(attributes: Any, inputs: Any, outputs: Any) -> None:
-    """Arrays of the weight's shape, but for the two lengths."""
-    arrays = [inputs[0], inputs[1], *inputs[4:]]
-    unify_shapes(attributes, arrays, outputs)
-    inputs[:] = [*arrays[:2], inputs[2] or (1,), inputs[3] or (1,), *arrays[2:]]
-
-
-@operator("lamb_update_phase2", shapes=phase2_shapes)
-def lamb_update_phase2(
-    weight: Expr,
-    g: Expr,
-    r1: Expr,
-    r2: Expr,
-    *,
-    lr: Scalar,
-    lower_bound: float = -1.0,
-    upper_bound: float = -1.0,
-) -> Expr:
-    """LAMB's step: weight - lr * r1 / r2 * g, for the lengths r1 of the weight and r2 of g.
-
-    ``r1`` is kept within bounds that are not negative; where a length is 0 the ratio is 1.
-    """
-    if lower_bound >= 0:
-        r1 = maximum(r1, lower_bound)
-    if upper_bound >= 0:
-        r1 = minimum(r1, upper_bound)
-    zero = r1.equals(0.0).logical_or(r2.equals(0.0))
-    ratio = where(zero, 1.0, r1 / r2)
-    return weight - g * (ratio * scalar(lr, weight))
+    grad = clipped(scaled(grad, rescale_grad), clip_gradient)
+    squares = running_mean(squares, grad * grad, rho)
+    step = sqrt(steps + epsilon) / sqrt(squares + epsilon) * grad
+    steps = running_mean(steps, step * step, rho)
+    return weight - decayed(weight, step, wd), squares, steps

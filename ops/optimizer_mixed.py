@@ -11,15 +11,13 @@ from tritonsym.op import DTypes, operator, unify_dtypes, unify_shapes
 from .optimizer import (
     Scalar,
     Update,
-    lamb_update_phase1,
-    lamb_update_phase2,
     nag_mom_update,
     new_states,
-    phase2_shapes,
     sgd_mom_update,
     sgd_update,
     update_operator,
 )
+from .optimizer_layers import lamb_update_phase1, lamb_update_phase2, phase2_shapes
 
 
 def _wide_states(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:

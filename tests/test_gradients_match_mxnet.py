@@ -41,8 +41,9 @@ SUMS = Bound(terms=32)
 # A variance, its inverse root, and sums over all of it behind each element.
 NORMALISED = Bound(ulps=32, terms=64)
 
-# MXNet rounds decays near 1 to float32, and what is left of 1 has a relative error of 1e-4.
-DECAYS = Bound(terms=64)
+# MXNet rounds decays near 1 to float32, and what is left of 1 has a relative error of 1e-5, which
+# the divisor of FTML's weight has in proportion to itself.
+DECAYS = Bound(ulps=64, terms=64)
 
 BOUNDS: dict[str, Bound] = {
     **dict.fromkeys(

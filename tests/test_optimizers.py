@@ -88,14 +88,20 @@ def test_a_factor_that_is_no_number() -> None:
         mx.optimizer.SGD(sym=weight)
 
 
-@pytest.mark.parametrize("method", ["sgd", "nag", "adam", "rmsprop", "adagrad", "lamb"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("sgd", "nag", "adam", "rmsprop", "adagrad", "lamb"),
+        *("ftml", "adamax", "nadam", "dcasgd", "lars", "lbsgd"),
+    ],
+)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_training_goes_on_where_it_stopped(method: str, dtype: str) -> None:
     """States, counts, rates and schedules come back from bytes."""
 
     def updater() -> mx.optimizer.Updater:
         schedule = mx.lr_scheduler.MultiFactorScheduler([2, 4], 0.5, base_lr=0.1)
-        given = {"momentum": 0.9} if method in ("sgd", "nag") else {}
+        given = {"momentum": 0.9} if method in ("sgd", "nag", "dcasgd", "lars", "lbsgd") else {}
         made = mx.optimizer.create(
             method,
             learning_rate=0.1,
@@ -124,6 +130,69 @@ def test_training_goes_on_where_it_stopped(method: str, dtype: str) -> None:
     run(again, copies, range(3, 6))
     for index, array in arrays.items():
         assert (array.asnumpy() == copies[index].asnumpy()).all()
+
+
+# ---- methods that MXNet does not answer for -----------------------------------------------------
+
+
+def noise(updater: mx.optimizer.Updater, count: int, steps: int, context: mx.Context) -> list:
+    """How two weights change at each step where their gradients are 0."""
+    arrays = [mx.nd.zeros((count,), context) for _ in range(2)]
+    grads = [mx.nd.zeros((count,), context) for _ in range(2)]
+    found = []
+    for _ in range(steps):
+        before = [array.asnumpy() for array in arrays]
+        updater([0, 1], grads, arrays)
+        found += [one.asnumpy() - old for one, old in zip(arrays, before, strict=True)]
+    return found
+
+
+def test_sgld_adds_noise_of_the_rates_variance(context: mx.Context) -> None:
+    """A quarter of the rate is a variance; means within 5 standard errors, one in 2e6 by chance."""
+    count, rate = 4000, 0.25
+
+    def run() -> list[np.ndarray]:
+        mx.random.seed(7)
+        made = mx.optimizer.SGLD(learning_rate=rate, wd=0.1)
+        return noise(mx.optimizer.get_updater(made), count, 3, context)
+
+    found = run()
+    for one in found:
+        assert abs(one.mean()) < 5 * np.sqrt(rate / count)
+        assert abs(one.std() / np.sqrt(rate) - 1) < 5 / np.sqrt(2 * count) + 0.1 * rate
+    for i, one in enumerate(found):
+        for other in found[:i]:
+            assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(count)
+    for one, again in zip(found, run(), strict=True):
+        np.testing.assert_allclose(one, again, rtol=1e-4, atol=1e-6)
+
+
+def test_dcasgd_with_momentum() -> None:
+    """MXNet fails here, as it asks a whole array whether it is true."""
+    weight, old, mom = weights(0, 2, 3), weights(0, 2, 3), np.zeros((2, 3))
+    array = mx.nd.array(weight)
+    updater = mx.optimizer.get_updater(
+        mx.optimizer.DCASGD(momentum=0.9, lamda=0.5, learning_rate=0.1, wd=0.01)
+    )
+    for step in range(4):
+        grad = weights(step + 1, 2, 3)
+        updater(0, mx.nd.array(grad), array)
+        mom = 0.9 * mom - 0.1 * (grad + 0.01 * weight + 0.5 * grad * grad * (weight - old))
+        old, weight = weight, weight + mom
+    np.testing.assert_allclose(array.asnumpy(), weight, rtol=1e-5)
+
+
+def test_group_adagrad_is_for_matrices_without_decay() -> None:
+    with pytest.raises(AssertionError, match="decay"):
+        mx.optimizer.GroupAdaGrad(wd=0.1)
+    with pytest.raises(AssertionError, match=r"needs a matrix, the weight is \(3,\)"):
+        mx.optimizer.get_updater(mx.optimizer.GroupAdaGrad())(0, mx.nd.ones((3,)), mx.nd.ones((3,)))
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1.5, "2"])
+def test_steps_of_no_batches(scale: object) -> None:
+    with pytest.raises(ValueError, match="batch_scale"):
+        mx.optimizer.LBSGD(batch_scale=scale)
 
 
 NO_TABLES: dict[str, list] = {
@@ -203,6 +272,15 @@ def test_bytes_that_are_no_states(content: bytes) -> None:
         ("ftrl", {}),
         ("lamb", {"wd": 0.1}),
         ("signum", {}),
+        ("ftml", {"wd": 0.1, "clip_gradient": 0.3}),
+        ("adamax", {"wd": 0.1}),
+        ("nadam", {"wd": 0.1}),
+        ("dcasgd", {"momentum": 0.9}),
+        ("lars", {"momentum": 0.9, "wd": 0.1}),
+        ("lbsgd", {"momentum": 0.9, "batch_scale": 2}),
+        ("lbsgd", {"warmup_strategy": "lars"}),
+        ("groupadagrad", {}),
+        ("test", {"rescale_grad": 0.5}),
     ],
 )
 def test_a_program_updates_as_operators_do(

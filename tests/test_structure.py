@@ -79,13 +79,14 @@ LAYERS: dict[str, frozenset[str]] = {
     "ops.pooling": words(f"{OPERATOR} ops.convolution"),
     "ops.rearrangement": words(OPERATOR),
     "ops.optimizer": words(OPERATOR),
-    "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer"),
+    "ops.optimizer_layers": words(f"{OPERATOR} ops.optimizer"),
+    "ops.optimizer_mixed": words(f"{OPERATOR} ops.optimizer ops.optimizer_layers"),
     "ops.nn": words(f"{OPERATOR} ops.elementwise ops.indexing"),
     "ops": words(
         "ops.activation ops.broadcasting ops.convolution ops.creation ops.custom "
         "ops.elementwise ops.image ops.indexing ops.matrix ops.movement ops.nn ops.normalization "
-        "ops.optimizer ops.optimizer_mixed ops.ordering ops.output ops.pooling "
-        "ops.rearrangement ops.recurrent ops.reduction ops.sequence"
+        "ops.optimizer ops.optimizer_layers ops.optimizer_mixed ops.ordering ops.output "
+        "ops.pooling ops.rearrangement ops.recurrent ops.reduction ops.sequence"
     ),
     # graphs of nodes
     "graph": words("attribute op"),
@@ -187,15 +188,21 @@ LAYERS: dict[str, frozenset[str]] = {
         "trace training.lr_scheduler training.registry"
     ),
     "training.optimizer.compiled": words("collector compiler ndarray.core training.optimizer.base"),
-    "training.optimizer.methods": words(
-        "expr ndarray.core ops.common ops.optimizer training.optimizer.base"
+    "training.optimizer.methods": words("expr ndarray.core ops.optimizer training.optimizer.base"),
+    "training.optimizer.large_batches": words(
+        "expr ndarray.core ops.common ops.optimizer ops.optimizer_layers training.optimizer.base"
+    ),
+    "training.optimizer.variants": words(
+        "expr ndarray.core ndarray.create ops.common ops.creation ops.optimizer "
+        "training.optimizer.base training.optimizer.methods"
     ),
     "training.optimizer.updater": words(
         "context ndarray.core ndarray.params_file training.lr_scheduler training.optimizer.base "
         "training.optimizer.compiled"
     ),
     "training.optimizer": words(
-        "training.optimizer.base training.optimizer.methods training.optimizer.updater"
+        "training.optimizer.base training.optimizer.large_batches training.optimizer.methods "
+        "training.optimizer.updater training.optimizer.variants"
     ),
     "training.step": words(
         "backward collector compiler executor expr grad graph ndarray.core reference trace "

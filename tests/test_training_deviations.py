@@ -48,6 +48,54 @@ def test_gradients_are_not_changed_by_updates() -> None:
     assert grad.asnumpy().tolist() == [3, -4]
 
 
+def test_the_schedule_of_nesterovs_adam_is_the_papers() -> None:
+    """MXNet's `Nadam` has one schedule, which every weight moves on."""
+    alone, both = (mx.optimizer.get_updater(mx.optimizer.Nadam()) for _ in range(2))
+    weight, first, second = (mx.nd.ones((3,)) for _ in range(3))
+    for step in range(3):
+        grad = mx.nd.array([1, -2, step])
+        alone(0, grad, weight)
+        both([0, 1], [grad, grad], [first, second])
+    np.testing.assert_allclose(first.asnumpy(), weight.asnumpy(), rtol=1e-6)
+    np.testing.assert_allclose(second.asnumpy(), weight.asnumpy(), rtol=1e-6)
+
+
+def test_the_momentum_of_every_weight_is_corrected() -> None:
+    """MXNet's `LARS` corrects the momentum of the first weights that an update comes to."""
+    schedule = mx.lr_scheduler.MultiFactorScheduler([2, 3], 0.5, base_lr=0.4)
+    updater = mx.optimizer.get_updater(mx.optimizer.LARS(0.9, lr_scheduler=schedule))
+    weights = [mx.nd.ones((3,)) for _ in range(6)]
+    for step in range(4):
+        for index, weight in enumerate(weights):
+            updater(index, mx.nd.array([1, -2, step]), weight)
+    for weight in weights[1:]:
+        assert (weight.asnumpy() == weights[0].asnumpy()).all()
+
+
+def test_an_element_without_gradients_stays() -> None:
+    """MXNet's `Adamax` divides 0 by 0, and the weight is no number from then on."""
+    weight = mx.nd.ones((2,))
+    updater = mx.optimizer.get_updater(mx.optimizer.Adamax(learning_rate=0.5))
+    for grad in ([0, 1], [0, 1], [3, 1]):
+        updater(0, mx.nd.array(grad), weight)
+        found = weight.asnumpy()
+        assert (found[0] == 1) == (grad[0] == 0)
+        assert np.isfinite(found).all()
+
+
+def test_rates_are_those_of_the_present_update() -> None:
+    """MXNet's `LBSGD` asks the schedule before it counts the update."""
+    found = []
+    for method in ("lbsgd", "sgd"):
+        schedule = mx.lr_scheduler.FactorScheduler(1, 0.5, base_lr=0.4)
+        updater = mx.optimizer.get_updater(mx.optimizer.create(method, lr_scheduler=schedule))
+        weight = mx.nd.ones((2,))
+        for _ in range(3):
+            updater(0, mx.nd.ones((2,)), weight)
+        found.append(weight.asnumpy())
+    assert (found[0] == found[1]).all()
+
+
 def classifier() -> mx.mod.Module:
     net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
     module = mx.mod.Module(mx.sym.SoftmaxOutput(net, name="softmax"))

@@ -85,6 +85,9 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "rmsprop": ("rmsprop", {"learning_rate": 0.01, "clip_gradient": 0.1}),
+    "lengths": ("lars", {"learning_rate": 0.1, "momentum": 0.9, "eta": 0.1}),
+    "the weight before": ("dcasgd", {"learning_rate": 0.1, "momentum": 0.9, "lamda": 0.5}),
+    "several batches": ("lbsgd", {"learning_rate": 0.1, "momentum": 0.9, "batch_scale": 2}),
 }
 
 

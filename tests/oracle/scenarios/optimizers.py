@@ -29,6 +29,29 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "lamb": ("lamb", {}),
     "lamb bounded": ("lamb", {"lower_bound": 0.5, "upper_bound": 1.5, "bias_correction": False}),
 }
+# The same, of methods that are seldom used. Short warming, so that all of it is seen.
+WARMING: dict[str, Any] = {"batch_scale": 2, "warmup_epochs": 1, "updates_per_epoch": 4}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ftml": ("ftml", {}),
+    "ftml betas": ("ftml", {"beta1": 0.5, "beta2": 0.7, "epsilon": 0.01}),
+    "adamax": ("adamax", {}),
+    "adamax betas": ("adamax", {"beta1": 0.5, "beta2": 0.7}),
+    "dcasgd": ("dcasgd", {"lamda": 0.5}),
+    "lars": ("lars", {}),
+    "lars momentum": ("lars", {"momentum": 0.9, "eta": 0.5, "eps": 0.1}),
+    "lbsgd": ("lbsgd", {}),
+    "lbsgd momentum": ("lbsgd", {"momentum": 0.9, "batch_scale": 3}),
+    "lbsgd linear": ("lbsgd", {"momentum": 0.9, **WARMING}),
+    "lbsgd power2": ("lbsgd", {"warmup_strategy": "power2", **WARMING}),
+    "lbsgd sqrt": ("lbsgd", {"warmup_strategy": "sqrt", **WARMING}),
+    "lbsgd lars": ("lbsgd", {"warmup_strategy": "lars", **WARMING}),
+    "lbsgd later": ("lbsgd", {"begin_epoch": 1, "warmup_epochs": 3, "batch_scale": 5}),
+    "test": ("test", {}),
+}
+NAMES = (
+    *("sgd", "nag", "adam", "rmsprop", "adagrad", "adadelta", "ftrl", "lamb"),
+    *("ftml", "adamax", "nadam", "sgld", "lbsgd"),
+)
 PLAIN: dict[str, Any] = {"learning_rate": 0.1}
 FULL: dict[str, Any] = {
     "learning_rate": 0.1,
@@ -72,6 +95,71 @@ def optimizers(mx: ModuleType) -> Answer:
 @scenario(tolerance=2e-6)
 def optimizers_with_everything(mx: ModuleType) -> Answer:
     return {label: trained(mx, name, {**given, **FULL}) for label, (name, given) in METHODS.items()}
+
+
+def steps_alone(mx: ModuleType, name: str, given: dict[str, Any]) -> Answer:
+    """One weight after some updates."""
+    updater = mx.optimizer.get_updater(mx.optimizer.create(name, **given))
+    weight = mx.nd.array(numbers(0))
+    for step in range(STEPS):
+        updater(0, mx.nd.array(numbers(10 + step)), weight)
+    return flat(weight)
+
+
+@scenario(tolerance=2e-6)
+def variants(mx: ModuleType) -> Answer:
+    return {
+        label: trained(mx, name, {**given, **PLAIN})[:2]
+        for label, (name, given) in VARIANTS.items()
+    }
+
+
+@scenario(tolerance=2e-6)
+def variants_with_everything(mx: ModuleType) -> Answer:
+    return {
+        label: trained(mx, name, {**given, **FULL})[:2] for label, (name, given) in VARIANTS.items()
+    }
+
+
+@scenario(tolerance=2e-6)
+def variants_of_one_weight(mx: ModuleType) -> Answer:
+    """What MXNet does otherwise for several weights."""
+    made = mx.lr_scheduler
+    undecayed = {key: value for key, value in FULL.items() if key != "wd"}
+    return {
+        "nadam": steps_alone(mx, "nadam", PLAIN),
+        "nadam betas": steps_alone(
+            mx, "nadam", {**FULL, "beta1": 0.5, "beta2": 0.7, "schedule_decay": 0.5}
+        ),
+        "lars with a schedule": steps_alone(
+            mx, "lars",
+            {"momentum": 0.9, "lr_scheduler": made.FactorScheduler(2, 0.5, base_lr=0.2)},
+        ),
+        "lars uncorrected": steps_alone(
+            mx, "lars",
+            {
+                "momentum": 0.9,
+                "momentum_correction": False,
+                "lr_scheduler": made.FactorScheduler(2, 0.5, base_lr=0.2),
+            },
+        ),
+        "groupadagrad": steps_alone(mx, "groupadagrad", {**PLAIN, "eps": 0.01}),
+        "groupadagrad full": steps_alone(mx, "groupadagrad", undecayed),
+    }  # fmt: skip
+
+
+@scenario(tolerance=1e-3)
+def variants_of_16_bits(mx: ModuleType) -> Answer:
+    kept = ("ftml", "lars momentum", "lbsgd momentum", "lbsgd linear")
+    return {
+        label: trained(
+            mx,
+            VARIANTS[label][0],
+            {**VARIANTS[label][1], **FULL, "multi_precision": True},
+            "float16",
+        )[:2]
+        for label in kept
+    }
 
 
 @scenario(tolerance=1e-3)
@@ -151,7 +239,7 @@ def making_optimizers(mx: ModuleType) -> Answer:
     return {
         "rates": {
             name: [made.create(name).learning_rate, made.create(name).wd, made.create(name).lr]
-            for name in ("sgd", "nag", "adam", "rmsprop", "adagrad", "adadelta", "ftrl", "lamb")
+            for name in NAMES
         },
         "unknown": raised(lambda: made.create("zz")),
         "argument": raised(lambda: made.SGD(foo=5)),

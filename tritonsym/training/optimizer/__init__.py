@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .base import Optimizer, Rates, create, register
+from .large_batches import LAMB, LARS, LBSGD
 from .methods import (
-    LAMB,
     NAG,
     SGD,
     AdaDelta,
@@ -17,3 +17,4 @@ from .methods import (
     Signum,
 )
 from .updater import Updater, get_updater
+from .variants import DCASGD, FTML, SGLD, Adamax, GroupAdaGrad, Nadam, Test

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,12 +39,16 @@ class Rates:
         lr, wd: the parameter's learning rate and decay.
         rescale_grad: what gradients are multiplied by.
         count: the number of the update, from 1.
+        own: the method's own numbers, as :meth:`Optimizer.own_rates` gives them.
+        place: which one of the weights of the call it is.
     """
 
     lr: Scalar
     wd: Scalar
     rescale_grad: Scalar
     count: Scalar
+    own: tuple[Scalar, ...] = ()
+    place: int = 0
 
 
 def check_number(name: str, given: Any) -> None:
@@ -184,6 +188,21 @@ class Optimizer:
         """
         return rates
 
+    # How many numbers of its own the method has for each weight.
+    own_count = 0
+
+    def own_rates(self, indices: Sequence[Any]) -> list[list[float]]:
+        """Numbers of the method's own that change from step to step: each kind for all weights."""
+        return []
+
+    def common(self, rates: Rates) -> dict[str, Any]:
+        """The arguments that every formula has."""
+        return {
+            "wd": rates.wd,
+            "rescale_grad": rates.rescale_grad,
+            "clip_gradient": self.clip_limit,
+        }
+
     @property
     def clip_limit(self) -> float:
         """``clip_gradient`` as operators have it: negative for none."""
@@ -267,7 +286,8 @@ class Optimizer:
         """The rates of some parameters at their present update: all of each kind together."""
         counts = [float(self._index_update_count[index]) for index in indices]
         scales = [float(self.rescale_grad)] * len(counts)
-        return [*self._get_lrs(indices), *self._get_wds(indices), *scales, *counts]
+        own = [number for kind in self.own_rates(indices) for number in kind]
+        return [*self._get_lrs(indices), *self._get_wds(indices), *scales, *counts, *own]
 
     # ---- rates ----
 
@@ -295,15 +315,17 @@ class Optimizer:
         check_number("lr", lr)
         self.lr = lr
 
+    # How the names of parameters end that decay.
+    decaying: tuple[str, ...] = ("_weight", "_gamma")
+
     def set_lr_mult(self, args_lr_mult: Mapping[Any, float]) -> None:
         """Set factors of the learning rate by name or index, over those of the symbol."""
         self.lr_mult = {**self._from_symbol("__lr_mult__"), **args_lr_mult}
 
     def set_wd_mult(self, args_wd_mult: Mapping[Any, float]) -> None:
         """Set factors of the decay by name or index, over those of the symbol."""
-        undecayed = {
-            name: 0.0 for name in self.idx2name.values() if not name.endswith(("_weight", "_gamma"))
-        }
+        names = self.idx2name.values()
+        undecayed = {name: 0.0 for name in names if not name.endswith(self.decaying)}
         self.wd_mult = {**undecayed, **self._from_symbol("__wd_mult__"), **args_wd_mult}
 
     def _from_symbol(self, key: str) -> dict[Any, float]:
@@ -376,10 +398,12 @@ def update_of(
             weight or method.
     """
     device = weights[0]._tensor.device
-    kinds, count = len(fields(Rates)), len(weights)
+    kinds, count = 4 + optimizer.own_count, len(weights)
     tensors = [torch.zeros(kinds * count, dtype=torch.float64, device=device)]
     numbers = input_(0, (kinds * count,), FLOAT64)
-    given = Rates(*(narrow(numbers, 0, i * count, (i + 1) * count) for i in range(kinds)))
+    vectors = [narrow(numbers, 0, i * count, (i + 1) * count) for i in range(kinds)]
+    lr, wd, rescale_grad, counts, *numbers_of_its_own = vectors
+    given = Rates(lr, wd, rescale_grad, counts, tuple(numbers_of_its_own))
     # What most optimizers do not use is left out, instead of computed with 0 and 1.
     if optimizer.wd == 0.0:
         given = replace(given, wd=0.0)
@@ -432,6 +456,8 @@ def _rates_at(rates: Rates, place: int, dtype: DType) -> Rates:
         wd=at(converted(rates.wd)),
         rescale_grad=at(converted(rates.rescale_grad)),
         count=at(rates.count),
+        own=tuple(at(converted(number)) for number in rates.own),
+        place=place,
     )
 
 

@@ -15,6 +15,7 @@ from .base import Optimizer, State, arrays_in, update_of
 # What is handed to a program at every run, or has nothing to do with the formula.
 _GIVEN = (
     *("lr", "wd", "rescale_grad", "lr_scheduler", "lr_mult", "wd_mult", "num_update"),
+    "_last_lrs",
     *("begin_num_update", "_index_update_count", "_attributes", "idx2name", "param_dict"),
 )
 

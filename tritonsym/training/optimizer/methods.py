@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...expr import Expr, cast, make, reduce, reshape
+from ...expr import Expr
 from ...ndarray.core import NDArray
 from ...ops import optimizer as formulas
-from ...ops.common import in_accumulator
 from .base import Optimizer, Rates, State, registry, zeros_like
 
 
@@ -37,7 +36,7 @@ class SGD(Optimizer):
         self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
     ) -> tuple[Expr, ...]:
         """One update as expressions."""
-        given = _common(self, rates)
+        given = self.common(rates)
         if not states:
             return formulas.sgd_update(weight, grad, lr=rates.lr, **given)
         return formulas.sgd_mom_update(
@@ -68,7 +67,7 @@ class NAG(Optimizer):
         self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
     ) -> tuple[Expr, ...]:
         """One update as expressions."""
-        given = _common(self, rates)
+        given = self.common(rates)
         if not states:
             return formulas.sgd_update(weight, grad, lr=rates.lr, **given)
         return formulas.nag_mom_update(
@@ -106,7 +105,7 @@ class Signum(Optimizer):
         self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
     ) -> tuple[Expr, ...]:
         """One update as expressions."""
-        given = _common(self, rates)
+        given = self.common(rates)
         if not states:
             return formulas.signsgd_update(weight, grad, lr=rates.lr, **given)
         return formulas.signum_update(
@@ -180,7 +179,7 @@ class Adam(Optimizer):
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
-            **_common(self, rates),
+            **self.common(rates),
         )
 
 
@@ -224,7 +223,7 @@ class AdamW(Adam):
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
-            **_common(self, rates),
+            **self.common(rates),
         )
 
 
@@ -268,7 +267,7 @@ class RMSProp(Optimizer):
     ) -> tuple[Expr, ...]:
         """One update as expressions."""
         given = {
-            **_common(self, rates),
+            **self.common(rates),
             "lr": rates.lr,
             "gamma1": self.gamma1,
             "epsilon": self.epsilon,
@@ -306,7 +305,7 @@ class AdaGrad(Optimizer):
             *states,
             lr=rates.lr,
             epsilon=self.float_stable_eps,
-            **_common(self, rates),
+            **self.common(rates),
         )
 
 
@@ -334,7 +333,7 @@ class AdaDelta(Optimizer):
     ) -> tuple[Expr, ...]:
         """One update as expressions."""
         return formulas.adadelta_step(
-            weight, grad, *states, rho=self.rho, epsilon=self.epsilon, **_common(self, rates)
+            weight, grad, *states, rho=self.rho, epsilon=self.epsilon, **self.common(rates)
         )
 
 
@@ -371,86 +370,5 @@ class Ftrl(Optimizer):
             lr=rates.lr,
             lamda1=self.lamda1,
             beta=self.beta,
-            **_common(self, rates),
+            **self.common(rates),
         )
-
-
-@registry.register()
-class LAMB(Optimizer):
-    """Adam's direction, with a step in proportion to the weight's length.
-
-    Args:
-        learning_rate: the step as a part of the weight's length.
-        beta1, beta2, epsilon: as for :class:`Adam`.
-        lower_bound, upper_bound: between which the weight's length is kept.
-        bias_correction: make up for running means that begin at zero.
-        kwargs: of :class:`Optimizer`.
-    """
-
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-6,
-        lower_bound: float | None = None,
-        upper_bound: float | None = None,
-        bias_correction: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(learning_rate=learning_rate, **kwargs)
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
-        self.lower_bound = lower_bound
-        self.upper_bound = upper_bound
-        self.bias_correction = bias_correction
-
-    def create_state(self, index: Any, weight: NDArray) -> State:
-        """The running means."""
-        return zeros_like(weight), zeros_like(weight)
-
-    def step(
-        self, weight: Expr, grad: Expr, states: tuple[Expr, ...], rates: Rates
-    ) -> tuple[Expr, ...]:
-        """One update as expressions."""
-        direction, *means = formulas.lamb_update_phase1(
-            weight,
-            grad,
-            *states,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            epsilon=self.epsilon,
-            t=rates.count,
-            bias_correction=self.bias_correction,
-            **_common(self, rates),
-        )
-        new = formulas.lamb_update_phase2(
-            weight,
-            direction,
-            _length(weight),
-            _length(direction),
-            lr=rates.lr,
-            lower_bound=-1.0 if self.lower_bound is None else self.lower_bound,
-            upper_bound=-1.0 if self.upper_bound is None else self.upper_bound,
-        )
-        assert isinstance(new, Expr)
-        return new, *means
-
-
-def _common(optimizer: Optimizer, rates: Rates) -> dict[str, Any]:
-    """The arguments that every formula has."""
-    return {
-        "wd": rates.wd,
-        "rescale_grad": rates.rescale_grad,
-        "clip_gradient": optimizer.clip_limit,
-    }
-
-
-def _length(x: Expr) -> Expr:
-    """The root of the sum of squares, as an array of one element."""
-
-    def length(y: Expr) -> Expr:
-        return make("sqrt", reduce("sum", y * y, range(len(y.shape))))
-
-    return cast(reshape(in_accumulator(length, x), (1,)), x.dtype)
