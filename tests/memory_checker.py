@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,9 +66,13 @@ def conflict(uses: Sequence[Use]) -> tuple[int, int] | None:
 
 def check_plan(plan: Plan) -> None:
     """Raise an AssertionError where a step would read what is not there or no longer there."""
+    check_tiles(plan)
     schedule = _Schedule(plan)
     spaces: dict[int | None, list[Expr]] = {}
     for x in schedule.first:
+        if x in plan.hosted:
+            check_hosted(plan, schedule, x, plan.hosted[x])
+            continue
         spaces.setdefault(plan.places[x].output, []).append(x)
     for space, held in spaces.items():
         number = {x: position for position, x in enumerate(held)}
@@ -96,6 +101,40 @@ def check_plan(plan: Plan) -> None:
     for number, index in plan.replaced.items():
         if number in plan.in_place:
             check_in_place(plan, schedule, number, index)
+
+
+def check_tiles(plan: Plan) -> None:
+    """A tile has all that its values are computed from: no reduction goes beyond it."""
+    for kernel, tiling in plan.tilings.items():
+        assert tiling.rows > 0
+        sizes = {x.size for x in kernel.body}
+        if tiling.flat:
+            assert sizes == {math.prod(tiling.shape)}, "tiles of one axis need equal sizes"
+            for y in (y for x in kernel.body for y in x.inputs if y.shape != ()):
+                assert plan.layouts[y].is_dense(y.shape), f"{y} does not lie densely"
+        for x in kernel.body:
+            if x.primitive in REDUCTIONS:
+                cut = range(tiling.axis + 1)
+                assert not set(cut) & set(x.integers("axes")), f"{x} reduces what is cut"
+            elif not tiling.flat:
+                assert x.shape[: tiling.axis + 1] == tiling.shape[: tiling.axis + 1]
+
+
+def check_hosted(plan: Plan, schedule: _Schedule, x: Expr, host: Expr) -> None:
+    """A value in the place of a result is read for the last time when the next one is written.
+
+    All tiles of both are the same elements, so that no tile reaches into another one's.
+    """
+    kernel = schedule.kernel[host]
+    assert kernel in plan.tilings and host in kernel.outputs and plan.places[x] == plan.places[host]
+    assert x in kernel.body and x not in kernel.outputs, f"{x} is needed outside its tile"
+    assert (x.shape, x.dtype.itemsize) == (host.shape, host.dtype.itemsize)
+    assert plan.places[x].output not in plan.in_place, f"{x} lies in an input"
+    guests = [y for y in kernel.body if plan.hosted.get(y) is host]
+    follower = [*guests, host][guests.index(x) + 1]
+    readers = [z for z in kernel.body if any(plan.layouts[y].base is x for y in z.inputs)]
+    assert readers[-1] is follower, f"{follower} is written over {x}, which is read later"
+    assert x in schedule.may_replace(follower), f"{follower} reads {x} in another order"
 
 
 def check_output(plan: Plan, number: int, x: Expr) -> None:
@@ -214,4 +253,6 @@ class _Schedule:
         tiling = self.plan.tilings.get(self.kernel[x])
         if tiling is None or x in self.kernel[x].outputs:
             return x.size * x.dtype.itemsize
-        return x.size // tiling.length * tiling.rows * x.dtype.itemsize
+        if tiling.flat:
+            return tiling.rows * x.dtype.itemsize
+        return math.prod((tiling.rows, *x.shape[tiling.axis + 1 :])) * x.dtype.itemsize

@@ -27,7 +27,7 @@ from test_planned_equals_node_by_node import (
     one_thread,  # noqa: F401
     poison,
 )
-from tritonsym import plan as planning
+from tritonsym import tiling
 from tritonsym.backward import backward_of_sum
 from tritonsym.cpu import program
 from tritonsym.dtype import as_dtype
@@ -120,10 +120,10 @@ def run_examples(example: Example) -> None:
     expected = node_by_node(graph.outputs, inputs)
     strides = {i: t.stride() for i, t in enumerate(inputs) if not t.is_contiguous()}
     for number, (fuse, reuse, tile) in enumerate(WAYS):
-        way = f"fuse={fuse}, reuse={reuse}, tiles of {tile}"
+        way = f"fuse={fuse}, reuse={reuse}, tiles of {tile} bytes"
         written = replacing(graph, inputs, number % 2)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(planning, "TILE", tile)
+            patch.setattr(tiling, "TILE", tile)
             plan = make_plan(written, strides, fuse=fuse, reuse=reuse)
         note(str(plan))
         check(plan, inputs, expected, way)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, note, settings
 
 from graphs import OPERATORS, RECIPES, Example, examples, grown
 from memory_checker import check_plan
-from tritonsym import plan as planning
+from tritonsym import tiling
 from tritonsym.context import cpu
 from tritonsym.cpu import program
 from tritonsym.dtype import as_dtype
@@ -32,13 +32,13 @@ GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000"))
 SEED = 7
 # What memory holds before a run: NaN in every floating-point type, or large numbers.
 POISONS = (0xFF, 0x72)
-# fuse, reuse, elements of a tile
+# fuse, reuse, bytes of a tile
 WAYS = (
-    (True, True, 16),
-    (True, True, planning.TILE),
-    (True, False, 16),
-    (False, True, planning.TILE),
-    (False, False, planning.TILE),
+    (True, True, 64),
+    (True, True, tiling.TILE),
+    (True, False, 64),
+    (False, True, tiling.TILE),
+    (False, False, tiling.TILE),
 )
 Tensors = Sequence[torch.Tensor]
 
@@ -190,9 +190,9 @@ def test_planned_equals_node_by_node(example: Example) -> None:
     graph = Graph(outputs, executor.plan.origins)
     strides = {i: t.stride() for i, t in enumerate(inputs) if not t.is_contiguous()}
     for fuse, reuse, tile in WAYS:
-        way = f"fuse={fuse}, reuse={reuse}, tiles of {tile}"
+        way = f"fuse={fuse}, reuse={reuse}, tiles of {tile} bytes"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(planning, "TILE", tile)
+            patch.setattr(tiling, "TILE", tile)
             plan = make_plan(graph, strides, fuse=fuse, reuse=reuse)
         try:
             check_runs(plan, inputs, answers, way)
@@ -219,7 +219,7 @@ def test_every_operator_is_grown() -> None:
 
 def test_graphs_reach_every_operator_and_every_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     """What graphs do not contain would not be tested by them."""
-    monkeypatch.setattr(planning, "TILE", 16)
+    monkeypatch.setattr(tiling, "TILE", 64)
     choose = random.Random(SEED)
     reached: Counter[str] = Counter()
     for _ in range(600):
@@ -228,7 +228,11 @@ def test_graphs_reach_every_operator_and_every_decision(monkeypatch: pytest.Monk
         plan = example.bind(cpu()).plan
         reached.update(f"output by {'copy' if n in plan.stages[0].copies else 'kernel'}"
                        for n in range(len(plan.outputs)))  # fmt: skip
-        reached.update(f"{'flat' if t.flat else 'rows'} tiles" for t in plan.tilings.values())
+        reached.update(
+            f"{kernel.form} in {'flat tiles' if cut.flat else 'tiles'}"
+            for kernel, cut in plan.tilings.items()
+        )
+        reached["tiles along a later axis"] += any(t.axis > 0 for t in plan.tilings.values())
         reached.update(
             f"{x.primitive} is a {'view' if layout.base is not x else 'copy'}"
             for x, layout in plan.layouts.items()
@@ -244,8 +248,13 @@ def test_graphs_reach_every_operator_and_every_decision(monkeypatch: pytest.Monk
             reached["several expressions in a kernel"] += len(kernel.body) > 1
             reached["several outputs of a kernel"] += len(kernel.outputs) > 1
     decisions = (
-        *("output by copy", "output by kernel", "flat tiles", "rows tiles", "memory reused"),
-        *("memory handed over", "several expressions in a kernel", "several outputs of a kernel"),
+        *("output by copy", "output by kernel", "memory reused", "memory handed over"),
+        *("pointwise in flat tiles", "pointwise in tiles", "rows in tiles"),
+        *(
+            "tiles along a later axis",
+            "several expressions in a kernel",
+            "several outputs of a kernel",
+        ),
         *(f"{name} is a view" for name in VIEWS),
         "reshape is a copy",
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import expr, plan
+from tritonsym import expr, plan, tiling
 from tritonsym.cpu import program as cpu_program
 from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
 from tritonsym.eager import compute
@@ -119,10 +119,10 @@ def test_tiles_on_the_cpu_are_parts_of_the_whole(monkeypatch: pytest.MonkeyPatch
         return [noise + 1.0, place * 2.0 + noise, (noise + turned) * 2.0]
 
     found = []
-    for tile in (2**19, 60, 42):
-        monkeypatch.setattr(plan, "TILE", tile)
+    for tile in (2**22, 480, 168):
+        monkeypatch.setattr(tiling, "TILE", tile)
         made = plan.make_plan(Graph(tuple(graph()), {}))
-        assert bool(made.tilings) == (tile < 100)
+        assert bool(made.tilings) == (tile < 1000)
         program = cpu_program(made, [torch.zeros(30, 7)], RandomState(9))
         program.run()
         found.append([x.clone() for x in program.buffers.outputs])

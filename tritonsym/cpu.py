@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,11 +9,12 @@ import torch
 from .expr import Expr
 from .instrument import watched
 from .philox import RandomState
-from .plan import Plan, Tiling
+from .plan import Plan
 from .program import Buffers, Program
 from .reference import Step, Tensor, prepare, prepare_tile
 from .schedule import Kernel
 from .switches import Switches
+from .tiling import Box, Tiling
 
 
 def program(
@@ -53,21 +53,21 @@ def _steps(kernel: Kernel, tiling: Tiling | None, buffers: Buffers) -> list[Step
 
 def _tiles(body: Sequence[Expr], tiling: Tiling, buffers: Buffers) -> list[Step]:
     """The steps of a kernel, once for each tile."""
-    steps: list[Step] = []
-    row = () if tiling.flat else body[0].shape[1:]
-    whole = {
-        y: buffers.tensors[y].view(-1) if tiling.flat and y.shape != () else buffers.tensors[y]
+
+    def part(y: Expr, box: Box) -> Tensor:
+        """What a tile has of a value."""
+        if y in buffers.inner:
+            return buffers.from_arena(y, tiling.shape_in(box, y))
+        if y not in buffers.tensors:
+            # A row's result, repeated along the row.
+            return part(y.inputs[0], box).expand(tiling.shape_in(box, y))
+        whole = buffers.tensors[y]
+        if y.shape == () or y.primitive == "draw":
+            return whole
+        return (whole.view(-1) if tiling.flat else whole)[box]
+
+    return [
+        prepare_tile(x, [part(y, box) for y in x.inputs], part(x, box), tiling.position(box, x))
+        for box in tiling.boxes()
         for x in body
-        for y in (x, *x.inputs)
-        if y not in buffers.inner
-    }
-    # What all tiles read as it is.
-    common = {y for y in whole if y.shape == () or y.primitive == "draw"}
-    inner = {x: buffers.from_arena(x, (tiling.rows, *row)) for x in body if x in buffers.inner}
-    for start in range(0, tiling.length, tiling.rows):
-        stop = min(start + tiling.rows, tiling.length)
-        tile = {x: tensor[: stop - start] for x, tensor in inner.items()}
-        tile.update({y: t if y in common else t[start:stop] for y, t in whole.items()})
-        position = start * math.prod(row)
-        steps += [prepare_tile(x, [tile[y] for y in x.inputs], tile[x], position) for x in body]
-    return steps
+    ]

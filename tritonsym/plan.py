@@ -11,31 +11,12 @@ from .gpus import Gpu
 from .layout import Layout, layouts
 from .memory import Lifetime, aligned, allocate
 from .products import chosen
-from .reference import POSITION_DEPENDENT
 from .refine import refined
 from .regroup import regrouped
 from .schedule import Kernel, Refusal, schedule, stages_of
 from .split import split
+from .tiling import Tiling, tiling_of
 from .trace import Graph
-
-# Elements that a tile of a long pointwise kernel has: its few intermediate values stay in the
-# cache, and torch still finds enough work in one call for all its threads.
-TILE = 2**19
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """A kernel cut along the first axis, or along all elements where they lie densely.
-
-    Attributes:
-        flat: whether the arrays are taken as one axis.
-        length: of that first axis.
-        rows: how many of it a tile has.
-    """
-
-    flat: bool
-    length: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +55,9 @@ class Plan:
         tilings: of the kernels that run tile by tile.
         layouts: of every expression.
         places: of every expression that a kernel writes. What lives only within a tiled kernel
-            has the size of one tile.
+            has the size of one tile, or the place of its host.
+        hosted: values that live only within a tiled kernel and lie in the place of one of its
+            results, the host, which is then written over them.
         lifetimes: of what is in the arena.
         outputs: the graph's outputs.
         replaced: the outputs that replace an input, by number: its index.
@@ -90,6 +73,7 @@ class Plan:
     tilings: Mapping[Kernel, Tiling]
     layouts: Mapping[Expr, Layout]
     places: Mapping[Expr, Place]
+    hosted: Mapping[Expr, Expr]
     lifetimes: Mapping[Expr, Lifetime]
     outputs: tuple[Expr, ...]
     replaced: Mapping[int, int]
@@ -141,7 +125,7 @@ def make_plan(
         fuse: compute elementwise expressions together.
         reuse: let values take the memory of values that are no longer needed.
         in_registers: kernels keep inner values in registers, as on a GPU. Without it every value
-            has memory, and long pointwise kernels are cut into tiles.
+            has memory, and long kernels are cut into tiles.
         gpu: for which kernels of matrix products are generated; without it a library does them.
         precision: of such products of float32, one of `switches.PRECISIONS`.
         guarded: inputs that are replaced at the end of a stage and not before.
@@ -158,7 +142,7 @@ def make_plan(
         kernels = refined(kernels, graph.outputs, where, stage_of)
         refusals = _still_apart(refusals, kernels)
     owners, copies = _output_owners(graph.outputs, where)
-    found = ((kernel, _tiling(kernel, where)) for kernel in kernels if not in_registers)
+    found = ((kernel, tiling_of(kernel, where)) for kernel in kernels if not in_registers)
     tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
     times = _times(kernels, tilings, where, graph.outputs, in_registers)
     makers = {x: kernel for kernel in kernels for x in kernel.outputs}
@@ -173,19 +157,23 @@ def make_plan(
     in_outputs = dict(owners)
     if reuse:
         in_outputs.update(_lent(times, where, stage_of, owners, in_place))
-    values, lifetimes = _lifetimes(times, where, in_outputs)
+    hosted = _hosted(tilings, {x for x, n in owners.items() if n in in_place}, times, where)
+    hosted = hosted if reuse else {}
+    values, lifetimes = _lifetimes(times, where, {*in_outputs, *hosted})
     offsets, arena_size = allocate(lifetimes, reuse)
     places = {
         x: Place(None, offset, lifetime.size)
         for x, lifetime, offset in zip(values, lifetimes, offsets, strict=True)
     }
     places.update({x: Place(number, 0, byte_count(x)) for x, number in in_outputs.items()})
+    places.update({x: places[host] for x, host in hosted.items()})
     return Plan(
         kernels=kernels,
         stages=_stages(graph, kernels, where, stage_of, copies, in_place),
         tilings=tilings,
         layouts=where,
         places=places,
+        hosted=hosted,
         lifetimes=dict(zip(values, lifetimes, strict=True)),
         outputs=graph.outputs,
         replaced=graph.updates,
@@ -294,22 +282,6 @@ def _output_owners(
     return owners, tuple(copies)
 
 
-def _tiling(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
-    """How to cut a pointwise kernel of several steps over many elements."""
-    size = kernel.body[0].size
-    if kernel.form != "pointwise" or len(kernel.body) < 2 or size <= TILE:
-        return None
-    if any(x.primitive in POSITION_DEPENDENT for x in kernel.body):
-        return None
-    shape = kernel.body[0].shape
-    inside = set(kernel.body)
-    read = [y for x in kernel.body for y in x.inputs if y not in inside and y.shape != ()]
-    if all(where[y].is_dense(y.shape) for y in read):
-        return Tiling(True, size, TILE)
-    rows = TILE // (size // shape[0])
-    return Tiling(False, shape[0], rows) if 0 < rows < shape[0] else None
-
-
 @dataclass
 class _Times:
     """When values are written and last read, in steps, and how much memory they take."""
@@ -317,6 +289,8 @@ class _Times:
     first: dict[Expr, int] = field(default_factory=dict)
     last: dict[Expr, int] = field(default_factory=dict)
     sizes: dict[Expr, int] = field(default_factory=dict)
+    # When values are computed, in the first tile where there are tiles.
+    computed: dict[Expr, int] = field(default_factory=dict)
     # What is read in the pass that writes a value.
     beside: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
     # When inputs are last read, by index.
@@ -348,12 +322,13 @@ def _times(
         for x in kernel.body:
             lasting = bool(tiling) and x not in inner
             if not (in_registers and x in inner):
+                times.computed[x] = step
                 times.first[x] = begin if lasting else step
                 times.last[x] = end if lasting else step
                 times.beside[x] = read if in_registers else x.inputs
                 times.scattered[x] = products if in_registers else ()
                 whole = tiling is None or lasting
-                times.sizes[x] = byte_count(x) if whole else _tile_bytes(x, tilings[kernel])
+                times.sizes[x] = byte_count(x) if whole else tilings[kernel].bytes(x)
             for y in x.inputs:
                 base = where[y].base
                 if base.primitive == "input":
@@ -370,14 +345,13 @@ def _times(
     return times
 
 
-def _tile_bytes(x: Expr, tiling: Tiling) -> int:
-    return x.size // tiling.length * tiling.rows * x.dtype.itemsize
-
-
-def _ending(x: Expr, times: _Times, where: Mapping[Expr, Layout]) -> list[Expr]:
+def _ending(x: Expr, step: int, times: _Times, where: Mapping[Expr, Layout]) -> list[Expr]:
     """The values whose memory ``x`` may take over: it is the last to read them, element by element.
 
     Memory that is also read through a view is read in another order than it is written.
+
+    Args:
+        step: when ``x`` is computed.
     """
     if not x.is_elementwise:
         return []
@@ -388,8 +362,8 @@ def _ending(x: Expr, times: _Times, where: Mapping[Expr, Layout]) -> list[Expr]:
         y
         for y in read
         if y in times.last
-        and times.last[y] == times.first[x] > times.first[y]
-        and times.sizes[y] == times.sizes[x]
+        and times.last[y] == step > times.first[y]
+        and byte_count(y) == byte_count(x)
         and y.shape == x.shape
         and y not in viewed
     ]
@@ -407,11 +381,35 @@ def _lent(
     for owner, number in owners.items():
         x: Expr | None = None if number in in_place else owner
         while x is not None:
-            free = (y for y in _ending(x, times, where) if y not in owners and y not in lent)
+            ending = _ending(x, times.first[x], times, where)
+            free = (y for y in ending if y not in owners and y not in lent)
             x = next((y for y in free if stage_of[y] == stage_of[owner]), None)
             if x is not None:
                 lent[x] = number
     return lent
+
+
+def _hosted(
+    tilings: Mapping[Kernel, Tiling],
+    in_place: Collection[Expr],
+    times: _Times,
+    where: Mapping[Expr, Layout],
+) -> dict[Expr, Expr]:
+    """The inner values of tiled kernels that lie in the place of a result, and that result.
+
+    What is written straight into an input has no room before: its kernel may read the input.
+    """
+    hosted: dict[Expr, Expr] = {}
+    for kernel in tilings:
+        inner = set(kernel.body).difference(kernel.outputs)
+        for host in kernel.outputs:
+            x: Expr | None = None if host in in_place else host
+            while x is not None:
+                ending = _ending(x, times.computed[x], times, where)
+                x = next((y for y in ending if y in inner and y not in hosted), None)
+                if x is not None:
+                    hosted[x] = host
+    return hosted
 
 
 def _lifetimes(
@@ -422,7 +420,8 @@ def _lifetimes(
     number = {x: position for position, x in enumerate(values)}
     lifetimes = []
     for x in values:
-        over = [number[y] for y in _ending(x, times, where) if y in number]
+        ending = _ending(x, times.first[x], times, where)
+        over = [number[y] for y in ending if y in number]
         lifetimes.append(
             Lifetime(times.sizes[x], times.first[x], times.last[x], over[-1] if over else None)
         )

@@ -100,7 +100,7 @@ def kernel_lines(plan: Plan, number: int, kernel: Kernel) -> list[str]:
     shown = ", ".join(map(printable, [*names][:_SHOWN_NAMES]))
     shown += ", ..." if len(names) > _SHOWN_NAMES else ""
     tiling = plan.tilings.get(kernel)
-    tiles = f" in {-(-tiling.length // tiling.rows)} tiles" if tiling else ""
+    tiles = f" in {tiling.count} tiles" if tiling else ""
     count = sum(map(operations, kernel.body))
     return [
         f"  {number} {kernel.form}{tiles}: {steps}{more} [{shown}]",

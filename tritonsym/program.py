@@ -56,7 +56,7 @@ class Buffers:
         self.inner: set[Expr] = set()
         for kernel in plan.kernels:
             if kernel in plan.tilings or plan.in_registers:
-                self.inner.update(set(kernel.body).difference(kernel.outputs))
+                self.inner.update(set(kernel.body).difference(kernel.outputs, plan.hosted))
         self.tensors: dict[Expr, Tensor] = {}
         for x in toposort(plan.outputs):
             if plan.layouts[x].base not in self.inner:

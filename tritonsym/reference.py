@@ -21,6 +21,9 @@ Tensor = torch.Tensor
 # torch computes these a little differently at the end of a row than within it, so that cutting a
 # row into pieces can change the last bit.
 POSITION_DEPENDENT = frozenset(("sigmoid", "sinh", "cosh", "arctanh", "pow", "hypot"))
+# It does not where all pieces but the last have a multiple of this many elements, which is what
+# torch's loops take at once at most.
+VECTOR = 64
 Step = Callable[[], object]
 Prepare = Callable[[Expr, Sequence[Tensor], Tensor], Step]
 
@@ -159,9 +162,12 @@ def _sqrt(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return step
 
 
-def _reciprocal_square_root(data: Tensor) -> Tensor:
+def _reciprocal_square_root(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     """1 / sqrt(x), each rounded, so that -0 gives -inf as MXNet does."""
-    return torch.reciprocal(_exact(np.sqrt, data))
+    (data,) = inputs
+    if not x.dtype.is_reduced:
+        return partial(torch.rsqrt, data, out=out)
+    return lambda: out.copy_(torch.reciprocal(_exact(np.sqrt, data)))
 
 
 def _cast(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
@@ -334,11 +340,11 @@ def _argsort(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     return step
 
 
-def _iota(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
+def _iota(x: Expr, inputs: Sequence[Tensor], out: Tensor, first: int = 0) -> Step:
     axis = x.integer("axis")
     shape = [1] * len(x.shape)
-    shape[axis] = x.shape[axis]
-    return partial(out.copy_, torch.arange(x.shape[axis]).view(shape))
+    shape[axis] = out.shape[axis]
+    return partial(out.copy_, torch.arange(first, first + out.shape[axis]).view(shape))
 
 
 def _random(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
@@ -346,19 +352,16 @@ def _random(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
 
 
 def prepare_tile(x: Expr, inputs: Sequence[Tensor], out: Tensor, start: int) -> Step:
-    """`prepare` for a part of the elements, one after the other from the position ``start``."""
+    """`prepare` for a part of the elements, one after the other from the position ``start``.
+
+    The part of an ``iota`` has as many axes as the whole.
+    """
     if x.primitive == "random":
         return partial(fill_uniform, out, inputs[0], x.integer("stream"), start)
-    if x.primitive != "iota":
-        return prepare(x, inputs, out)
-    axis, flat = x.integer("axis"), out.view(-1)
-    step, length = math.prod(x.shape[axis + 1 :]), x.shape[axis]
-
-    def positions() -> object:
-        torch.arange(start, start + flat.numel(), out=flat)
-        return flat.div_(step, rounding_mode="floor").remainder_(length)
-
-    return positions
+    if x.primitive == "iota":
+        axis = x.integer("axis")
+        return _iota(x, inputs, out, start // math.prod(x.shape[axis + 1 :]) % x.shape[axis])
+    return prepare(x, inputs, out)
 
 
 def _native(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
@@ -392,7 +395,7 @@ TORCH: dict[str, Prepare] = {
     "log10": _call(torch.log10),
     "log1p": _call(torch.log1p),
     "sqrt": _sqrt,
-    "rsqrt": _copied(_reciprocal_square_root),
+    "rsqrt": _reciprocal_square_root,
     "cbrt": _copied(_cube_root),
     "sigmoid": _call(torch.sigmoid),
     "erf": _error_function,
