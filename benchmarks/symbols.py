@@ -239,9 +239,15 @@ def _step(
     module.init_optimizer(optimizer="sgd", optimizer_params=settings)
     batch = mx.io.DataBatch([arrays[name] for name in data], [arrays[name] for name in labels])
 
-    def call() -> None:
+    def by_parts(batch: Any) -> None:
         module.forward_backward(batch)
         module.update()
+
+    # What `fit` does with a batch; MXNet has no name for it.
+    train = getattr(module, "train_by", by_parts)
+
+    def call() -> None:
+        train(batch)
         if after is not None:
             after(module.get_outputs())
             mx.nd.waitall()

@@ -102,6 +102,14 @@ def test_a_comparison_as_a_number_is_one_call(name: str, dtype: DType) -> None:
     agree(x, tensors)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_positions_are_counted_once(axis: int) -> None:
+    x = expr.iota((3, 4, 5), axis)
+    (result,) = in_torch_calls(Graph((x + 1,), {})).outputs
+    assert max(y.size for y in expr.toposort([result]) if y.primitive == "iota") == x.shape[axis]
+    agree(x + 1, [])
+
+
 FORMS: dict[str, Callable[[Expr, Expr, Expr], Expr]] = {
     "a + b / c": lambda a, b, c: a + b / c,
     "b / c + a": lambda a, b, c: b / c + a,

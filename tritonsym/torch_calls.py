@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from .dtype import BOOL, FLOAT32, FLOAT64
-from .expr import Expr, cast, constant
+from .expr import Expr, broadcast, cast, constant, iota
 from .library import Native, library_call
 from .reference import Step, Tensor
 from .simplify import Rule, rewritten
@@ -126,6 +126,16 @@ def _is_rectified(condition: Expr, data: Expr) -> bool:
     return known and _is_constant(condition.inputs[1], 0)
 
 
+# ---- positions ---------------------------------------------------------------------------------
+
+
+def _positions(x: Expr) -> Expr | None:
+    """Counted once along their axis, and repeated along the others."""
+    axis = x.integer("axis")
+    shape = tuple(n if i == axis else 1 for i, n in enumerate(x.shape))
+    return None if shape == x.shape else broadcast(iota(shape, axis), x.shape)
+
+
 # ---- two operations in one ---------------------------------------------------------------------
 
 
@@ -182,6 +192,7 @@ def _product(x: Expr) -> Expr | None:
 
 
 _RULES: dict[str, Rule] = {
+    "iota": _positions,
     "cast": _number,
     "where": _choice,
     "add": _sum,
