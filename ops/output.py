@@ -85,6 +85,8 @@ def _softmax_output_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> 
 
 def _softmax_output_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     shape = _rows(attributes.multi_output, attributes.preserve_shape, tuple(out.shape))
+    if shape[2] == 1:  # torch is much faster along the last axis
+        shape = shape[:2]
     place = out.view(shape)
     return on_reshaped(inputs[0], shape, lambda data: partial(torch.softmax, data, 1, out=place))
 
@@ -114,7 +116,7 @@ def _less_the_class(attributes: Any, output: Expr, label: Expr) -> Expr:
         others = smoothing / (classes - 1) if classes > 1 else 0.0
         gradient = where(hit, p - (1.0 - smoothing), p - others)
     else:
-        gradient = where(hit, p - 1.0, p)
+        gradient = p - cast(hit, p.dtype)
     ignored = int(attributes.ignore_label)
     if attributes.use_ignore:
         gradient = where(chosen.equals(ignored), 0, gradient)
@@ -189,7 +191,7 @@ def _cross_entropy_gradient(
 ) -> Gradients:
     data, label = inputs
     p = in_accumulator(partial(_softmax, axis=1), data)
-    return where(_hits(data, label), p - 1.0, p) * reshape(heads[0], (1, 1)), None
+    return (p - cast(_hits(data, label), p.dtype)) * reshape(heads[0], (1, 1)), None
 
 
 @operator("softmax_cross_entropy", shapes=_cross_entropy_shapes, gradient=_cross_entropy_gradient)
