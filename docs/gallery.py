@@ -82,6 +82,16 @@ def transformer_block() -> tuple[Symbol, dict[str, Shape], str]:
     return x + _dense(gelu, 512, "down"), {"data": (8, 256, 512)}, "float16"
 
 
+def updates() -> tuple[Symbol, dict[str, Shape], str]:
+    """A step of six weights: small kernels that do not wait for each other are one launch.
+
+    Its text has the function of a part once, and a table says where each part's memory is.
+    """
+    pairs = [[sym.Variable(f"{name}{i}") for name in ("weight", "gradient")] for i in range(6)]
+    symbol = sym.Group([weight - gradient * 0.125 for weight, gradient in pairs])
+    return symbol, dict.fromkeys(symbol.list_inputs(), (256, 256)), "float32"
+
+
 def _normalised(x: Symbol, name: str, width: int) -> Symbol:
     gamma, beta = (sym.Variable(f"{name}_{p}", shape=(1, 1, width)) for p in ("gamma", "beta"))
     wide = sym.cast(x, dtype="float32")
@@ -100,7 +110,7 @@ def _heads(x: Symbol) -> Symbol:
     return sym.reshape(split, shape=(-3, 0, 0))
 
 
-_GRAPHS = (tutorial, softmax, layer_norm, perceptron, attention, transformer_block)
+_GRAPHS = (tutorial, softmax, layer_norm, perceptron, attention, transformer_block, updates)
 
 
 def gallery() -> str:

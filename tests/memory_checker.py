@@ -159,13 +159,18 @@ def check_in_place(plan: Plan, schedule: _Schedule, number: int, index: int) -> 
     """An input that is written over is not read later, and until then only at the same place."""
     written = plan.layouts[plan.outputs[number]].base
     for kernel in plan.kernels:
-        for place, x in enumerate(kernel.body):
+        for x in kernel.body:
             for y in x.inputs:
                 base = plan.layouts[y].base
                 if base.primitive != "input" or base["index"] != index:
                     continue
                 if schedule.kernel[written] is kernel:
-                    assert place <= kernel.body.index(written), f"{x} reads what {written} wrote"
+                    parts = [part for part in kernel.parts or (kernel,) if x in part.body]
+                    beside = any(written not in part.outputs for part in parts)
+                    assert not beside, f"{x} reads beside {written} what that is written over"
+                    body = parts[0].body
+                    before = body.index(x) <= body.index(written)
+                    assert before, f"{x} reads what {written} wrote"
                     assert y is base, f"{x} reads a view of what {written} is written over"
                     assert y.shape == written.shape and x.is_elementwise
                 else:
@@ -192,10 +197,13 @@ class _Schedule:
         # Where each value is stored, or computed where it is not.
         self.kernel: dict[Expr, Kernel] = {}
         self.together: dict[Expr, Sequence[Expr]] = {}
+        # What other parts of a value's kernel read at the same time.
+        self.read_beside: dict[Expr, set[Expr]] = {}
         step = 0
         for kernel in plan.kernels:
             size = 1 if plan.in_registers else len(kernel.body)
             self._kernel(kernel, step, step + size - 1)
+            self._parts(kernel)
             step += size
         for x in plan.outputs:
             base = plan.layouts[x].base
@@ -233,6 +241,29 @@ class _Schedule:
                 self.first[x] = begin if over_all else step
                 self.last[x] = end if over_all else step
 
+    def _parts(self, kernel: Kernel) -> None:
+        """Parts of a kernel run in any order, or at once: none sees what another one writes."""
+        if not kernel.parts:
+            return
+        assert self.plan.in_registers, "parts side by side are a GPU's"
+        assert kernel.body == tuple(x for part in kernel.parts for x in part.body)
+        assert kernel.outputs == tuple(x for part in kernel.parts for x in part.outputs)
+        written = set(kernel.outputs)
+        for part in kernel.parts:
+            read = {self.plan.layouts[y].base for x in part.body for y in x.inputs}
+            seen = (written & read) - set(part.body)
+            assert not seen, f"{seen} is read beside the part that writes it"
+            for x in part.outputs:
+                self.together[x] = part.body
+                others = {
+                    self.plan.layouts[y].base
+                    for other in kernel.parts
+                    if other is not part
+                    for z in other.body
+                    for y in z.inputs
+                }
+                self.read_beside[x] = others
+
     def may_replace(self, x: Expr) -> list[Expr]:
         """The values whose memory ``x`` may write in the step that reads them.
 
@@ -247,6 +278,7 @@ class _Schedule:
             for z, y, base in readers
             if base is not y or not (z.is_elementwise or z.primitive in REDUCTIONS)
         }
+        spoiled |= self.read_beside.get(x, set())
         return [y for _, y, base in readers if base not in spoiled and y.shape == x.shape]
 
     def bytes_needed(self, x: Expr) -> int:

@@ -140,6 +140,14 @@ def dropout() -> mx.Symbol:
     return sym.broadcast_mul(a, kept) / 0.75 + residual
 
 
+def side_by_side() -> mx.Symbol:
+    """Updates of four weights, and two softmaxes: none waits for another."""
+    names = [f"{name}{i}" for i in range(4) for name in ("weight", "gradient")]
+    pairs = zip(*[iter(variables(*names))] * 2, strict=True)
+    updates = [weight - gradient * 0.125 for weight, gradient in pairs]
+    return sym.Group([*updates, *(sym.softmax(x) for x in variables("left", "right"))])
+
+
 GRAPHS: dict[str, NamedGraph] = {
     "tutorial": NamedGraph(tutorial, dict.fromkeys("abcd", (1000, 1000))),
     "chain": NamedGraph(chain, {"a": (64, 1000)}, "float16"),
@@ -159,6 +167,11 @@ GRAPHS: dict[str, NamedGraph] = {
     "joined": NamedGraph(joined, {"a": (12, 20), "b": (12, 7)}, "float64"),
     "lookup": NamedGraph(lookup, {"indices": (6, 9)}),
     "dropout": NamedGraph(dropout, {"a": (64, 1000), "residual": (64, 1000)}),
+    "side-by-side": NamedGraph(
+        side_by_side,
+        dict.fromkeys([f"{name}{i}" for i in range(4) for name in ("weight", "gradient")], (99, 64))
+        | {"left": (40, 300), "right": (40, 300)},
+    ),
     "integers": NamedGraph(integers, {"a": (5, 40), "b": (5, 40)}, "int32"),
 }
 

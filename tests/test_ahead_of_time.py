@@ -30,7 +30,7 @@ FORBIDDEN = {
 # What a kernel of these graphs may read 128 bits at a time, and so must.
 WIDE = (
     *("tutorial/0", "chain/0", "softmax-short/0", "scaled-bias/0", "layer-norm/0", "integers/0"),
-    "column-sums/0",
+    *("column-sums/0", "side-by-side/0"),
 )
 
 

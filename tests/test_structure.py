@@ -106,7 +106,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "split": words("expr layout regroup simplify trace"),
     "refine": words("expr layout schedule"),
     "tiling": words("expr layout reference schedule"),
-    "plan": words("expr gpus layout memory products refine regroup schedule split tiling trace"),
+    "combine": words("expr layout schedule"),
+    "plan": words(
+        "combine expr gpus layout memory products refine regroup schedule split tiling trace"
+    ),
     "plan_text": words("expr products schedule plan"),
     "plan_html": words("memory plan plan_text"),
     # from a plan to calls, or to the text of kernels
@@ -118,9 +121,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "triton_pointwise": words("expr layout schedule triton_writer"),
     "triton_rows": words("expr layout schedule triton_writer"),
     "triton_matmul": words("expr layout matmul_tiles products schedule triton_writer"),
+    "triton_combined": words("expr layout schedule triton_writer"),
     "triton_source": words(
-        "expr gpus layout matmul_tiles schedule triton_matmul triton_pointwise triton_rows "
-        "triton_writer"
+        "expr gpus layout matmul_tiles schedule triton_combined triton_matmul triton_pointwise "
+        "triton_rows triton_writer"
     ),
     "kernel_launch": words("progress reference"),
     "tuning": words("files module_cache reference triton_writer"),

@@ -20,7 +20,7 @@ from .gpus import gpu_of_target
 from .plan import Plan
 from .schedule import Kernel
 from .triton_runtime import LAUNCH_OPTIONS
-from .triton_writer import POINTERS, Source
+from .triton_writer import ALIGNMENT, POINTERS, Source
 
 _THREADS_PER_WARP = 32
 
@@ -69,13 +69,13 @@ def compile_source(source: Source, target: str) -> Compiled:
         raise MXNetError("Triton interprets in this process; unset TRITON_INTERPRET to compile")
     function = module_cache.load(source.text).kernel
     names = function.arg_names
-    signature = {
-        name: POINTERS[x.dtype.name] for name, x in zip(names, source.arguments, strict=True)
-    }
     # Arrays begin at multiples of 16 bytes, which 128-bit accesses need.
-    attributes = {(index,): [["tt.divisibility", 16]] for index in range(len(names))}
+    constants = {"ALIGNMENT": ALIGNMENT} if source.table else {}
+    kinds = ["*i64"] if source.table else [POINTERS[x.dtype.name] for x in source.arguments]
+    signature = dict(zip(names, [*kinds, *("constexpr" for _ in constants)], strict=True))
+    attributes = {(index,): [["tt.divisibility", ALIGNMENT]] for index in range(len(kinds))}
     compiled = triton.compile(
-        ASTSource(fn=function, signature=signature, constexprs={}, attrs=attributes),
+        ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes),
         target=GPUTarget("cuda", capability, _THREADS_PER_WARP),
         options={**LAUNCH_OPTIONS, **source.options},
     )

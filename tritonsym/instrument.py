@@ -55,8 +55,9 @@ def _validated(launches: Sequence[Step], plan: Plan, number: int, buffers: Buffe
         found = buffers.tensors[x].cpu()
         bound = VALIDATION_TOLERANCE.get("tf32" if in_tf32 else x.dtype.name, 0.0)
         if not torch.allclose(found.double(), due.double(), bound, bound, equal_nan=True):
+            (part,) = (part for part in kernel.each if x in part.outputs)
             raise MXNetError(
-                f"kernel {number} ({kernel.form}: {' '.join(y.primitive for y in kernel.body)}) "
+                f"kernel {number} ({part.form}: {' '.join(y.primitive for y in part.body)}) "
                 f"differs from the reference in {x!r}"
             )
 

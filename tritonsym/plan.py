@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from .combine import combined
 from .expr import PRODUCTS, SOURCES, Expr
 from .gpus import Gpu
 from .layout import Layout, layouts
@@ -17,6 +19,9 @@ from .schedule import Kernel, Refusal, schedule, stages_of
 from .split import split
 from .tiling import Tiling, tiling_of
 from .trace import Graph
+
+# What is read: a value, or the input of an index.
+_Read = TypeVar("_Read", Expr, int)
 
 
 @dataclass(frozen=True)
@@ -142,10 +147,14 @@ def make_plan(
         kernels = refined(kernels, graph.outputs, where, stage_of)
         refusals = _still_apart(refusals, kernels)
     owners, copies = _output_owners(graph.outputs, where)
+    if fuse and in_registers:
+        updates = {x: graph.updates[n] for x, n in owners.items() if n in graph.updates}
+        kernels = combined(kernels, where, stage_of, updates)
     found = ((kernel, tiling_of(kernel, where)) for kernel in kernels if not in_registers)
     tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
     times = _times(kernels, tilings, where, graph.outputs, in_registers)
-    makers = {x: kernel for kernel in kernels for x in kernel.outputs}
+    parts = [part for kernel in kernels for part in kernel.each]
+    makers = {x: part for part in parts for x in part.outputs}
     in_place = frozenset(
         number
         for x, number in owners.items()
@@ -228,8 +237,8 @@ def _fits_in_place(
 ) -> bool:
     """Whether a value can be written straight into the input that it replaces.
 
-    It can where the input's elements are not read after it, and in its own pass only the one that
-    is about to be written.
+    It can where the input's elements are not read after it, nor side by side with it, and in its
+    own pass only the one that is about to be written.
     """
 
     def is_input(base: Expr) -> bool:
@@ -237,7 +246,10 @@ def _fits_in_place(
 
     if not x.is_elementwise or maker.form != "pointwise":
         return False
-    if times.first[x] < times.read.get(index, -1) or any(is_input(where[y].base) for y in outputs):
+    last = times.read.get(index, -1)
+    if times.first[x] < last or any(is_input(where[y].base) for y in outputs):
+        return False
+    if times.first[x] == last and times.readers[index] != {times.part[x]}:
         return False
     reads = [(z, y) for z in maker.body for y in z.inputs if is_input(where[y].base)]
     seen = maker.body.index(x)
@@ -295,8 +307,19 @@ class _Times:
     beside: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
     # When inputs are last read, by index.
     read: dict[int, int] = field(default_factory=dict)
+    # Which part of a kernel writes a value, and which read it, or an input, when it is last read.
+    part: dict[Expr, int] = field(default_factory=dict)
+    readers: dict[Expr | int, set[int]] = field(default_factory=dict)
     # What a product in that pass reads, all of it for every tile of the result.
     scattered: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
+
+    def note(self, value: _Read, last: dict[_Read, int], step: int, part: int) -> None:
+        """A part reads a value, or the input of an index, in a step."""
+        if step > last.get(value, -1):
+            last[value] = step
+            self.readers[value] = set()
+        if step == last[value]:
+            self.readers.setdefault(value, set()).add(part)
 
 
 def _times(
@@ -311,33 +334,36 @@ def _times(
     A tiled kernel runs its steps once a tile: what it reads and what it leaves behind is in use
     for the whole of it, only its inner values come and go.
     """
-    times, step = _Times(), 0
+    times, step, number = _Times(), 0, 0
     for kernel in kernels:
         begin, end = step, step if in_registers else step + len(kernel.body) - 1
         tiling = tilings.get(kernel)
         inner = set(kernel.body).difference(kernel.outputs) if tiling or in_registers else set()
-        read = [y for x in kernel.body for y in x.inputs]
-        multiplied = [y for x in kernel.body if x.primitive in PRODUCTS for y in x.inputs]
-        products = [where[y].base for y in multiplied]
-        for x in kernel.body:
-            lasting = bool(tiling) and x not in inner
-            if not (in_registers and x in inner):
-                times.computed[x] = step
-                times.first[x] = begin if lasting else step
-                times.last[x] = end if lasting else step
-                times.beside[x] = read if in_registers else x.inputs
-                times.scattered[x] = products if in_registers else ()
-                whole = tiling is None or lasting
-                times.sizes[x] = byte_count(x) if whole else tilings[kernel].bytes(x)
-            for y in x.inputs:
-                base = where[y].base
-                if base.primitive == "input":
-                    index = base.integer("index")
-                    times.read[index] = max(times.read.get(index, 0), end if tiling else step)
-                if base in times.last:
-                    until = end if tiling and base not in inner else step
-                    times.last[base] = max(times.last[base], until)
-            step += not in_registers
+        for part in kernel.each:
+            number += 1
+            read = [y for x in part.body for y in x.inputs]
+            multiplied = [y for x in part.body if x.primitive in PRODUCTS for y in x.inputs]
+            products = [where[y].base for y in multiplied]
+            for x in part.body:
+                lasting = bool(tiling) and x not in inner
+                if not (in_registers and x in inner):
+                    times.computed[x] = step
+                    times.first[x] = begin if lasting else step
+                    times.last[x] = end if lasting else step
+                    times.part[x] = number
+                    times.beside[x] = read if in_registers else x.inputs
+                    times.scattered[x] = products if in_registers else ()
+                    whole = tiling is None or lasting
+                    times.sizes[x] = byte_count(x) if whole else tilings[kernel].bytes(x)
+                for y in x.inputs:
+                    base = where[y].base
+                    if base.primitive == "input":
+                        index = base.integer("index")
+                        times.note(index, times.read, end if tiling else step, number)
+                    elif base in times.last:
+                        until = end if tiling and base not in inner else step
+                        times.note(base, times.last, until, number)
+                step += not in_registers
         step += in_registers
     for x in outputs:
         if where[x].base in times.last:
@@ -363,6 +389,7 @@ def _ending(x: Expr, step: int, times: _Times, where: Mapping[Expr, Layout]) -> 
         for y in read
         if y in times.last
         and times.last[y] == step > times.first[y]
+        and times.readers[y] == {times.part[x]}
         and byte_count(y) == byte_count(x)
         and y.shape == x.shape
         and y not in viewed

@@ -17,7 +17,13 @@ _SHOWN_LIFETIMES = 1000
 # Of the picture of the arena, in its own units.
 _WIDTH, _HEIGHT = 720, 240
 _COLOURS = ("#4e79a7", "#f28e2b", "#59a14f", "#b07aa1", "#76b7b2", "#edc948", "#9c755f", "#e15759")
-_FORMS = {"pointwise": "#59a14f", "rows": "#4e79a7", "matmul": "#f28e2b", "single": "#9c755f"}
+_FORMS = {
+    "pointwise": "#59a14f",
+    "rows": "#4e79a7",
+    "matmul": "#f28e2b",
+    "combined": "#76b7b2",
+    "single": "#9c755f",
+}
 
 _STYLE = """
 .tritonsym-plan { font-family: sans-serif; font-size: 13px; max-width: 760px; }
@@ -67,7 +73,7 @@ def _kernel(plan: Plan, number: int, largest: int) -> str:
     kernel = plan.kernels[number]
     head, *lines = kernel_lines(plan, number, kernel)
     colour = _FORMS.get(kernel.form, _COLOURS[-1])
-    text = escape("\n".join(line.strip() for line in lines))
+    text = escape("\n".join(line.removeprefix(" " * 6) for line in lines))
     return (
         f"<details><summary>{escape(head.strip())}</summary><pre>{text}</pre>"
         f"{_bar(colour, moved(plan, kernel), largest)}</details>"

@@ -12,6 +12,7 @@ from .schedule import Kernel
 _SHOWN_STEPS = 12
 _SHOWN_NAMES = 8
 _SHOWN_REFUSALS = 20
+_SHOWN_PARTS = 4
 _NAME_LENGTH = 60
 
 
@@ -94,6 +95,22 @@ def counted(count: int, noun: str) -> str:
 
 def kernel_lines(plan: Plan, number: int, kernel: Kernel) -> list[str]:
     """What a kernel computes, reads, writes and moves; the first line is its head."""
+    count = sum(map(operations, kernel.body))
+    last = f"      {moved(plan, kernel):,} bytes, {counted(count, 'operation')}"
+    if not kernel.parts:
+        head, *lines = _part_lines(plan, kernel)
+        return [f"  {number} {head}", *(f"      {line}" for line in lines), last]
+    lines = [f"  {number} combined: {counted(len(kernel.parts), 'kernel')} side by side"]
+    for part in kernel.parts[:_SHOWN_PARTS]:
+        head, *rest = _part_lines(plan, part)
+        lines += [f"      {head}", *(f"          {line}" for line in rest)]
+    if len(kernel.parts) > _SHOWN_PARTS:
+        lines.append(f"      and {len(kernel.parts) - _SHOWN_PARTS:,} more")
+    return [*lines, last]
+
+
+def _part_lines(plan: Plan, kernel: Kernel) -> list[str]:
+    """What a kernel, or a part of one, computes, reads and writes."""
     steps = " ".join(_step(x) for x in kernel.body[:_SHOWN_STEPS])
     more = f" and {len(kernel.body) - _SHOWN_STEPS:,} more" if len(kernel.body) > 12 else ""
     names = dict.fromkeys(name for x in kernel.body for name in plan.origins.get(x, ()))
@@ -101,13 +118,11 @@ def kernel_lines(plan: Plan, number: int, kernel: Kernel) -> list[str]:
     shown += ", ..." if len(names) > _SHOWN_NAMES else ""
     tiling = plan.tilings.get(kernel)
     tiles = f" in {tiling.count} tiles" if tiling else ""
-    count = sum(map(operations, kernel.body))
     return [
-        f"  {number} {kernel.form}{tiles}: {steps}{more} [{shown}]",
-        *(f"      reads {_read(plan, y)}" for y in _outside(plan, kernel)),
-        *(f"      writes {_written(plan, x)}" for x in kernel.outputs),
+        f"{kernel.form}{tiles}: {steps}{more} [{shown}]",
+        *(f"reads {_read(plan, y)}" for y in _outside(plan, kernel)),
+        *(f"writes {_written(plan, x)}" for x in kernel.outputs),
         *_library(plan, kernel),
-        f"      {moved(plan, kernel):,} bytes, {counted(count, 'operation')}",
     ]
 
 
@@ -117,7 +132,7 @@ def _library(plan: Plan, kernel: Kernel) -> list[str]:
     if not plan.in_registers or x.primitive != "dot" or x["precision"] is not None:
         return []
     reason = why_library(x, plan.layouts, "ieee")
-    return [f"      by a library: {reason}"] if reason else []
+    return [f"by a library: {reason}"] if reason else []
 
 
 def _step(x: Expr) -> str:

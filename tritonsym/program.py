@@ -45,6 +45,7 @@ class Buffers:
         self._device = device
         self.arena = allocate((plan.arena_size,), torch.uint8, device)
         self._typed: dict[DType, Tensor] = {}
+        self._tables: list[Tensor] = []
         self._makers: dict[int, int] = {}
         given = {number: tensor for number, tensor in enumerate(outputs) if tensor is not None}
         given.update({number: inputs[plan.replaced[number]] for number in plan.in_place})
@@ -81,7 +82,13 @@ class Buffers:
     @property
     def memory(self) -> list[Tensor]:
         """All that steps read and write, each memory once or more often."""
-        return [self.arena, *self.outputs, *self._inputs, *self.tensors.values()]
+        return [self.arena, *self.outputs, *self._inputs, *self.tensors.values(), *self._tables]
+
+    def table(self, values: Sequence[Expr]) -> Tensor:
+        """The addresses of values, where kernels can read them."""
+        addresses = [self.tensors[x].data_ptr() for x in values]
+        self._tables.append(torch.tensor(addresses, dtype=torch.int64, device=self._device))
+        return self._tables[-1]
 
     def from_arena(self, x: Expr, shape: Shape) -> Tensor:
         """A value's place in the arena, as a tensor of this shape."""

@@ -27,14 +27,21 @@ class Kernel:
     Attributes:
         form: ``pointwise`` for elementwise expressions of one shape, ``rows`` for reductions over
             the same axes with what surrounds them, ``matmul`` for a product and what follows it,
-            else ``single``.
+            ``combined`` for several kernels that run side by side, else ``single``.
         body: what it computes, in order.
         outputs: the part of the body that is needed outside.
+        parts: of a combined one the kernels, none of which reads what another writes.
     """
 
     form: str
     body: tuple[Expr, ...]
     outputs: tuple[Expr, ...]
+    parts: tuple[Kernel, ...] = ()
+
+    @property
+    def each(self) -> tuple[Kernel, ...]:
+        """Its parts, or itself where it has none."""
+        return self.parts or (self,)
 
     @property
     def computed(self) -> tuple[Expr, ...]:

@@ -79,6 +79,12 @@ _widen = _library(
 
 
 @_function
+def pointer(place: tl.tensor, dtype: tl.constexpr, alignment: tl.constexpr) -> tl.tensor:
+    """The memory whose address lies at a place; the address is a multiple of ``alignment``."""
+    return tl.multiple_of(tl.load(place).to(tl.pointer_type(dtype)), alignment)
+
+
+@_function
 def cast(x: tl.tensor, dtype: tl.constexpr) -> tl.tensor:
     """The same values as ``dtype``, as the CPU converts them."""
     if x.dtype == dtype:

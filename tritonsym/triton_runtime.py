@@ -29,7 +29,7 @@ from .program import Buffers, Pass, Program, run
 from .reference import Step, Tensor, prepare
 from .schedule import Kernel
 from .switches import Switches
-from .triton_writer import Source
+from .triton_writer import ALIGNMENT, Source
 
 # Triton trusts what it finds in its cache, so it has one in our folder, which is the user's alone.
 os.environ.setdefault("TRITON_CACHE_DIR", str(module_cache.folder() / "triton"))
@@ -70,12 +70,24 @@ def program(
         else:
             if switched.debug > 3:
                 print(source.text, file=sys.stderr)
-            launch = _launch(kernel, source, [buffers.tensors[x] for x in source.arguments])
+            launch = _on_memory(kernel, source, buffers)
             launches.append(launch)
             of_kernel = [launch.step]
         steps.append(watched(of_kernel, plan, number, buffers, switched))
     on_device(partial(compile_all, launches), buffers.arena.device)()
     return Program(buffers, buffers.passes(steps, state))
+
+
+def _on_memory(kernel: Kernel, source: Source, buffers: Buffers) -> Launch:
+    """A kernel's launch on its memory, or on a table of where it is."""
+    if not source.table:
+        return _launch(kernel, source, [buffers.tensors[x] for x in source.arguments])
+    table = buffers.table([address.value for address in source.table])
+    in_runs = [address.in_runs for address in source.table]
+    addresses = [n for n, counts in zip(table.tolist(), in_runs, strict=True) if counts]
+    alignment = ALIGNMENT if all(n % ALIGNMENT == 0 for n in addresses) else 1
+    launch = _launch(kernel, source, [table])
+    return replace(launch, options={**launch.options, "ALIGNMENT": alignment})
 
 
 def _launch(kernel: Kernel, source: Source, pointers: Sequence[Tensor]) -> Launch:

@@ -9,6 +9,7 @@ from .gpus import Gpu
 from .layout import Layout
 from .matmul_tiles import tiles
 from .schedule import Kernel
+from .triton_combined import combined, with_views_apart
 from .triton_matmul import matmul, product_of
 from .triton_pointwise import concat, copy, pick, pointwise, take
 from .triton_rows import rows
@@ -35,8 +36,20 @@ def write(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> Source | 
         return choices(kernel, layouts, gpu)[0]
     if kernel.form == "rows":
         return rows(kernel, layouts)
+    if kernel.form == "combined":
+        return _combined(kernel, layouts, gpu)
     (x,) = kernel.body
     return _SINGLE[x.primitive](x, layouts) if x.primitive in _SINGLE else None
+
+
+def _combined(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> Source:
+    """The source of kernels side by side."""
+    sources = []
+    for part in kernel.parts:
+        source = write(part, with_views_apart(part, layouts), gpu)
+        assert source is not None  # no library's call is combined
+        sources.append(source)
+    return combined(sources, layouts)
 
 
 def choices(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> tuple[Source, ...]:

@@ -17,6 +17,8 @@ from .philox import fraction_bits
 
 # Elements per program of the forms that go through memory once.
 BLOCK = 1024
+# Bytes of the widest access, which is to an address that is a multiple of it.
+ALIGNMENT = 16
 # Offsets from here on do not fit 32 bits.
 WIDE = 2**31
 
@@ -61,6 +63,20 @@ TEXT = {name: f"math.{_RENAMED.get(name, name)}" for name in sorted(ELEMENTWISE)
 
 
 @dataclass(frozen=True)
+class Address:
+    """Where a value lies, in a table of addresses.
+
+    Attributes:
+        value: whose memory it is, or a view's first element.
+        in_runs: whether elements beside each other are accessed together, so that it should be a
+            multiple of 16.
+    """
+
+    value: Expr
+    in_runs: bool
+
+
+@dataclass(frozen=True)
 class Source:
     """A kernel's module.
 
@@ -70,6 +86,9 @@ class Source:
             ``output_count``.
         programs: how many of them are launched.
         options: of the launch, such as ``num_warps``; Triton's own where it is empty.
+        lines: of the function, without its head.
+        table: the addresses that its one argument is a table of, where it has one; it then also
+            has a constant ``ALIGNMENT``, of which all addresses in runs are multiples.
     """
 
     text: str
@@ -77,6 +96,8 @@ class Source:
     output_count: int
     programs: int
     options: Mapping[str, int]
+    lines: tuple[str, ...] = ()
+    table: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,19 +205,34 @@ class Writer:
         self, title: Sequence[Expr], programs: int, options: Mapping[str, int] | None = None
     ) -> Source:
         """The module; its title is what it computes."""
-        pointers = [*self.inputs.values(), *(f"out{i}" for i in range(len(self.outputs)))]
-        head = [
-            f'"""{_title(title)}"""',
-            "",
-            _HEADER if self.draw is None else _RANDOM_HEADER,
-            "@triton.jit",
-            f"def kernel({', '.join(pointers)}):",
-        ]
+        lines = list(self.lines)
         if self.draw is not None:
-            head += [f"    seed = tl.load({self.draw})", f"    number = tl.load({self.draw} + 1)"]
-        text = "\n".join([*head, *self.lines]) + "\n"
-        pointers_of = (*self.inputs, *self.outputs)
-        return Source(text, pointers_of, len(self.outputs), programs, options or {})
+            lines[:0] = [
+                f"    seed = tl.load({self.draw})",
+                f"    number = tl.load({self.draw} + 1)",
+            ]
+        arguments = (*self.inputs, *self.outputs)
+        head = f"def kernel({', '.join(pointer_names(len(self.inputs), len(self.outputs)))}):"
+        text = module(_title(title), [["@triton.jit", head, *lines]], self.draw is not None)
+        return Source(text, arguments, len(self.outputs), programs, options or {}, tuple(lines))
+
+
+def pointer_names(inputs: int, outputs: int) -> list[str]:
+    """What the memory that a function reads and writes is called in it."""
+    return [*(f"in{i}" for i in range(inputs)), *(f"out{i}" for i in range(outputs))]
+
+
+def module(title: str, functions: Sequence[Sequence[str]], draws: bool) -> str:
+    """The text of a module.
+
+    Args:
+        title: what it computes.
+        functions: their lines.
+        draws: whether they draw random numbers.
+    """
+    header = _RANDOM_HEADER if draws else _HEADER
+    bodies = "\n\n\n".join("\n".join(lines) for lines in functions)
+    return f'"""{title}"""\n\n{header}\n{bodies}\n'
 
 
 # ---- numbers and coordinates -------------------------------------------------------------------
