@@ -29,7 +29,7 @@ from tritonsym.expr import (
 )
 from tritonsym.op import DTypes, Gradient, Shapes, operator, unify_shapes
 from tritonsym.reference import Step, Tensor
-from tritonsym.special import digamma
+from tritonsym.special import digamma, erfinv
 
 from .common import in_float, reject_bool, slope
 
@@ -58,6 +58,7 @@ _SLOPES: dict[str, Gradient] = {
     "rcbrt": slope(lambda g, x, y: -g / (3 * x * make("cbrt", x))),
     "softsign": slope(lambda g, x, y: g / ((1 + make("abs", x)) * (1 + make("abs", x)))),
     "gamma": slope(lambda g, x, y: g * y * digamma(x)),
+    "erfinv": slope(lambda g, x, y: g * make("exp", y * y) * (math.sqrt(math.pi) / 2)),
 }
 
 
@@ -102,6 +103,7 @@ _FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
     "sigmoid": (_primitive("sigmoid"), "1 / (1 + exp(-x))."),
     "softsign": (lambda x: x / (1.0 + make("abs", x)), "x / (1 + abs(x))."),
     "erf": (_primitive("erf"), "The error function."),
+    "erfinv": (erfinv, "The inverse of the error function, infinite at -1 and 1, NaN beyond."),
     "gammaln": (_primitive("gammaln"), "The logarithm of abs(gamma(x))."),
 }
 

@@ -51,7 +51,7 @@ def bound(context: mx.Context | None = None, **given: object) -> mx.mod.Module:
         ("adamax", {"learning_rate": 0.02}),
         ("nadam", {"learning_rate": 0.02}),
         ("dcasgd", {"learning_rate": 0.1, "momentum": 0.9}),
-        ("lars", {"learning_rate": 0.5, "momentum": 0.9, "eta": 0.3}),
+        ("lars", {"learning_rate": 0.5, "momentum": 0.5, "eta": 0.05}),
         ("lbsgd", {"learning_rate": 0.2, "momentum": 0.9, "batch_scale": 2}),
         ("sgld", {"learning_rate": 0.001, "rescale_grad": 10.0}),
     ],

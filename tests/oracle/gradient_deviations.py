@@ -387,6 +387,16 @@ GRADIENT_DEVIATIONS: dict[str, GradientDeviation] = {
         "float64 is not rounded to float32 on the way.",
         first_gradient(lambda case, x, g: g * (2 / math.sqrt(math.pi) * np.exp(-x * x))),
     ),
+    "float64-erfinv": GradientDeviation(
+        ["erfinv"],
+        in_float64,
+        "The root of pi in the gradient is not rounded to float32.",
+        first_gradient(
+            lambda case, x, g: (
+                g * (math.sqrt(math.pi) / 2 * np.exp(case.reaction.inference[0] ** 2))
+            )
+        ),
+    ),
     "float64-parameters-gradient": GradientDeviation(
         ["hard_sigmoid"],
         in_float64,
