@@ -105,6 +105,29 @@ def arange(
     return cast(positions, dtype) * step + first
 
 
+@operator("_linspace", dtypes=_given_dtype)
+def linspace(
+    *,
+    start: float,
+    stop: float | None = None,
+    num: Count,
+    endpoint: bool = True,
+    ctx: str = "",
+    dtype: DType = FLOAT32,
+) -> Expr:
+    """``num`` values from ``start`` at equal distances: to ``stop``, or without ``endpoint`` below.
+
+    Computed in float64. With no ``stop`` the values lie in ``[0, start]``.
+    """
+    if dtype is BOOL:
+        raise LoweringError("a range of bool has no meaning")
+    first, last = (0.0, start) if stop is None else (start, stop)
+    step = (last - first) / max(1, num - 1 if endpoint else num)
+    if not math.isfinite(step):
+        raise LoweringError(f"the range from {first} to {last} has no finite length")
+    return cast(cast(iota((num,), 0), FLOAT64) * step + first, dtype)
+
+
 @operator(
     "_random_uniform",
     aliases=("random_uniform", "uniform"),

@@ -437,6 +437,12 @@ def arange(grow: Grower) -> Call:
     return [], {"start": 0, "stop": stop, "dtype": grow.some_dtype().name}
 
 
+def linspace(grow: Grower) -> Call:
+    ends = {"start": -1, "stop": grow.choose.choice((2, 7.5)), "num": grow.choose.randint(1, 30)}
+    more = {"endpoint": grow.choose.choice((True, False)), "dtype": grow.some_dtype().name}
+    return [], {**ends, **more}
+
+
 def uniform(grow: Grower) -> Call:
     return [], {"shape": grow.some_shape(), "dtype": grow.choose.choice(("float32", "float64"))}
 
@@ -446,6 +452,7 @@ NAMED: dict[str, Recipe] = {
     "_full": filled,
     "_eye": eye,
     "_arange": arange,
+    "_linspace": linspace,
     **dict.fromkeys(("_random_uniform", "_random_normal"), uniform),
     "Cast": cast,
     "clip": clip,

@@ -204,6 +204,7 @@ BOMBS: dict[str, Callable[[], Json]] = {
     "zeros": lambda: graph(node("_zeros", "z", shape=(10**18, 10**18))),
     "range": lambda: graph(node("_arange", "r", start=0, stop=10**18)),
     "range of small steps": lambda: graph(node("_arange", "r", start=0, stop=1e308, step=1e-308)),
+    "linspace": lambda: graph(node("_linspace", "l", start=0, stop=1, num=10**18)),
     "eye": lambda: graph(node("_eye", "e", N=10**12)),
     "random": lambda: graph(node("_random_uniform", "u", shape=(10**18,))),
     "doubling lengths": lambda: graph(

@@ -1,4 +1,4 @@
-"""Every scenario about the API, in two collections: compared now, and recorded for later."""
+"""Every scenario about the API."""
 
 from __future__ import annotations
 
@@ -11,9 +11,4 @@ from oracle.scenario import ALL, Scenario
 for _module in pkgutil.iter_modules(oracle.scenarios.__path__):
     importlib.import_module(f"oracle.scenarios.{_module.name}")
 
-SCENARIOS: dict[str, Scenario] = {
-    name: one for name, one in sorted(ALL.items()) if one.later is None
-}
-LATER: dict[str, Scenario] = {
-    name: one for name, one in sorted(ALL.items()) if one.later is not None
-}
+SCENARIOS: dict[str, Scenario] = dict(sorted(ALL.items()))

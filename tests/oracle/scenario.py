@@ -22,7 +22,7 @@ Program = Callable[[ModuleType], Answer]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One program, named `family.function`; `later` says why it is recorded but not compared.
+    """One program, named `family.function`.
 
     With a `tolerance`, numbers may differ from the recorded ones by so much, relative to them or
     absolutely, whichever is larger: for sums in another order.
@@ -30,7 +30,6 @@ class Scenario:
 
     name: str
     program: Program
-    later: str | None = None
     tolerance: float = 0.0
 
     def answer(self, mx: ModuleType) -> Answer:
@@ -42,11 +41,11 @@ class Scenario:
 ALL: dict[str, Scenario] = {}
 
 
-def register(name: str, program: Program, later: str | None = None, tolerance: float = 0.0) -> None:
+def register(name: str, program: Program, tolerance: float = 0.0) -> None:
     """Add a program to the collection under a name of its own."""
     if name in ALL:
         raise ValueError(f"two scenarios are called {name}")
-    ALL[name] = Scenario(name, program, later, tolerance)
+    ALL[name] = Scenario(name, program, tolerance)
 
 
 @overload
@@ -81,17 +80,6 @@ def agrees(found: Answer, recorded: Answer, tolerance: float) -> bool:
     if isinstance(recorded, float) and isinstance(found, float):
         return math.isclose(found, recorded, rel_tol=tolerance, abs_tol=tolerance)
     return bool(found == recorded)
-
-
-def later(reason: str) -> Callable[[Program], Program]:
-    """Register a function whose answer is recorded now and compared once `reason` is gone."""
-
-    def decorate(program: Program) -> Program:
-        family = program.__module__.rsplit(".", 1)[-1]
-        register(f"{family}.{program.__name__}", program, reason)
-        return program
-
-    return decorate
 
 
 def plain(value: Any) -> Answer:

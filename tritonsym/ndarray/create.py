@@ -176,6 +176,36 @@ def eye(
     return made.as_in_context(as_context(ctx))
 
 
+def linspace(
+    start: float,
+    stop: float,
+    num: int,
+    endpoint: bool = True,
+    ctx: Context | None = None,
+    dtype: Any = None,
+) -> NDArray:
+    """``num`` values at equal distances from ``start``: to ``stop``, or below it."""
+    given = {"start": start, "stop": stop, "num": num, "endpoint": endpoint}
+    made = invoke_one("_linspace", (), {**given, "dtype": dtype or "float32"})
+    return made.as_in_context(as_context(ctx))
+
+
+def onehot_encode(indices: NDArray, out: NDArray) -> NDArray:
+    """``out``, in whose rows the elements at ``indices`` are 1, and the others 0.
+
+    Raises:
+        TypeError: no arrays.
+        ValueError: ``out`` has not a row for each index.
+    """
+    if not isinstance(indices, NDArray) or not isinstance(out, NDArray):
+        raise TypeError(f"onehot_encode needs NDArrays, got {type(indices)} and {type(out)}")
+    if out.ndim != 2 or indices.shape != out.shape[:1]:
+        raise ValueError(f"indices of shape {indices.shape} do not fit rows of shape {out.shape}")
+    given = {"depth": out.shape[1], "dtype": np.dtype(out.dtype).name}
+    out[:] = invoke_one("one_hot", (indices,), given)
+    return out
+
+
 def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = True) -> NDArray:
     """The arrays one after the other along ``axis``.
 

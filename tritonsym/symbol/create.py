@@ -223,6 +223,19 @@ def arange(
     return apply("_arange", (), {**given, **more}, name=name)
 
 
+def linspace(
+    start: float,
+    stop: float,
+    num: int,
+    endpoint: bool = True,
+    name: str | None = None,
+    dtype: Any = None,
+) -> Symbol:
+    """Values at equal distances, with ``stop`` or without it."""
+    given = {"start": start, "stop": stop, "num": num, "endpoint": endpoint}
+    return apply("_linspace", (), {**given, "dtype": dtype or "float32"}, name=name)
+
+
 def eye(N: int, M: int = 0, k: int = 0, dtype: Any = None, **kwargs: Any) -> Symbol:
     """Ones on a diagonal."""
     return apply("_eye", (), {"N": N, "M": M, "k": k, "dtype": dtype or "float32"}, **kwargs)
