@@ -120,6 +120,7 @@ def compile_graph(
     *,
     outputs: Mapping[int, Tensor] | None = None,
     guarded: Collection[int] = (),
+    joined: bool = False,
 ) -> Compiled:
     """A program for expressions.
 
@@ -129,6 +130,7 @@ def compile_graph(
         context: where all of it is.
         outputs: outputs whose values have memory already, by number.
         guarded: inputs that are replaced at the end of a stage and not before.
+        joined: whether all stages run at once.
 
     Raises:
         MXNetError: it would take more memory than there is.
@@ -157,7 +159,7 @@ def compile_graph(
     apart = {n: t for n, t in given.items() if _memory(t) in shared or not t.is_contiguous()}
     memory = [None if n in apart else given.get(n) for n in range(len(graph.outputs))]
     with allocating(_bytes(plan, memory), partial(_memory_of, plan)):
-        program = _program(plan, inputs, memory, apart, context)
+        program = _program(plan, inputs, memory, apart, context, joined)
     return Compiled(plan, program, tuple(program.buffers.outputs))
 
 
@@ -167,16 +169,21 @@ def _program(
     outputs: Sequence[Tensor | None],
     apart: Mapping[int, Tensor],
     context: Context,
+    joined: bool,
 ) -> Program:
     """The plan on its arrays; outputs whose memory others use too are copied there in the end."""
     state, switched = default_state(), switches.current()
     if context.device_type != "gpu":
-        program = cpu.program(plan, inputs, state, switched, outputs)
-        return program.copying(apart) if apart else program
+        return _arranged(cpu.program(plan, inputs, state, switched, outputs), apart, joined)
     from . import triton_runtime  # Triton is imported for a GPU plan, and not before
 
     program = triton_runtime.program(plan, inputs, state, context, switched, outputs)
-    return triton_runtime.graphed(program.copying(apart) if apart else program, switched)
+    return triton_runtime.graphed(_arranged(program, apart, joined), switched)
+
+
+def _arranged(program: Program, apart: Mapping[int, Tensor], joined: bool) -> Program:
+    program = program.joined if joined else program
+    return program.copying(apart) if apart else program
 
 
 def _numbers(graph: Graph, first: int, count: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import torch
 
@@ -174,6 +175,13 @@ class Program:
         *before, last = self.passes
         copies = [partial(t.copy_, self.buffers.outputs[n]) for n, t in outputs.items()]
         return Program(self.buffers, [*before, replace(last, updates=[*last.updates, *copies])])
+
+    @property
+    def joined(self) -> Program:
+        """The same program with all stages as one, whose updates wait for the end."""
+        steps = [*chain.from_iterable(part.steps for part in self.passes)]
+        updates = [*chain.from_iterable(part.updates for part in self.passes)]
+        return Program(self.buffers, [Pass(self.passes[0].draws, steps, updates)])
 
     @property
     def manner(self) -> str:

@@ -482,7 +482,11 @@ def run(outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState) -
         state: where random numbers are drawn from.
     """
     values: dict[Expr, Tensor] = {}
-    for x in toposort(outputs):
+    order = toposort(outputs)
+    # What is not read any more is not kept.
+    last: dict[Expr, Expr | None] = {y: x for x in order for y in x.inputs}
+    last.update(dict.fromkeys(outputs))
+    for x in order:
         if x.primitive == "input":
             values[x] = inputs[x.integer("index")]
         elif x.primitive == "draw":
@@ -492,6 +496,9 @@ def run(outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState) -
             values[x] = view(x, values[x.inputs[0]])
         else:
             values[x] = evaluate(x, [values[y] for y in x.inputs])
+        for y in set(x.inputs):
+            if last[y] is x:
+                del values[y]
     # An output that shares memory with an input or with another output is a copy.
     taken = {tensor.untyped_storage().data_ptr() for tensor in inputs}
     results: list[Tensor] = []

@@ -59,9 +59,7 @@ class CompiledStep:
         order = [name for name in reversed(by_name) if name in names]
         found = backward(entries, [None] * len(entries), [by_name[name] for name in order])
         with paused():
-            traced = trace_entries(
-                [[*entries, *found]], executor._tensors(), executor._ctx, train=True
-            )
+            traced = trace_entries([entries, found], executor._tensors(), executor._ctx, train=True)
             update = update_of(optimizer, weights, gradients, list(states))
             graph, inputs = _joined(traced, len(entries), order, update, names, states)
             memory = [*executor.outputs, *(_given(executor.grad_dict[name]) for name in order)]
@@ -71,8 +69,9 @@ class CompiledStep:
                 inputs,
                 executor._ctx,
                 outputs={number: array._tensor for number, array in places},
+                joined=True,
             ).program
-        self._steps = [step for part in program.passes for step in part.all]
+        self._steps = program.passes[0].all
         self._numbers = update.numbers
 
     def fits(
@@ -127,11 +126,11 @@ class Steps:
         names: Sequence[str],
         batch: Mapping[str, Any],
     ) -> bool:
-        """Train by a batch if one program can do it: from the second batch on, unless watched.
+        """Train by a batch if one program can do it, unless it is watched.
 
         Args:
             executor: with the arrays of the network.
-            updater: with the optimizer, and its states once it has seen the parameters.
+            updater: with the optimizer and its states.
             indices, names: the parameters, as the optimizer and the network call them.
             batch: values of arguments by name.
 
@@ -139,10 +138,9 @@ class Steps:
             Whether it has.
         """
         optimizer = updater.optimizer
-        known = all(updater.states_synced.get(index) for index in indices)
-        if not (known and _can_be_one(executor, optimizer, names)):
+        if not _can_be_one(executor, optimizer, names):
             return False
-        states = [updater.states[index] for index in indices]
+        states = updater.states_of(indices, [executor.arg_dict[name] for name in names])
         step = self.programs.get(executor)
         if step is None or not step.fits(executor, optimizer, names, states):
             step = self.programs[executor] = CompiledStep(executor, optimizer, names, states)
@@ -195,10 +193,11 @@ def _joined(
         count + number: targets[index].integer("index")
         for number, index in update.graph.updates.items()
     }
+    first, last = graph.stages
     joined = replace(
         graph,
         outputs=(*graph.outputs, *new),
-        stages=(),
+        stages=(first, last + len(new)),
         updates={**graph.updates, **replaced},
     )
     return joined, inputs

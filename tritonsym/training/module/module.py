@@ -488,10 +488,7 @@ class Module(BaseModule):
         self._bound().backward(out_grads)
 
     def train_by(self, data_batch: DataBatch) -> None:
-        """Change the parameters by a batch, where it can be by one program for all of it.
-
-        That begins with the second batch, when the optimizer has its states.
-        """
+        """Change the parameters by a batch, where it can be by one program for all of it."""
         assert self._updater is not None and self.binded, "initialize the optimizer first"
         batch = as_batch(data_batch)
         check_labels(batch, self.label_names)

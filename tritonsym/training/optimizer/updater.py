@@ -54,18 +54,26 @@ class Updater:
         """Change a weight by its gradient, or lists of them."""
         if not isinstance(index, (list, tuple)):
             index, grad, weight = [index], [grad], [weight]
-        for key, one in zip(index, weight, strict=True):
-            if key not in self.states:
-                self.states[key] = self.optimizer.create_state_multi_precision(key, one)
-            elif not self.states_synced[key]:
-                self._check_state(key, one)
-                self.states[key] = self.sync_state_context(self.states[key], one.context)
-            self.states_synced[key] = True
-        states = [self.states[key] for key in index]
+        states = self.states_of(index, weight)
         if type(self.optimizer).update is Optimizer.update:
             self._update(list(index), list(weight), list(grad), states)
         else:
             self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+
+    def states_of(self, indices: Sequence[Any], weights: Sequence[NDArray]) -> list[State]:
+        """The states of some weights, where these are; made for those that come first now.
+
+        Raises:
+            MXNetError: a state that was loaded is that of some other weight.
+        """
+        for key, weight in zip(indices, weights, strict=True):
+            if key not in self.states:
+                self.states[key] = self.optimizer.create_state_multi_precision(key, weight)
+            elif not self.states_synced[key]:
+                self._check_state(key, weight)
+                self.states[key] = self.sync_state_context(self.states[key], weight.context)
+            self.states_synced[key] = True
+        return [self.states[key] for key in indices]
 
     def _check_state(self, key: Any, weight: NDArray) -> None:
         """Raise MXNetError for a state that was loaded and is that of some other weight."""
@@ -80,10 +88,11 @@ class Updater:
     def _update(
         self, index: list[Any], weight: list[NDArray], grad: list[NDArray], states: list[State]
     ) -> None:
-        """Update at once; by a program where the same arrays have come before."""
+        """Update by a program where the arrays come again: the same ones have, or they are many."""
         key, arrays = tuple(index), arrays_in([weight, grad, states])
         known = self._programs.get(key)
-        if known is None or not _same(known, arrays):
+        again = len(key) > 1 if known is None else _same(known, arrays)
+        if not again:
             self._programs[key] = [weakref.ref(array) for array in arrays]
             self.optimizer.update_multi_precision(index, weight, grad, states)
             return
