@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import struct
+import tracemalloc
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -264,6 +266,98 @@ def test_damaged_compression(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(MXNetError, match="images"):
         mx.io.MNISTIter(path, path, batch_size=1, silent=True)
+
+
+def peak_of(call: Callable[[], Any]) -> int:
+    """How many bytes Python and numpy have at most while something is called."""
+    tracemalloc.start()
+    try:
+        call()
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peak
+
+
+def claiming(shape: tuple[int, ...], zeros: int) -> bytes:
+    """A compressed file of images that are all zero."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb") as file:
+        file.write(idx(shape))
+        for _ in range(zeros >> 20):
+            file.write(bytes(1 << 20))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        claiming((1 << 20, 1 << 10, 1 << 10), 32 << 20),
+        claiming((1 << 12, 1 << 10, 1 << 10), 32 << 20),
+        idx((1 << 20, 1 << 10, 1 << 10)) + bytes(100),
+        idx((0xFFFFFFFF,) * 3) + bytes(100),
+    ],
+    ids=["more than any", "more than it can hold", "not compressed", "no length"],
+)
+def test_images_that_claim_more_than_there_is(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "images").write_bytes(content)
+
+    def read() -> None:
+        with pytest.raises(MXNetError, match=r"images.* claims shape"):
+            mx.io.MNISTIter(tmp_path / "images", tmp_path / "images", silent=True)
+
+    assert peak_of(read) < 8 << 20
+
+
+def test_images_are_kept_as_they_are_in_the_file(tmp_path: Path) -> None:
+    """As bytes: a batch is what becomes float32."""
+    size = 4 << 20
+    (tmp_path / "images").write_bytes(claiming((size >> 6, 8, 8), size))
+    (tmp_path / "labels").write_bytes(idx((size >> 6,)) + bytes(size >> 6))
+
+    def read() -> None:
+        batches = mx.io.MNISTIter(
+            tmp_path / "images", tmp_path / "labels", batch_size=2, silent=True
+        )
+        assert batches.next().data[0].dtype == np.float32
+
+    assert peak_of(read) < 4 * size
+
+
+def test_a_table_of_one_endless_row(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"1" * (64 << 20))
+
+    def read() -> None:
+        with pytest.raises(MXNetError, match=r"table.csv.*row 1 .*longer than 2 numbers"):
+            mx.io.CSVIter(tmp_path / "table.csv", (2,))
+
+    assert peak_of(read) < 8 << 20
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "."])
+def test_tables_and_images_are_files(path: str) -> None:
+    for call in (
+        lambda: mx.io.CSVIter(path, (2,)),
+        lambda: mx.io.MNISTIter(path, path, silent=True),
+    ):
+        with pytest.raises(MXNetError, match="no regular file"):
+            call()
+
+
+@pytest.mark.parametrize("shape", [(10**15,), (-1,), (0,), (2.5,), "2", (1,) * 40])
+def test_shapes_of_rows_that_are_none(shape: Any, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("1,2\n3,4\n")
+    with pytest.raises((MXNetError, TypeError), match=r"data_shape|table"):
+        mx.io.CSVIter(tmp_path / "table.csv", shape)
+    with pytest.raises((MXNetError, TypeError), match="label_shape"):
+        mx.io.CSVIter(tmp_path / "table.csv", (2,), label_shape=shape)
+
+
+@pytest.mark.parametrize("dtype", ["object", "U9", "int16", "complex64", None, 3.5])
+def test_dtypes_of_tables_that_are_none(dtype: Any, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("1,2\n3,4\n")
+    with pytest.raises((MXNetError, TypeError), match="dtype"):
+        mx.io.CSVIter(tmp_path / "table.csv", (2,), dtype=dtype)
 
 
 @pytest.mark.parametrize("flat", [False, True])

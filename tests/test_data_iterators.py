@@ -82,3 +82,12 @@ def test_tables_without_rounding_begin_anew(tmp_path: Path) -> None:
         found = [(batch.data[0].asnumpy().ravel().tolist(), batch.pad) for batch in iterator]
         assert found == [([1, 2], 0), ([3, 1], 1)]
         iterator.reset()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float64"])
+def test_tables_of_a_dtype_give_batches_of_it(dtype: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("16777217,2\n3,4\n")
+    batches = mx.io.CSVIter(tmp_path / "table.csv", (2,), batch_size=2, dtype=dtype)
+    (found,) = batches.next().data
+    assert found.dtype == batches.provide_data[0].dtype == np.dtype(dtype)
+    assert found.asnumpy().tolist() == [[16777217, 2], [3, 4]]

@@ -7,19 +7,29 @@ import math
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from ...errors import MXNetError
+from ...dtype import FLOAT32, DType, as_dtype
+from ...errors import LoweringError, MXNetError
 from ...ndarray.core import NDArray
 from ...ndarray.create import array
-from ...shape import Shape
+from ...shape import Shape, check_array, given_shape
 from ...text import escaped, shown
 from .base import DataBatch, DataDesc, DataIter, check_batch_size
 
 Array = np.ndarray[Any, Any]
+
+# What a number of a table takes at most, with its comma and spaces.
+MOST_CHARACTERS = 64
+# How many bytes one compressed byte can stand for (zlib's technical notes), and what a compressed
+# file may hold: several times the largest of these data sets.
+DEFLATED = 1032
+MOST_BYTES = 1 << 31
 
 
 class _Rows(DataIter):
@@ -30,15 +40,24 @@ class _Rows(DataIter):
     """
 
     def __init__(
-        self, data: Array, label: Array, batch_size: int, data_name: str, label_name: str
+        self,
+        data: Array,
+        label: Array,
+        batch_size: int,
+        data_name: str,
+        label_name: str,
+        dtype: DType = FLOAT32,
     ) -> None:
         check_batch_size(batch_size)
         super().__init__(batch_size)
         self._data, self._label = data, label
+        self._dtype = dtype
         self._start = 0
         self._at = np.arange(0)
-        self.provide_data = [DataDesc(data_name, (batch_size, *data.shape[1:]))]
-        self.provide_label = [DataDesc(label_name, (batch_size, *label.shape[1:]))]
+        self.provide_data, self.provide_label = (
+            [DataDesc(name, (batch_size, *rows.shape[1:]), dtype.numpy)]
+            for name, rows in ((data_name, data), (label_name, label))
+        )
 
     def next(self) -> DataBatch:
         """The next batch.
@@ -52,11 +71,11 @@ class _Rows(DataIter):
 
     def getdata(self) -> list[NDArray]:
         """The data of the present batch."""
-        return [array(self._data[self._at])]
+        return [array(self._data[self._at], dtype=self._dtype)]
 
     def getlabel(self) -> list[NDArray]:
         """The labels of the present batch."""
-        return [array(self._label[self._at])]
+        return [array(self._label[self._at], dtype=self._dtype)]
 
     def getindex(self) -> Array:
         """The numbers of the samples of the present batch."""
@@ -74,11 +93,13 @@ class CSVIter(_Rows):
         batch_size: samples per batch.
         round_batch: whether samples that fill up the last batch are taken from the next epoch,
             which begins after them. Otherwise they come again.
-        dtype: what the numbers are read as.
+        dtype: what the numbers are read as, and the dtype of the batches.
         data_name, label_name: names in the descriptions.
 
     Raises:
-        MXNetError: a file that cannot be read, or whose rows do not fit the shapes.
+        MXNetError: a file that cannot be read, or whose rows do not fit the shapes; or a shape or
+            dtype that no array can have.
+        TypeError: a shape that is no tuple of ints, or a dtype that is none.
         ValueError: ``batch_size`` is below 1, or no int.
     """
 
@@ -94,16 +115,19 @@ class CSVIter(_Rows):
         data_name: str = "data",
         label_name: str = "softmax_label",
     ) -> None:
-        data = _table(data_csv, data_shape, dtype)
-        if label_csv is None:
-            label = np.zeros((len(data), *label_shape), dtype)
+        kind = _dtype(dtype)
+        data_shape = _row_shape("data_shape", data_shape, kind)
+        label_shape = _row_shape("label_shape", label_shape, kind)
+        data = _table(data_csv, data_shape, kind)
+        if label_csv is None:  # one zero, seen as many
+            label = np.broadcast_to(np.zeros((), kind.numpy), (len(data), *label_shape))
         else:
-            label = _table(label_csv, label_shape, dtype)
+            label = _table(label_csv, label_shape, kind)
         if len(label) != len(data):
             raise MXNetError(f"there are {len(data)} rows of data and {len(label)} of labels")
         if label.shape[1:] == (1,):
             label = label[:, 0]
-        super().__init__(data, label, batch_size, data_name, label_name)
+        super().__init__(data, label, batch_size, data_name, label_name, kind)
         self._round = round_batch
         self._taken = 0
 
@@ -127,20 +151,57 @@ class CSVIter(_Rows):
         return self._taken
 
 
-def _table(path: str | Path, shape: Shape, dtype: Any) -> Array:
-    """The rows of a file as arrays of this shape."""
+def _dtype(given: Any) -> DType:
     try:
-        with Path(path).open(encoding="utf-8") as lines, warnings.catch_warnings():
+        if given is None:
+            raise TypeError("None is no dtype")
+        return as_dtype(given)
+    except TypeError as error:
+        raise TypeError(f"dtype={shown(given)} is not supported: {error}") from None
+
+
+def _row_shape(name: str, given: Any, dtype: DType) -> Shape:
+    shape = given_shape(name, tuple(given) if isinstance(given, list) else given)
+    try:
+        check_array((1, *shape), dtype.itemsize)
+    except LoweringError as error:
+        raise MXNetError(f"{name}={shown(shape)}: {error}") from None
+    return shape
+
+
+def _table(path: str | Path, shape: Shape, dtype: DType) -> Array:
+    """The rows of a file as arrays of this shape."""
+    columns, name = math.prod(shape), escaped(str(path))
+    _check_regular(path)
+    try:
+        with Path(path).open(encoding="utf-8") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an empty file is an error below
-            rows = np.loadtxt(lines, dtype, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise MXNetError(f"cannot read {escaped(str(path))}: {escaped(str(error))}") from None
-    if not len(rows) or rows.shape[1] != math.prod(shape):
+            rows = np.loadtxt(_lines(file, columns, name), dtype.numpy, delimiter=",", ndmin=2)
+    except (OSError, ValueError, MemoryError) as error:
+        raise MXNetError(f"cannot read {name}: {escaped(str(error))}") from None
+    if not len(rows) or rows.shape[1] != columns:
         raise MXNetError(
-            f"{escaped(str(path))} has {rows.shape} numbers, each row needs {math.prod(shape)} for "
-            f"shape {shown(shape)}"
+            f"{name} has {rows.shape} numbers, each row needs {columns} for shape {shown(shape)}"
         )
     return rows.reshape(-1, *shape)
+
+
+def _lines(file: TextIO, columns: int, name: str) -> Iterator[str]:
+    """The lines of a table, none of which is longer than its numbers can be."""
+    longest = columns * MOST_CHARACTERS
+    for number in count(1):
+        line = file.readline(longest)
+        if len(line) == longest and not line.endswith("\n"):
+            raise MXNetError(f"{name}: row {number} is longer than {columns} numbers can be")
+        if not line:
+            return
+        yield line
+
+
+def _check_regular(path: str | Path) -> None:
+    """Raise MXNetError for what may have no end, such as a device."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise MXNetError(f"cannot read {escaped(str(path))}: it is no regular file")
 
 
 class MNISTIter(_Rows):
@@ -189,11 +250,14 @@ class MNISTIter(_Rows):
             order = np.random.default_rng(seed).permutation(len(images))
             images, labels = images[order], labels[order]
         shape = (len(images), -1) if flat else (len(images), 1, *images.shape[1:])
-        data = images.reshape(shape).astype(np.float32) / np.float32(256)
-        super().__init__(data, labels.astype(np.float32), batch_size, data_name, label_name)
+        super().__init__(images.reshape(shape), labels, batch_size, data_name, label_name)
         if not silent:
             print(f"MNISTIter: load {len(images)} images, shuffle={int(shuffle)}, shape="
                   f"{self.provide_data[0].shape}")  # fmt: skip
+
+    def getdata(self) -> list[NDArray]:
+        """The images of the present batch; all of them are kept as the bytes that they were."""
+        return [array(self._data[self._at].astype(np.float32) / np.float32(256))]
 
     def reset(self) -> None:
         """Begin with the first batch again."""
@@ -218,7 +282,8 @@ def _idx_file(path: str | Path, axes: int) -> Array:
     The format: two zero bytes, 8 for unsigned bytes, the number of axes, their lengths as
     big-endian 32-bit numbers, and the values.
     """
-    start = 4 + 4 * axes
+    start, name = 4 + 4 * axes, escaped(str(path))
+    _check_regular(path)
     try:
         with Path(path).open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"
@@ -226,16 +291,23 @@ def _idx_file(path: str | Path, axes: int) -> Array:
             file = gzip.GzipFile(fileobj=raw) if compressed else raw
             head = file.read(start)
             if len(head) < start or head[:4] != bytes([0, 0, 8, axes]):
-                raise MXNetError(f"{escaped(str(path))} is no IDX file of bytes with {axes} axes")
+                raise MXNetError(f"{name} is no IDX file of bytes with {axes} axes")
             shape = struct.unpack(f">{axes}I", head[4:])
+            size = Path(path).stat().st_size
+            most = min(size * DEFLATED, MOST_BYTES) if compressed else size - start
+            if math.prod(shape) > most:
+                raise MXNetError(
+                    f"{name} claims shape {shape}, which needs {math.prod(shape)} bytes: it can "
+                    f"have {most} at most"
+                )
             content = file.read(math.prod(shape) + 1)  # one more, to see that there is none
-    except (OSError, EOFError, OverflowError, MemoryError, ValueError, zlib.error) as error:
-        raise MXNetError(f"cannot read {escaped(str(path))}: {escaped(str(error))}") from None
+    except (OSError, EOFError, MemoryError, ValueError, zlib.error) as error:
+        raise MXNetError(f"cannot read {name}: {escaped(str(error))}") from None
     if not content:
-        raise MXNetError(f"{escaped(str(path))} has shape {shape}, which is nothing")
+        raise MXNetError(f"{name} has shape {shape}, which is nothing")
     if len(content) != math.prod(shape):
         raise MXNetError(
-            f"{escaped(str(path))} claims shape {shape}, which needs {math.prod(shape)} bytes, and "
-            f"does not have as many"
+            f"{name} claims shape {shape}, which needs {math.prod(shape)} bytes, and does not have "
+            "as many"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
