@@ -273,11 +273,14 @@ class _Schedule:
         if not x.is_elementwise:
             return []
         readers = [(z, y, self.plan.layouts[y].base) for z in self.together[x] for y in z.inputs]
-        spoiled = {
-            base
-            for z, y, base in readers
-            if base is not y or not (z.is_elementwise or z.primitive in REDUCTIONS)
+        # A product reads all of its operands for each of its elements, and what those come from.
+        scattered = {
+            z for z, _, _ in readers if not (z.is_elementwise or z.primitive in REDUCTIONS)
         }
+        for z in reversed(self.together[x]):
+            if any(z in other.inputs for other in scattered):
+                scattered.add(z)
+        spoiled = {base for z, y, base in readers if base is not y or z in scattered}
         spoiled |= self.read_beside.get(x, set())
         return [y for _, y, base in readers if base not in spoiled and y.shape == x.shape]
 

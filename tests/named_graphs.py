@@ -72,6 +72,12 @@ def dense() -> mx.Symbol:
     return sym.relu(sym.FullyConnected(x, num_hidden=1024, name="fc")) + sym.Variable("residual")
 
 
+def narrow_dense() -> mx.Symbol:
+    """Few columns: the product computes its operand itself."""
+    a, b = variables("a", "b")
+    return sym.FullyConnected(sym.relu(sym.broadcast_add(a, b)), num_hidden=128, name="fc")
+
+
 def attention() -> mx.Symbol:
     query, key, value = variables("query", "key", "value")
     weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True) * 0.125)
@@ -159,6 +165,7 @@ GRAPHS: dict[str, NamedGraph] = {
     "layer-norm": NamedGraph(layer_norm, {"a": (64, 768), "gamma": (1, 768), "beta": (1, 768)}),
     "perceptron": NamedGraph(perceptron, {"data": (16, 100)}),
     "dense": NamedGraph(dense, {"data": (512, 768)}, "bfloat16"),
+    "narrow-dense": NamedGraph(narrow_dense, {"a": (4096, 800), "b": (1, 800)}, "float16"),
     "attention": NamedGraph(
         attention, dict.fromkeys(("query", "key", "value"), (12, 256, 64)), "float16"
     ),

@@ -16,7 +16,7 @@ import pytest
 import tritonsym as mx
 
 HERE = Path(__file__).parent
-TARGETS = ("sm_80", "sm_90")
+TARGETS = ("sm_80", "sm_90", "sm_100")
 # Instructions that round wrongly, flush denormals or drop NaN; each pattern with its reason.
 FORBIDDEN = {
     r"div\.full": "a quotient that is not correctly rounded",
@@ -79,7 +79,7 @@ def test_dense_reads_take_128_bits(target: str) -> None:
 def test_products_of_halves_use_tensor_cores(target: str) -> None:
     rows = [row for row in compiled(target) if not row["kernel"].startswith("perceptron")]
     products = [row for row in rows if row["form"] == "matmul"]
-    assert len(products) == 11
+    assert len(products) == 12
     assert all(row["tensor cores"] and row["widest"] == 128 for row in products)
 
 

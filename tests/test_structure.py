@@ -106,9 +106,11 @@ LAYERS: dict[str, frozenset[str]] = {
     "split": words("expr layout regroup simplify trace"),
     "refine": words("expr layout schedule"),
     "tiling": words("expr layout reference schedule"),
+    "prologue": words("expr gpus layout matmul_tiles products refine schedule"),
     "combine": words("expr layout schedule"),
     "plan": words(
-        "combine expr gpus layout memory products refine regroup schedule split tiling trace"
+        "combine expr gpus layout memory products prologue refine regroup schedule split tiling "
+        "trace"
     ),
     "plan_text": words("expr products schedule plan"),
     "plan_html": words("memory plan plan_text"),

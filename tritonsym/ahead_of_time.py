@@ -23,6 +23,7 @@ from .triton_runtime import LAUNCH_OPTIONS
 from .triton_writer import ALIGNMENT, POINTERS, Source
 
 _THREADS_PER_WARP = 32
+_BLACKWELL = 100  # ten times its compute capability
 
 
 @dataclass(frozen=True)
@@ -81,19 +82,19 @@ def compile_source(source: Source, target: str) -> Compiled:
     )
     # Triton compiles for the variant of the chip with all its instructions.
     variant = target + ("a" if capability >= 90 else "")
-    registers, spilled = _resources(compiled.asm["ptx"], variant)
+    registers, spilled = _resources(compiled.asm["ptx"], variant, _assembler(capability))
     return Compiled(
         registers, spilled, compiled.metadata.shared, compiled.asm["ptx"], compiled.asm["sass"]
     )
 
 
-def _resources(ptx: str, variant: str) -> tuple[int, int]:
+def _resources(ptx: str, variant: str, assembler: str) -> tuple[int, int]:
     """Registers and spilled bytes, from the assembler's own report."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ptx"
         path.write_text(ptx)
         report = subprocess.run(
-            [_assembler(), "-v", f"--gpu-name={variant}", str(path), "-o", f"{folder}/kernel"],
+            [assembler, "-v", f"--gpu-name={variant}", str(path), "-o", f"{folder}/kernel"],
             capture_output=True,
             text=True,
             check=True,
@@ -103,10 +104,11 @@ def _resources(ptx: str, variant: str) -> tuple[int, int]:
     return int(registers[1]) if registers else 0, int(spilled[1]) if spilled else 0
 
 
-def _assembler() -> str:
-    """The assembler that comes with Triton."""
-    path: Any = triton.knobs.nvidia.ptxas.path
-    return str(path)
+def _assembler(capability: int) -> str:
+    """The assembler that comes with Triton, which from some capability on is another one."""
+    tools = triton.knobs.nvidia
+    tool: Any = tools.ptxas_blackwell if capability >= _BLACKWELL else tools.ptxas
+    return str(tool.path)
 
 
 def compile_plan(plan: Plan, target: str) -> list[tuple[Kernel, Compiled | None]]:

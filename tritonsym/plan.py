@@ -12,7 +12,8 @@ from .expr import PRODUCTS, SOURCES, Expr
 from .gpus import Gpu
 from .layout import Layout, layouts
 from .memory import Lifetime, aligned, allocate
-from .products import chosen
+from .products import chosen, prologue_of
+from .prologue import with_prologues
 from .refine import refined
 from .regroup import regrouped
 from .schedule import Kernel, Refusal, schedule, stages_of
@@ -145,6 +146,9 @@ def make_plan(
     kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)
     if fuse and in_registers:
         kernels = refined(kernels, graph.outputs, where, stage_of)
+        if gpu is not None:
+            kernels, reasons = with_prologues(kernels, graph.outputs, where, stage_of, gpu)
+            refusals = tuple((x, y, reasons.get((x, y), why)) for x, y, why in refusals)
         refusals = _still_apart(refusals, kernels)
     owners, copies = _output_owners(graph.outputs, where)
     if fuse and in_registers:
@@ -342,7 +346,13 @@ def _times(
         for part in kernel.each:
             number += 1
             read = [y for x in part.body for y in x.inputs]
-            multiplied = [y for x in part.body if x.primitive in PRODUCTS for y in x.inputs]
+            multiplied = [
+                y
+                for product in part.body
+                if product.primitive in PRODUCTS
+                for x in (product, *prologue_of(product, part.body))
+                for y in x.inputs
+            ]
             products = [where[y].base for y in multiplied]
             for x in part.body:
                 lasting = bool(tiling) and x not in inner

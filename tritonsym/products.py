@@ -105,7 +105,8 @@ def describe(
 ) -> Product:
     """A product as its tiles depend on it, with what a kernel computes of it."""
     a, b = x.inputs
-    followed = [y for y in body if y is not x]
+    prologue = prologue_of(x, body)
+    followed = [y for y in body if y is not x and y not in prologue]
     read = {y for z in followed for y in z.inputs if y not in body and y.primitive != "constant"}
     stored = x.shape[1:] if x.primitive == "dot_parts" else x.shape
     return Product(
@@ -117,9 +118,22 @@ def describe(
         precision=precision,
         left_runs=_dense_axis(a, where) == (-2 if x["transpose_a"] else -1),
         right_runs=_dense_axis(b, where) == (-1 if x["transpose_b"] else -2),
-        heavy=len(read) > _MANY_OPERANDS or any(y.primitive in _HEAVY for y in followed),
+        heavy=len(read) > _MANY_OPERANDS
+        or any(y.primitive in _HEAVY for y in followed)
+        or bool(prologue),
         parts=x.shape[0] if x.primitive == "dot_parts" else 1,
     )
+
+
+def prologue_of(product: Expr, body: Sequence[Expr]) -> tuple[Expr, ...]:
+    """What of a kernel's body its product reads, itself or by way of others, in order."""
+    needed = set(product.inputs)
+    found = []
+    for x in reversed(body):
+        if x in needed:
+            needed.update(x.inputs)
+            found.append(x)
+    return tuple(reversed(found))
 
 
 def why_library(x: Expr, where: Mapping[Expr, Layout], precision: str) -> str | None:

@@ -15,7 +15,7 @@ from .layout import Layout, places_in_copy
 from .schedule import Kernel
 
 # What is computed again without a second thought: a few instructions each.
-_CHEAP = frozenset(
+CHEAP = frozenset(
     (
         *("neg", "abs", "sign", "add", "sub", "mul", "maximum", "minimum", "where", "cast"),
         *("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"),
@@ -113,7 +113,7 @@ class _Refining:
 
     def compute_again(self, x: Expr) -> None:
         """Let every reader of a value compute it from what is smaller, or stored in any case."""
-        if x.primitive not in _CHEAP or x in self._wanted:
+        if x.primitive not in CHEAP or x in self._wanted:
             return
         home, readers = self._home[x], self._readers.get(x, {})
         if not readers or not all(self._can_compute(n, x) for n in readers):

@@ -15,7 +15,7 @@ from .dtype import DType
 from .expr import GENERATED, PRODUCTS, VIEWS, Expr, contracted
 from .layout import Layout, contiguous
 from .matmul_tiles import Product, Tile
-from .products import describe
+from .products import describe, prologue_of
 from .schedule import Kernel
 from .triton_writer import (
     TYPES,
@@ -63,10 +63,10 @@ class _Matmul:
         self.length = self.product.integer("length") if is_split else self.depth
         self.row_tiles = -(-self.rows // tile.rows)
         self.column_tiles = -(-self.columns // tile.columns)
+        self.prologue = prologue_of(self.product, self.body)
         self.writer = Writer(layouts, kernel.outputs)
-        operands = [access_of(y, layouts) for y in self.product.inputs]
-        shapes = [y.shape for y in self.product.inputs]
-        reach = max(reach_of(s, [a]) for s, a in zip(shapes, operands, strict=True))
+        operands = [y for y in (*self.product.inputs, *reads(self.prologue)) if y.shape != ()]
+        reach = max(reach_of(y.shape, [access_of(y, layouts)]) for y in operands)
         self.wide = ".to(tl.int64)" if max(reach, self.product.size) >= WIDE else ""
 
     def write(self) -> Source:
@@ -148,7 +148,7 @@ class _Matmul:
         return describe(self.product, self.writer.layouts, "ieee").right_runs
 
     def _operand(self, name: str, axis: str, length: int, tile_length: int) -> None:
-        """Load a block of an operand."""
+        """Load a block of an operand, or compute it of what is loaded."""
         is_left = name == "left"
         y = self.product.inputs[0 if is_left else 1]
         transposed = self.product["transpose_a" if is_left else "transpose_b"]
@@ -156,6 +156,10 @@ class _Matmul:
         pair = [own, inner] if is_left else [inner, own]
         batch = self.batch_places[len(self.batch) - len(y.shape) + 2 :]
         places = [*batch, *(pair[::-1] if transposed else pair)]
+        if y in self.prologue:
+            outside = _inside(own, length, tile_length)
+            self._computed_operand(name, y, places, outside, _all(*self._inside_depth(inner)))
+            return
         access = access_of(y, self.writer.layouts)
         where = offset_text(access, places)
         if not any(access.strides[-2:]):
@@ -166,6 +170,26 @@ class _Matmul:
         if not self.in_blocks:
             text = f"math.cast({text}, {_accumulator(y.dtype)})"
         self.writer.line(f"{name} = {text}", 2)
+
+    def _computed_operand(
+        self, name: str, operand: Expr, places: Sequence[str], in_row: str, in_depth: str
+    ) -> None:
+        """Compute a block of an operand, which is zero behind the end of the depth."""
+        writer = self.writer
+        transposed = self.product["transpose_a"]
+        for y in reads(self.prologue):
+            access = access_of(y, writer.layouts)
+            row, depth = access.strides[-2:][::-1] if transposed else access.strides[-2:]
+            mask = _all(in_row if row else "", in_depth if depth else "")
+            writer.names[y] = writer.load(access, places, mask, 2)
+        for x in self.prologue:
+            writer.compute(x, 2)
+        value = writer.names[operand]
+        if in_depth:
+            zero = f"tl.full((), 0, {value}.dtype)"
+            value = f"tl.where({in_depth}, {value}, {zero})"
+        kind = TYPES[operand.dtype.name] if self.in_blocks else _accumulator(operand.dtype)
+        writer.line(f"{name} = math.cast({value}, {kind})", 2)
 
     def _inside_depth(self, inner: str) -> list[str]:
         """The conditions that keep a step within its part and the depth."""
@@ -188,17 +212,18 @@ class _Matmul:
         if total != "total":
             writer.line(f"total = {total}")
         places = [*self.batch_places, "row[:, None]", "column[None, :]"]
+        before = {product, *self.prologue}
+        followed = [x for x in self.kernel.computed if x not in before]
         for y in reads(self.body):
-            used = any(y in x.inputs for x in self.body if x is not product)
-            if used or y not in product.inputs:
+            if any(y in x.inputs for x in followed):
                 access = access_of(y, writer.layouts)
                 at = places if access.strides else []
                 masked = mask if any(access.strides[-2:]) else ""
                 writer.names[y] = writer.load(access, at, masked)
-        for x in self.kernel.computed:
+        for x in followed:
             if x.primitive in GENERATED:
                 writer.generate(x, offset_text(Access(x, 0, contiguous(x.shape)), places))
-            elif x is not product:
+            else:
                 writer.compute(x)
         for number, x in enumerate(writer.outputs):
             if x.primitive in VIEWS:
