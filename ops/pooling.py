@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from tritonsym.dtype import INT64, DType
+from tritonsym.dtype import INT64, UINT8, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import (
     Expr,
@@ -194,24 +194,30 @@ def _places(data: Expr, windows: Sequence[Windows]) -> Expr:
     """Which element of the data, its axes behind the channels taken as one, is the largest.
 
     Of equal ones it is the first. The last axis is compared first, so the comparisons are those of
-    `_largest`, and are not made twice.
+    `_largest`, and are not made twice. Until the end a place is where in its window, in bytes.
     """
     lowest = _lowest(data)
-    place, step = full(0, data.shape, INT64), 1
+    chosen: list[Expr] = []  # along each axis so far
     for w in reversed(windows):
-        data, place = w.padded(data, lowest), w.padded(place, 0)
+        data = w.padded(data, lowest)
+        chosen = [w.padded(place, 0) for place in chosen]
         if w.count == 1:
             first = make("argmax", w.only(data), axes=(w.axis,))
-            found = pick(w.only(place), first, w.axis) + first * step
-            best = reduce("max", w.only(data), (w.axis,))
-        else:
-            best, found = w.element(data, 0), w.element(place, 0)
-            for number in range(1, w.kernel):
-                value = w.element(data, number)
-                found = where(value > best, w.element(place, number) + number * step, found)
-                best = maximum(best, value)
-        data, place = best, found
-        place = place + w.starts(len(data.shape)) * step
+            chosen = [pick(w.only(place), first, w.axis) for place in chosen] + [first]
+            data = reduce("max", w.only(data), (w.axis,))
+            continue
+        best, kind = w.element(data, 0), UINT8 if w.kernel <= 256 else INT64
+        found = [*(w.element(place, 0) for place in chosen), full(0, best.shape, kind)]
+        for number in range(1, w.kernel):
+            value = w.element(data, number)
+            above = value > best
+            others: list[Expr | int] = [*(w.element(place, number) for place in chosen), number]
+            found = [where(above, new, old) for new, old in zip(others, found, strict=True)]
+            best = maximum(best, value)
+        data, chosen = best, found
+    place, step = full(0, data.shape, INT64), 1
+    for w, along in zip(reversed(windows), chosen, strict=True):
+        place = place + (cast(along, INT64) + w.starts(len(data.shape))) * step
         step *= w.length
     return place
 

@@ -65,8 +65,10 @@ def _compare(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
 
 
 def _keep(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
-    """The first where the second is above 0, else 0."""
+    """The first where the second is 1, and 0 where that is 0."""
     data, kept = inputs
+    if not out.dtype.is_floating_point:
+        return partial(torch.mul, data, kept, out=out)
     return partial(torch.ops.aten.threshold_backward.grad_input, data, kept, 0, grad_input=out)
 
 
@@ -98,7 +100,7 @@ def _choice(x: Expr) -> Expr | None:
     kept = _number(kept) or kept
     if _is_constant(first, 1) and _is_constant(second, 0):
         return kept
-    if _is_rectified(condition, second):
+    if x.dtype.is_float and _is_rectified(condition, second):
         taken = _call(_keep, "keep", x, first, second)
         return _call(_join, "join", x, taken, _call(_not_above_zero, "not above 0", x, second))
     sides = []
