@@ -304,7 +304,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     ),
     "ndarray.values": words("torch numpy"),
     **dict.fromkeys(("random", "symbol.core", "symbol.create", "symbol.inference"), words("numpy")),
-    **dict.fromkeys(("test_utils", "tour"), words("numpy")),
+    **dict.fromkeys(("memory", "test_utils", "tour"), words("numpy")),
     **dict.fromkeys(
         (
             *("training.initializer", "training.io.arrays", "training.io.base"),
