@@ -203,9 +203,10 @@ LAYERS: dict[str, frozenset[str]] = {
         "expr ndarray.core ndarray.create ops.common ops.creation ops.optimizer "
         "training.optimizer.base training.optimizer.methods"
     ),
+    "training.optimizer.foreign_states": words("context ndarray.core ndarray.params_file"),
     "training.optimizer.updater": words(
         "context ndarray.core ndarray.params_file training.lr_scheduler training.optimizer.base "
-        "training.optimizer.compiled"
+        "training.optimizer.compiled training.optimizer.foreign_states"
     ),
     "training.optimizer": words(
         "training.optimizer.base training.optimizer.large_batches training.optimizer.methods "

@@ -32,7 +32,7 @@ def test_states_of_16_bits_are_of_the_weights_dtype(method: str) -> None:
 
 
 def test_states_of_optimizers_are_written_as_arrays() -> None:
-    """MXNet writes a pickle, which runs whatever a stranger's file says."""
+    """MXNet writes a pickle, which runs whatever its file says; here its arrays are read alone."""
     updater = mx.optimizer.get_updater(mx.optimizer.SGD(momentum=0.9))
     updater(0, mx.nd.ones((2,)), mx.nd.ones((2,)))
     found = mx.nd.load_frombuffer(updater.get_states())

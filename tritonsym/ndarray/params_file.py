@@ -124,6 +124,19 @@ def parse(content: bytes) -> list[Item]:
     return [(name, *array) for name, array in zip(padded, arrays, strict=True)]
 
 
+def parse_one(content: bytes) -> torch.Tensor:
+    """One array that stands alone, as MXNet's pickles have it.
+
+    Raises:
+        MXNetError: it is damaged.
+    """
+    reader = _Reader(content)
+    array, _ = _array(reader, "the array")
+    if reader.left:
+        raise MXNetError(f"damaged file: {reader.left} bytes behind the end")
+    return array
+
+
 def _name(reader: _Reader, number: int) -> str:
     (length,) = reader.unpack("Q", f"name {number}")
     try:

@@ -21,6 +21,7 @@ from ...ndarray import params_file
 from ...ndarray.core import NDArray
 from ...text import shown
 from .. import lr_scheduler
+from . import foreign_states
 from .base import Optimizer, State, arrays_in, create
 from .compiled import CompiledUpdate
 
@@ -124,11 +125,17 @@ class Updater:
         return params_file.dump([*tensors, torch.from_numpy(text)], contexts, names)
 
     def set_states(self, states: bytes) -> None:
-        """Take over what :meth:`get_states` gave.
+        """Take over what :meth:`get_states` gave, here or in MXNet.
+
+        Of MXNet's pickles only arrays are read, and nothing in them is run.
 
         Raises:
             MXNetError: the bytes are damaged, or are something else. Nothing changes then.
         """
+        if foreign_states.is_pickle(states):
+            self.states = foreign_states.read(states)
+            self.states_synced = dict.fromkeys(self.states, False)
+            return
         found = {name: tensor for name, tensor, _ in params_file.parse(states)}
         try:
             text = found.pop(STRUCTURE).numpy().tobytes()
