@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 
 from . import cpu, plan_text, switches
 from .allocation import allocating
-from .context import Context
+from .context import Context, torch_device
 from .dtype import DType, as_dtype
 from .errors import MXNetError
 from .gpus import gpu_of
@@ -20,7 +20,7 @@ from .infer import Inferred, infer_dtypes, infer_shapes
 from .op import is_complete
 from .philox import default_state
 from .plan import Plan, make_plan
-from .program import Program
+from .program import Program, allocate
 from .recompute import recomputed
 from .reference import Tensor
 from .shape import Shape
@@ -32,15 +32,25 @@ from .trace import Graph, trace
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program and the plan that it follows.
+    """A plan and the program that follows it.
 
     Attributes:
         outputs: the memory of each entry's value, or of each output, in order.
+        make: makes the program.
     """
 
     plan: Plan
-    program: Program
     outputs: tuple[Tensor, ...]
+    make: Callable[[], Program]
+
+    @cached_property
+    def program(self) -> Program:
+        """What computes the outputs; its memory is taken when it is first asked for.
+
+        Raises:
+            MXNetError: there is not as much memory.
+        """
+        return self.make()
 
 
 @dataclass(frozen=True)
@@ -159,8 +169,21 @@ def compile_graph(
     apart = {n: t for n, t in given.items() if _memory(t) in shared or not t.is_contiguous()}
     memory = [None if n in apart else given.get(n) for n in range(len(graph.outputs))]
     with allocating(_bytes(plan, memory), partial(_memory_of, plan)):
-        program = _program(plan, inputs, memory, apart, context, joined)
-    return Compiled(plan, program, tuple(program.buffers.outputs))
+        places = [
+            inputs[plan.replaced[number]] if number in plan.in_place else tensor
+            for number, tensor in enumerate(memory)
+        ]
+        device = torch_device(context)
+        found = [
+            allocate(x.shape, x.dtype.torch, device).zero_() if tensor is None else tensor
+            for x, tensor in zip(plan.outputs, places, strict=True)
+        ]
+
+    def make() -> Program:
+        with allocating(plan.arena_size, partial(_memory_of, plan)):
+            return _program(plan, inputs, found, apart, context, joined, switched)
+
+    return Compiled(plan, tuple(found), make)
 
 
 def _program(
@@ -170,9 +193,10 @@ def _program(
     apart: Mapping[int, Tensor],
     context: Context,
     joined: bool,
+    switched: switches.Switches,
 ) -> Program:
     """The plan on its arrays; outputs whose memory others use too are copied there in the end."""
-    state, switched = default_state(), switches.current()
+    state = default_state()
     if context.device_type != "gpu":
         return _arranged(cpu.program(plan, inputs, state, switched, outputs), apart, joined)
     from . import triton_runtime  # Triton is imported for a GPU plan, and not before

@@ -25,7 +25,7 @@ from .ndarray.values import write_all
 from .node_by_node import Values, every_value
 from .op import is_complete
 from .plan import Plan
-from .program import run
+from .program import Buffers, run
 from .reference import Step
 from .shape import Shape
 from .text import escaped, listed, shown
@@ -73,12 +73,11 @@ class Executor:
             for name, array in (gradients or {}).items()
         )
         with collector.paused():
-            compiled = compile_entries([self._symbol._entries], self._tensors(), ctx)
-        self.plan: Plan = compiled.plan
-        self._program = compiled.program
-        self._steps = self._program.passes[0].all
-        self._buffers = self._program.buffers
-        self.outputs = [NDArray(tensor, ctx) for tensor in compiled.outputs]
+            self._compiled = compile_entries([self._symbol._entries], self._tensors(), ctx)
+            if not self._learns:  # else it may never be needed
+                _ = self._compiled.program
+        self.plan: Plan = self._compiled.plan
+        self.outputs = [NDArray(tensor, ctx) for tensor in self._compiled.outputs]
         # Gradients after inference are those of the random numbers that it drew, and of what
         # Python code has kept.
         self._keeps_draws = self._learns and (
@@ -88,6 +87,14 @@ class Executor:
         self._training: dict[bool, TrainingPass] = {}
         # The last run, if the values that its gradients need are still there.
         self._run: TrainingPass | None = None
+
+    @cached_property
+    def _steps(self) -> list[Step]:
+        return self._compiled.program.passes[0].all
+
+    @cached_property
+    def _buffers(self) -> Buffers:
+        return self._compiled.program.buffers
 
     @cached_property
     def _trains(self) -> bool:
@@ -330,7 +337,7 @@ class Executor:
         """The symbol, the plan, and the memory that it takes."""
         megabytes = self.plan.arena_size / 2**20
         return (
-            f"{self._symbol.debug_str()}{self.plan}\n{self._program.manner}"
+            f"{self._symbol.debug_str()}{self.plan}\n{self._compiled.program.manner}"
             f"Total {megabytes:.4g} MB allocated\n"
             "Total 0 TempSpace resource requested\n"
         )
