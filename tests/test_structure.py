@@ -98,6 +98,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "simplify": words("expr reference trace"),
     "layout": words("expr"),
     "torch_calls": words("expr library reference simplify trace"),
+    "torch_layers": words("expr library reference simplify trace"),
     "regroup": words("expr layout simplify trace"),
     "matmul_tiles": words("gpus"),
     "products": words("expr gpus layout matmul_tiles simplify trace"),
@@ -139,7 +140,7 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "compiler": words(
         "allocation context cpu gpus graph infer op philox plan plan_text program reference "
-        "recompute simplify switches torch_calls trace"
+        "recompute simplify switches torch_calls torch_layers trace"
     ),
     "training_pass": words("backward compiler context graph op program reference"),
     "eager": words("context expr gpus philox plan reference switches trace"),
@@ -294,6 +295,7 @@ LATE = {
 OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("allocation", "context", "cpu", "expr", "gpus", "program"), words("torch")),
     **dict.fromkeys(("cuda_graph", "debug", "instrument", "torch_calls"), words("torch")),
+    "torch_layers": words("torch"),
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),

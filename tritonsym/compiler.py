@@ -27,6 +27,7 @@ from .shape import Shape
 from .simplify import simplify
 from .text import listed
 from .torch_calls import in_torch_calls
+from .torch_layers import in_torch_layers
 from .trace import Graph, trace
 
 
@@ -150,7 +151,7 @@ def compile_graph(
     if switched.mirror or (switched.fusion and not on_cpu):
         graph = recomputed(graph, everything=switched.mirror)
     if switched.fusion and on_cpu:
-        graph = in_torch_calls(graph)
+        graph = in_torch_calls(in_torch_layers(graph))
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
     given = outputs or {}
     shared = _shared((*inputs, *given.values()))

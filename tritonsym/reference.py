@@ -20,12 +20,20 @@ from .philox import RandomState, drawing, fill_uniform
 Tensor = torch.Tensor
 # torch computes these a little differently at the end of a row than within it, so that cutting a
 # row into pieces can change the last bit.
-POSITION_DEPENDENT = frozenset(("sigmoid", "sinh", "cosh", "arctanh", "pow", "hypot"))
+_POSITION_DEPENDENT = frozenset(
+    ("sigmoid", "sinh", "cosh", "arctanh", "pow", "hypot", "gelu", "gelu_backward")
+)
 # It does not where all pieces but the last have a multiple of this many elements, which is what
 # torch's loops take at once at most.
 VECTOR = 64
 Step = Callable[[], object]
 Prepare = Callable[[Expr, Sequence[Tensor], Tensor], Step]
+
+
+def depends_on_position(x: Expr) -> bool:
+    """Whether an element's last bit depends on where its vector begins."""
+    name = x["name"] if x.primitive == "native" else x.primitive
+    return name in _POSITION_DEPENDENT
 
 
 def _call(function: Callable[..., Tensor]) -> Prepare:

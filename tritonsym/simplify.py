@@ -6,7 +6,7 @@ identities. Each holds in every dtype that it names, with NaN, infinities and bo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .dtype import BOOL, DType
@@ -45,18 +45,31 @@ def rewritten(graph: Graph, rule: Rule) -> Graph:
 
     What takes the place of an expression takes over the names of its nodes.
     """
-    found: dict[Expr, Expr] = {}
-    origins: dict[Expr, dict[str, None]] = {}
-    for x in toposort(graph.outputs):
+
+    def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
         inputs = tuple(found[y] for y in x.inputs)
         new = x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
         while (better := rule(new)) is not None:
             new = better
-        found[x] = new
+        return new
+
+    return replaced(graph, change)
+
+
+def replaced(graph: Graph, change: Callable[[Expr, Mapping[Expr, Expr]], Expr]) -> Graph:
+    """The graph with another expression for each of its own.
+
+    Args:
+        change: gives the new expression, from the old one and from what those before it became.
+    """
+    found: dict[Expr, Expr] = {}
+    origins: dict[Expr, dict[str, None]] = {}
+    for x in toposort(graph.outputs):
+        found[x] = new = change(x, found)
         names = graph.origins.get(x, ())
         if names:
             origins.setdefault(new, {}).update(dict.fromkeys(names))
-            _name_what_is_new(origins, new, set(inputs), names)
+            _name_what_is_new(origins, new, {found[y] for y in x.inputs}, names)
     return replace(
         graph,
         outputs=tuple(found[x] for x in graph.outputs),

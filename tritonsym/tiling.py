@@ -13,7 +13,7 @@ from itertools import product
 
 from .expr import REDUCTIONS, Expr, Shape
 from .layout import Layout
-from .reference import POSITION_DEPENDENT, VECTOR
+from .reference import VECTOR, depends_on_position
 from .schedule import Kernel
 
 # Bytes that a tile of the widest value has: few of them fill no cache, and torch still finds enough
@@ -96,7 +96,7 @@ def tiling_of(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
         if axis is None:
             return None
         found = Tiling(False, shape, axis, elements // math.prod(shape[axis + 1 :]))
-    return _of_vectors(found, [x for x in kernel.body if x.primitive in POSITION_DEPENDENT])
+    return _of_vectors(found, list(filter(depends_on_position, kernel.body)))
 
 
 def _walked_over(kernel: Kernel) -> tuple[Shape, int]:

@@ -1,0 +1,466 @@
+"""For CPUs: layers that torch computes in one call, found among the primitives that define them.
+
+torch has no fused kernels on a CPU, but functions for what networks need most. They read their
+input once or twice where the primitives read and write it ten times, and differ by rounding. A
+layer becomes a call where nothing else needs what comes between its input and its result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from .dtype import FLOAT32, FLOAT64, INT64
+from .expr import (
+    Expr,
+    Shape,
+    constant_value,
+    make,
+    maximum,
+    minimum,
+    pick,
+    reduce,
+    toposort,
+    where,
+)
+from .library import library_call
+from .reference import Step, Tensor
+from .simplify import replaced
+from .trace import Graph
+
+# Bytes of a result that is copied to its place: few take little memory, and each part costs a call.
+_PART = 2**22
+# Where torch's gelu of float32 begins to be wrong, and no gelu differs from its input or from 0.
+_HUGE = 1e18
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer found in a graph.
+
+    Attributes:
+        inputs: what it reads.
+        inside: what it computes on the way, and nothing else may read.
+        call: its result, from what its inputs became.
+    """
+
+    inputs: tuple[Expr, ...]
+    inside: frozenset[Expr]
+    call: Callable[..., Expr]
+
+
+def in_torch_layers(graph: Graph) -> Graph:
+    """The graph with torch's calls for the layers that it has."""
+    order = toposort(graph.outputs)
+    layers = _apart({x: found for x in order if (found := _found(x))}, order, graph.outputs)
+    if not layers:
+        return graph
+    names = dict(graph.origins)
+    for x, layer in layers.items():
+        every = (name for y in (x, *layer.inside) for name in graph.origins.get(y, ()))
+        names[x] = tuple(dict.fromkeys(every))
+
+    def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
+        if x in layers:
+            return layers[x].call(*(found[y] for y in layers[x].inputs))
+        inputs = tuple(found[y] for y in x.inputs)
+        return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+
+    return replaced(replace(graph, origins=names), change)
+
+
+def _found(x: Expr) -> list[_Layer]:
+    """The layers that an expression is the result of, the largest first."""
+    if x.dtype not in (FLOAT32, FLOAT64):
+        return []
+    every = (rule(x) for rule in _RULES.get(x.primitive, ()))
+    return [layer for layer in every if layer is not None]
+
+
+def _apart(
+    found: Mapping[Expr, list[_Layer]], order: Sequence[Expr], outputs: Sequence[Expr]
+) -> dict[Expr, _Layer]:
+    """For each result the largest layer whose inside nothing else needs, if there is one.
+
+    Several layers may share an inside.
+    """
+    readers: dict[Expr, list[Expr]] = {}
+    for x in order:
+        for y in x.inputs:
+            readers.setdefault(y, []).append(x)
+    left = dict(found)
+    while True:
+        layers = {x: fitting[0] for x, fitting in left.items() if fitting}
+        gone = {y for layer in layers.values() for y in layer.inside}
+        needed = {*outputs, *(y for layer in layers.values() for y in layer.inputs)}
+        for y in gone:
+            others = (z for z in readers[y] if z not in gone)
+            if not all(z in layers and y in layers[z].inside for z in others):
+                needed.add(y)
+        wrong = [x for x, layer in layers.items() if layer.inside & needed]
+        if not wrong:
+            return layers
+        left.update({x: left[x][1:] for x in wrong})
+
+
+# ---- parts of patterns -------------------------------------------------------------------------
+
+
+def _number(x: Expr) -> float | None:
+    """The number that an expression is throughout, if it is one."""
+    while x.primitive in ("expand", "reshape"):
+        (x,) = x.inputs
+    return float(constant_value(x)) if x.primitive == "constant" else None
+
+
+def _is_near(x: Expr, value: float) -> bool:
+    """Whether it is a number throughout, rounded to any dtype that layers are computed in."""
+    number = _number(x)
+    return number is not None and math.isclose(number, value, rel_tol=1e-6)
+
+
+def _pairs(x: Expr, primitive: str) -> Iterator[tuple[Expr, Expr]]:
+    """The operands of a primitive whose order is of no matter, in both orders."""
+    if x.primitive == primitive:
+        yield x.inputs[0], x.inputs[1]
+        yield x.inputs[1], x.inputs[0]
+
+
+def _times(x: Expr, factor: float) -> Iterator[Expr]:
+    """What is multiplied by a number, or divided by its inverse."""
+    yield from (data for data, other in _pairs(x, "mul") if _is_near(other, factor))
+    if x.primitive == "div" and _is_near(x.inputs[1], 1 / factor):
+        yield x.inputs[0]
+
+
+def _once(x: Expr) -> Expr:
+    """What is repeated along axes of length 1, or the expression itself."""
+    return x.inputs[0] if x.primitive == "expand" else x
+
+
+def _between(x: Expr, inputs: Sequence[Expr]) -> frozenset[Expr]:
+    """What is computed from the inputs on the way to ``x``."""
+    found: set[Expr] = set()
+    waiting = [x]
+    while waiting:
+        new = {y for y in waiting.pop().inputs if y.inputs and y not in inputs} - found
+        found |= new
+        waiting += new
+    return frozenset(found)
+
+
+def _layer_of(x: Expr, inputs: Sequence[Expr], call: Callable[..., Expr]) -> _Layer:
+    return _Layer(tuple(inputs), _between(x, inputs), call)
+
+
+def _library(
+    function: Any, name: str, x: Expr, attributes: Any = "", elementwise: bool = False
+) -> Callable[..., Expr]:
+    """What makes a call that gives what ``x`` gives."""
+    return lambda *inputs: library_call(
+        function, name, inputs, attributes, x.shape, x.dtype, elementwise=elementwise
+    )
+
+
+# ---- gelu --------------------------------------------------------------------------------------
+
+
+def _unless(
+    is_huge: Callable[[], bool], quick: Step, exact: Callable[[], Tensor], out: Tensor
+) -> Step:
+    """The quick call, or the exact one where numbers are huge or none, whose squares overflow."""
+    return lambda: out.copy_(exact()) if is_huge() else quick()
+
+
+def _probability(data: Tensor) -> Tensor:
+    """That a normal number is below."""
+    return torch.erf(data * math.sqrt(0.5)).add_(1).mul_(0.5)
+
+
+def _gelu_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    (data,) = inputs
+    quick = partial(torch.ops.aten.gelu.out, data, out=out)
+    highest = torch.empty((), dtype=data.dtype)
+    find = partial(torch.amax, data, out=highest)
+    # NaN is not below, either.
+    return _unless(lambda: not find().item() < _HUGE, quick, lambda: data * _probability(data), out)
+
+
+def _gelu_slope_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    head, data = inputs
+
+    def exact() -> Tensor:
+        density = torch.exp(data * data * -0.5).mul_(1 / math.sqrt(2 * math.pi))
+        return head * (_probability(data) + data * density)
+
+    quick = partial(torch.ops.aten.gelu_backward.grad_input, head, data, grad_input=out)
+    return _unless(
+        lambda: not all(abs(x.item()) < _HUGE for x in torch.aminmax(data)), quick, exact, out
+    )
+
+
+def _twice_probable(x: Expr) -> Iterator[Expr]:
+    """The data of 1 + erf(data / sqrt(2)), twice the probability of a normal number below it."""
+    for error, one in _pairs(x, "add"):
+        if error.primitive == "erf" and _is_near(one, 1):
+            yield from _times(error.inputs[0], math.sqrt(0.5))
+
+
+def _probable(x: Expr) -> Iterator[Expr]:
+    for twice in _times(x, 0.5):
+        yield from _twice_probable(twice)
+
+
+def _gelu(x: Expr) -> _Layer | None:
+    """data * (1 + erf(data / sqrt(2))) / 2, halved wherever."""
+    for data, other in _pairs(x, "mul"):
+        halves = list(_times(data, 0.5))
+        if data in _probable(other) or set(halves) & set(_twice_probable(other)):
+            argument = data if data in _probable(other) else halves[0]
+            return _layer_of(x, [argument], _library(_gelu_call, "gelu", x, elementwise=True))
+    for product in _times(x, 0.5):
+        for data, other in _pairs(product, "mul"):
+            if data in _twice_probable(other):
+                return _layer_of(x, [data], _library(_gelu_call, "gelu", x, elementwise=True))
+    return None
+
+
+def _is_density(x: Expr, data: Expr) -> bool:
+    """Whether it is the density of a normal number at ``data``."""
+    for power in _times(x, 1 / math.sqrt(2 * math.pi)):
+        if power.primitive == "exp":
+            squares = _times(power.inputs[0], -0.5)
+            return any(y.primitive == "mul" and y.inputs == (data, data) for y in squares)
+    return False
+
+
+def _gelu_slope(x: Expr) -> _Layer | None:
+    """head * (probability + data * density)."""
+    for head, slope in _pairs(x, "mul"):
+        for probability, rest in _pairs(slope, "add"):
+            for data in _probable(probability):
+                if any(y is data and _is_density(d, data) for y, d in _pairs(rest, "mul")):
+                    call = _library(_gelu_slope_call, "gelu_backward", x, elementwise=True)
+                    return _layer_of(x, [head, data], call)
+    return None
+
+
+# ---- layer norm --------------------------------------------------------------------------------
+
+
+def _norm_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    """There is none that writes to a place: results are copied, part by part."""
+    axes, epsilon = attributes
+    data, *parameters = inputs
+    shape = data.shape[data.ndim - axes :]
+    given: list[Tensor | None] = [x.view(shape) for x in parameters]
+    scale, shift = given or [None, None]
+    count = max(1, _PART // (out[0].numel() * out.itemsize))
+    parts = list(zip(torch.split(data, count), torch.split(out, count), strict=True))
+
+    def step() -> None:
+        for part, place in parts:
+            place.copy_(torch.layer_norm(part, shape, scale, shift, epsilon))
+
+    return step
+
+
+def _mean(x: Expr) -> tuple[Expr, tuple[int, ...]] | None:
+    """What an expression is the mean of, and the axes, which are the last ones but not all."""
+    for total in (data for data, _ in _pairs(x, "mul") if data.primitive == "sum"):
+        (data,), axes = total.inputs, total.integers("axes")
+        count = math.prod(data.shape[axis] for axis in axes)
+        last = tuple(range(max(1, len(data.shape) - len(axes)), len(data.shape)))
+        if total in _times(x, 1 / count) and tuple(sorted(axes)) == last:
+            return data, axes
+    return None
+
+
+def _normalised(x: Expr) -> tuple[Expr, int, float] | None:
+    """The data of (data - mean) / sqrt(variance + epsilon), how many last axes, and epsilon."""
+    centred, deviation = x.inputs[0], _once(x.inputs[1])
+    if x.primitive != "div" or deviation.primitive != "sqrt" or centred.primitive != "sub":
+        return None
+    data = centred.inputs[0]
+    of_mean = _mean(_once(centred.inputs[1]))
+    for variance, epsilon in _pairs(deviation.inputs[0], "add"):
+        number, of_variance = _number(epsilon), _mean(variance)
+        if number is not None and of_mean is not None and of_variance is not None:
+            squares, axes = of_variance
+            is_square = squares.primitive == "mul" and squares.inputs == (centred, centred)
+            if is_square and of_mean == (data, axes):
+                return data, len(axes), number
+    return None
+
+
+def _norm(x: Expr) -> _Layer | None:
+    found = _normalised(x)
+    if found is None:
+        return None
+    data, *attributes = found
+    return _layer_of(x, [data], _library(_norm_call, "layer_norm", x, tuple(attributes)))
+
+
+def _scaled_norm(x: Expr) -> _Layer | None:
+    """A normal form times a scale plus a shift, each of which all rows share."""
+    for product, shift in _pairs(x, "add"):
+        for normal, scale in _pairs(product, "mul"):
+            found = _normalised(normal) if normal.primitive == "div" else None
+            if found is not None:
+                data, *attributes = found
+                rows: Shape = (1,) * (len(x.shape) - found[1])
+                parameters = [_once(scale), _once(shift)]
+                if all(y.shape == (*rows, *x.shape[len(rows) :]) for y in parameters):
+                    call = _library(_norm_call, "layer_norm", x, tuple(attributes))
+                    return _layer_of(x, [data, *parameters], call)
+    return None
+
+
+# ---- softmax -----------------------------------------------------------------------------------
+
+
+def _softmax_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    return partial(torch.softmax, inputs[0], attributes, out=out)
+
+
+def _log_softmax_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    return partial(torch.log_softmax, inputs[0], attributes, out=out)
+
+
+def _shifted(x: Expr) -> tuple[Expr, int] | None:
+    """The data of data - max(data), and the axis."""
+    if x.primitive != "sub":
+        return None
+    data, highest = x.inputs[0], _once(x.inputs[1])
+    if highest.primitive != "max" or highest.inputs[0] is not data:
+        return None
+    axes = highest.integers("axes")
+    return (data, axes[0]) if len(axes) == 1 else None
+
+
+def _exponents(x: Expr, axis: int) -> Expr | None:
+    """What the exponents are of whose sum along the axis an expression is."""
+    if x.primitive != "sum" or x.integers("axes") != (axis,) or x.inputs[0].primitive != "exp":
+        return None
+    return x.inputs[0].inputs[0]
+
+
+def _softmax(x: Expr) -> _Layer | None:
+    exponents, total = x.inputs[0], _once(x.inputs[1])
+    found = _shifted(exponents.inputs[0]) if exponents.primitive == "exp" else None
+    if found is None or _exponents(total, found[1]) is not exponents.inputs[0]:
+        return None
+    return _layer_of(x, found[:1], _library(_softmax_call, "softmax", x, found[1]))
+
+
+def _log_softmax(x: Expr) -> _Layer | None:
+    shifted, logarithm = x.inputs[0], _once(x.inputs[1])
+    found = _shifted(shifted)
+    if found is None or logarithm.primitive != "log":
+        return None
+    if _exponents(logarithm.inputs[0], found[1]) is not shifted:
+        return None
+    return _layer_of(x, found[:1], _library(_log_softmax_call, "log_softmax", x, found[1]))
+
+
+# ---- sums of one element -----------------------------------------------------------------------
+
+
+def _picked_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    """Row by row, but for some rows at a time: not all logarithms are needed at once."""
+    data, places = inputs
+    count = max(1, _PART // (data[0].numel() * data.itemsize))
+    memory = torch.empty(min(count, len(data)), *data.shape[1:], dtype=data.dtype)
+    parts = [torch.split(x, count) for x in (data, places, out)]
+    pieces = [(x, y, z, memory[: len(x)]) for x, y, z in zip(*parts, strict=True)]
+
+    def step() -> None:
+        for part, index, place, logarithms in pieces:
+            torch.log_softmax(part, -1, out=logarithms)
+            torch.gather(logarithms, -1, index, out=place)
+
+    return step
+
+
+def _position(x: Expr) -> int | None:
+    """The axis along which an expression counts."""
+    while x.primitive == "expand":
+        (x,) = x.inputs
+    return x.integer("axis") if x.primitive == "iota" else None
+
+
+def _one(x: Expr) -> tuple[Expr, Expr, int] | None:
+    """What a sum of one element of each row sums, the places of these elements, and the axis."""
+    (chosen,) = x.inputs
+    if chosen.primitive != "where" or _number(chosen.inputs[2]) != 0:
+        return None
+    for positions, repeated in _pairs(chosen.inputs[0], "eq"):
+        axis, places = _position(positions), _once(repeated)
+        if axis is None or axis not in x.integers("axes") or places.dtype is not INT64:
+            continue
+        row = (*chosen.shape[:axis], 1, *chosen.shape[axis + 1 :])
+        if positions.shape == chosen.shape and places.shape == row:
+            return chosen.inputs[1], places, axis
+    return None
+
+
+def _within(places: Expr, length: int) -> Expr:
+    return maximum(minimum(places, length - 1), 0)
+
+
+def _sum_of_picked(x: Expr, axis: int, element: Expr, places: Expr, length: int) -> Expr:
+    """The sum of one element of each row, of those rows that have the place."""
+    # A sum of zeros and -0 is +0.
+    kept = where(_within(places, length).equals(places), element + 0.0, 0)
+    others = tuple(other for other in x.integers("axes") if other != axis)
+    return reduce("sum", kept, others) if others else kept
+
+
+def _sum_of_one(x: Expr) -> _Layer | None:
+    """The sum of what is in one place of each row, and 0 elsewhere."""
+    found = _one(x)
+    if found is None:
+        return None
+    data, places, axis = found
+    length = data.shape[axis]
+
+    def call(data: Expr, places: Expr) -> Expr:
+        element = pick(data, _within(places, length), axis)
+        return _sum_of_picked(x, axis, element, places, length)
+
+    return _Layer((data, places), frozenset(x.inputs), call)
+
+
+def _cross_entropy(x: Expr) -> _Layer | None:
+    """The same of the negative logarithms of a softmax along the last axis."""
+    found = _one(x)
+    if found is None or found[0].primitive != "neg":
+        return None
+    (logarithms,), places, axis = found[0].inputs, *found[1:]
+    layer = _log_softmax(logarithms) if logarithms.primitive == "sub" else None
+    if layer is None or not 0 < axis == len(logarithms.shape) - 1:
+        return None
+    (data,), length = layer.inputs, logarithms.shape[axis]
+    if _shifted(logarithms.inputs[0]) != (data, axis):
+        return None
+
+    def call(data: Expr, places: Expr) -> Expr:
+        inputs = (data, _within(places, length))
+        element = library_call(_picked_call, "picked", inputs, "", places.shape, data.dtype)
+        return _sum_of_picked(x, axis, make("neg", element), places, length)
+
+    return _Layer((data, places), layer.inside | {logarithms, found[0], *x.inputs}, call)
+
+
+_RULES: dict[str, tuple[Callable[[Expr], _Layer | None], ...]] = {
+    "mul": (_gelu, _gelu_slope),
+    "add": (_scaled_norm,),
+    "div": (_norm, _softmax),
+    "sub": (_log_softmax,),
+    "sum": (_cross_entropy, _sum_of_one),
+}
