@@ -181,6 +181,9 @@ NO_LAYERS: dict[str, Callable[[Expr], list[Expr]]] = {
         make("exp", x - reduce("max", x, (0,)))
         / reduce("sum", make("exp", x - reduce("max", x, (0,))), (1,))
     ],
+    "a number in one place": lambda x: [
+        reduce("sum", where(hits(x), expr.constant(2.0, x.dtype), 0), (1,)) + x
+    ],
     "integers": lambda x: [reduce("sum", cast(x, INT64), (1,))],
 }
 

@@ -399,6 +399,8 @@ def _one(x: Expr) -> tuple[Expr, Expr, int] | None:
     (chosen,) = x.inputs
     if chosen.primitive != "where" or _number(chosen.inputs[2]) != 0:
         return None
+    if chosen.inputs[1].shape != chosen.shape:  # one number
+        return None
     for positions, repeated in _pairs(chosen.inputs[0], "eq"):
         axis, places = _position(positions), _once(repeated)
         if axis is None or axis not in x.integers("axes") or places.dtype is not INT64:
