@@ -328,7 +328,7 @@ def test_a_table_of_one_endless_row(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(b"1" * (64 << 20))
 
     def read() -> None:
-        with pytest.raises(MXNetError, match=r"table.csv.*row 1 .*longer than 2 numbers"):
+        with pytest.raises(MXNetError, match=r"row 1 is longer than 2 numbers"):
             mx.io.CSVIter(tmp_path / "table.csv", (2,))
 
     assert peak_of(read) < 8 << 20
