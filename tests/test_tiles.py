@@ -9,7 +9,7 @@ import torch
 
 from memory_checker import check_plan
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym import tiling
+from tritonsym import layout, tiling
 from tritonsym.cpu import program
 from tritonsym.dtype import FLOAT32, INT32, DType, as_dtype
 from tritonsym.expr import (
@@ -17,6 +17,7 @@ from tritonsym.expr import (
     Shape,
     broadcast,
     cast,
+    dot,
     input_,
     iota,
     make,
@@ -175,3 +176,32 @@ def test_rows_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not planned([normalised(x, (0,))], 999 * 4, monkeypatch).tilings
     (tiles,) = planned([normalised(x, (1,))], 2000 * 4, monkeypatch).tilings.values()
     assert (tiles.axis, tiles.rows, tiles.count) == (0, 2, 2)
+
+
+def test_a_large_transposed_matrix_is_copied_where_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = inputs = given((70, 60), (60, 70))
+    outputs = [x + permute(y, (1, 0))]
+    plain = planned(outputs, WHOLE, monkeypatch)
+    monkeypatch.setattr(layout, "TURNED", 70 * 60 * 4)
+    turned = planned(outputs, WHOLE, monkeypatch)
+    assert [k.body[0].primitive for k in plain.kernels] == ["add"]
+    assert [k.body[0].primitive for k in turned.kernels] == ["permute", "add"]
+    # The copy lies in the output until the sum takes its place.
+    assert turned.arena_size == plain.arena_size == 0
+    tensors = values(inputs)
+    assert_same_bits(results(turned, tensors), results(plain, tensors), "a copy")
+
+
+def test_a_transposed_matrix_is_a_view_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, z = given((70, 60), (60, 70), (60, 71))
+    turned = permute(y, (1, 0))
+    monkeypatch.setattr(layout, "TURNED", 70 * 60 * 4)
+    several = [x + turned, make("exp", turned)]
+    product = [dot(turned, y)]
+    part = [x + permute(narrow(z, 1, 1, 71), (1, 0))]
+    tiles = [(make("exp", x) + turned) * 2.0]
+    for outputs, size in ((several, WHOLE), (product, WHOLE), (part, WHOLE), (tiles, 4000)):
+        plan = planned(outputs, size, monkeypatch)
+        assert all(k.body[0].primitive != "permute" for k in plan.kernels)

@@ -6,10 +6,14 @@ say so; a reshape that they cannot say is a copy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from .expr import VIEWS, Expr, Shape
+
+# Bytes from which on a transposed matrix is read faster from a copy in the order of reading, which
+# torch makes block by block: its lines no longer stay in the cache until all of them was read.
+TURNED = 2**20
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,42 @@ def contiguous(shape: Shape) -> tuple[int, ...]:
 
 
 def layouts(
-    order: Sequence[Expr], input_strides: Mapping[int, tuple[int, ...]]
+    order: Sequence[Expr],
+    input_strides: Mapping[int, tuple[int, ...]],
+    copied: Collection[Expr] = (),
 ) -> dict[Expr, Layout]:
     """The layout of each expression.
 
     Args:
         order: expressions, inputs first.
         input_strides: of bound arrays that are not contiguous, by index.
+        copied: movements whose result has memory of its own, though it could be a view.
     """
     found: dict[Expr, Layout] = {}
     for x in order:
-        found[x] = _layout(x, found, input_strides)
+        own = Layout(x, 0, contiguous(x.shape))
+        found[x] = own if x in copied else _layout(x, found, input_strides)
     return found
+
+
+def turned(order: Sequence[Expr], known: Mapping[Expr, Layout]) -> set[Expr]:
+    """The large transposed matrices that are read element by element, and only once."""
+    readers: dict[Expr, list[Expr]] = {}
+    for x in order:
+        for y in x.inputs:
+            readers.setdefault(y, []).append(x)
+    return {
+        x
+        for x in order
+        if x.primitive == "permute"
+        and len(x.shape) == 2
+        and x.integers("axes") == (1, 0)
+        and 1 not in x.shape
+        and x.size * x.dtype.itemsize >= TURNED
+        and known[x.inputs[0]].is_dense(x.inputs[0].shape)
+        and len(readers.get(x, ())) == 1
+        and readers[x][0].is_elementwise
+    }
 
 
 def layout_of(

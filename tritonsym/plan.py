@@ -10,7 +10,7 @@ from typing import TypeVar
 from .combine import combined
 from .expr import PRODUCTS, SOURCES, Expr
 from .gpus import Gpu
-from .layout import Layout, layouts
+from .layout import Layout, layouts, turned
 from .memory import Lifetime, aligned, allocate
 from .products import chosen, prologue_of
 from .prologue import with_prologues
@@ -143,6 +143,8 @@ def make_plan(
         graph = chosen(graph, strides, gpu, precision)
     stage_of = stages_of(graph.outputs, graph.ends)
     where = layouts(list(stage_of), strides)
+    if fuse and not in_registers:
+        where = _with_copies(graph, where, strides)
     kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)
     if fuse and in_registers:
         kernels = refined(kernels, graph.outputs, where, stage_of)
@@ -197,6 +199,24 @@ def make_plan(
         refusals=refusals,
         origins=graph.origins,
     )
+
+
+def _with_copies(
+    graph: Graph, where: dict[Expr, Layout], strides: Mapping[int, tuple[int, ...]]
+) -> dict[Expr, Layout]:
+    """The layouts where transposed matrices are copies, if these are faster to read.
+
+    A kernel in tiles would need all of a copy in its first one, and no tile could take its place.
+    """
+    order = list(where)
+    copied = turned(order, where)
+    if not copied:
+        return where
+    found = layouts(order, strides, copied)
+    kernels, _ = schedule(graph.outputs, found, ends=graph.ends)
+    cut = (kernel for kernel in kernels if tiling_of(kernel, found) is not None)
+    read = {y for kernel in cut for x in kernel.body for y in x.inputs}
+    return layouts(order, strides, copied - read)
 
 
 def _stages(
