@@ -133,7 +133,9 @@ def program(events: list[str]) -> Program:
         return lambda: events.append(name)
 
     device = torch.device("cuda", 0)
-    memory = SimpleNamespace(arena=SimpleNamespace(device=device), memory=[], runs_python=False)
+    memory = SimpleNamespace(
+        arena=SimpleNamespace(device=device), memory=[], is_python=lambda step: False
+    )
     first = Pass([step("draw")], [step("a"), step("b")], [step("state")])
     return Program(memory, [first, Pass([], [step("gradient")], [])])  # type: ignore[arg-type]
 
@@ -192,19 +194,38 @@ def test_switches_that_need_each_launch_have_no_graph(
     assert "one by one: the switch" in made.manner
 
 
-def test_an_operator_in_python_is_in_no_graph(
+def test_an_operator_in_python_runs_between_graphs(
     runtime: ModuleType, recorders: list[FakeRecorder]
 ) -> None:
     """A recording has kernels alone: its replay would leave the operator's code out."""
     events: list[str] = []
     made = program(events)
-    made.buffers.runs_python = True  # type: ignore[misc]
+    (first, *rest) = made.passes
+    a, b = first.steps
+    made = replace(made, passes=[replace(first, steps=[a, b, b, a]), *rest])
+    made.buffers.is_python = lambda step: step is b  # type: ignore[method-assign]
+    launched = runtime.graphed(made, Switches())
+    (record,) = recorders
+    for run in range(3):
+        launched.run()
+        assert events == ["draw", "a", "b", "b", "a", "state", "gradient"]
+        # Both kernels of the first pass, its updates, and the second pass.
+        assert (record.recorded, record.replayed) == (4, 4 * run)
+        events.clear()
+    assert launched.manner == "kernels are launched as CUDA graphs between operators in Python\n"
+
+
+def test_a_pass_of_python_alone_has_no_graph(
+    runtime: ModuleType, recorders: list[FakeRecorder]
+) -> None:
+    events: list[str] = []
+    made = program(events)
+    made.buffers.is_python = lambda step: True  # type: ignore[method-assign]
     launched = runtime.graphed(made, Switches())
     launched.run()
     launched.run()
     assert events == ["draw", "a", "b", "state", "gradient"] * 2
-    assert recorders == []
-    assert "one by one: one of them is an operator in Python" in launched.manner
+    assert (recorders[0].recorded, launched.manner) == (0, "")
 
 
 def test_a_kernel_that_fails_is_named(runtime: ModuleType, recorders: list[FakeRecorder]) -> None:

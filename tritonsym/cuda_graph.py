@@ -64,12 +64,16 @@ class Launched:
         launch: launches all of them.
         record: what makes a graph of it, or None.
         note: without a graph, why.
+        whole: whether these are all kernels of a pass.
     """
 
-    def __init__(self, launch: Step, record: Recorder | None, note: str = "") -> None:
+    def __init__(
+        self, launch: Step, record: Recorder | None, note: str = "", whole: bool = True
+    ) -> None:
         self._launch = launch
         self._record = record
         self._note = note
+        self._whole = whole
         self._run: Step = launch if record is None else self._first
 
     def __call__(self) -> None:
@@ -78,6 +82,8 @@ class Launched:
     def __str__(self) -> str:
         if self._note:
             return f"kernels are launched one by one: {self._note}"
+        if not self._whole:
+            return "kernels are launched as CUDA graphs between operators in Python"
         return "kernels are launched as one CUDA graph, which the first run records"
 
     def _first(self) -> None:

@@ -93,8 +93,7 @@ class Plan:
     @property
     def runs_python(self) -> bool:
         """Whether a kernel of it is a caller's Python code."""
-        every = (x for kernel in self.kernels for x in kernel.body)
-        return any(x.primitive == "native" and x["python"] for x in every)
+        return any(kernel.runs_python for kernel in self.kernels)
 
     def __str__(self) -> str:
         from . import plan_text  # printing stands above planning

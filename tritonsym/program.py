@@ -122,16 +122,16 @@ class Buffers:
         self._makers = {id(step): n for n, steps in enumerate(launches) for step in steps}
         return found
 
-    @property
-    def runs_python(self) -> bool:
-        """Whether a step runs a caller's Python code."""
-        return self._plan.runs_python
-
     def title(self, number: int) -> str:
         """A kernel's number, form and symbols."""
         kernel = self._plan.kernels[number]
         names = dict.fromkeys(n for x in kernel.body for n in self._plan.origins.get(x, ()))
         return f"{number} ({kernel.form}) of the plan, which computes {listed(names)}"
+
+    def is_python(self, step: Step) -> bool:
+        """Whether a step runs a caller's Python code."""
+        number = self.kernel_of(step)
+        return number is not None and self._plan.kernels[number].runs_python
 
     def kernel_of(self, step: Step) -> int | None:
         """The number of the kernel that a step is a part of, if it is one's alone."""
@@ -186,7 +186,8 @@ class Program:
     @property
     def manner(self) -> str:
         """How the steps are run, in words for a person; nothing where it goes without saying."""
-        return "".join(f"{step}\n" for step in self.passes[0].steps if isinstance(step, Launched))
+        found = dict.fromkeys(str(s) for s in self.passes[0].steps if isinstance(s, Launched))
+        return "".join(f"{line}\n" for line in found)
 
     def run(self) -> None:
         """Compute the outputs."""

@@ -44,6 +44,11 @@ class Kernel:
         return self.parts or (self,)
 
     @property
+    def runs_python(self) -> bool:
+        """Whether it is a caller's Python code."""
+        return any(x.primitive == "native" and x["python"] is True for x in self.body)
+
+    @property
     def computed(self) -> tuple[Expr, ...]:
         """The body without copies of its own values, which are only stored in another order."""
         if self.form == "single":

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from types import MappingProxyType
 
 import torch
@@ -132,17 +133,18 @@ def _timer(device: torch.device) -> Callable[[Step], float] | None:
 def graphed(program: Program, switched: Switches) -> Program:
     """The same program, with the launches of each pass as one CUDA graph; on a GPU alone.
 
+    An operator in Python is no launch: it runs between the graphs of those before and after it.
+
     Args:
         program: all of whose steps are on one device.
         switched: whether there are to be graphs, and what else must see each kernel.
     """
-    device = program.buffers.arena.device
+    buffers = program.buffers
+    device = buffers.arena.device
     if device.type != "cuda":
         return program
     if not switched.graphs:
         note = "the switch graphs is off"
-    elif program.buffers.runs_python:
-        note = "one of them is an operator in Python"
     elif switched.validate or switched.debug > 1:
         note = "the switches watch each of them"
     else:
@@ -150,12 +152,15 @@ def graphed(program: Program, switched: Switches) -> Program:
     record = None if note else recorder(device)
 
     def launched(steps: Sequence[Step]) -> list[Step]:
-        if not steps:
-            return []
-        launch = on_device(partial(run, steps, program.buffers), device)
-        return [order, Launched(launch, record, note)]
+        found: list[Step] = [order] if steps else []
+        pieces = [(is_python, [*piece]) for is_python, piece in groupby(steps, buffers.is_python)]
+        for is_python, piece in pieces:
+            launch = on_device(partial(run, piece, buffers), device)
+            whole = len(pieces) == 1
+            found.append(launch if is_python else Launched(launch, record, note, whole))
+        return found
 
-    order = StreamOrder(device, program.buffers.memory)
+    order = StreamOrder(device, buffers.memory)
     return replace(
         program,
         passes=[
