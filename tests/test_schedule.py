@@ -224,9 +224,10 @@ def check_form(kernel: Kernel) -> None:
 def test_a_schedule_can_run(example: Example) -> None:
     plan = example.bind(cpu()).plan
     on_gpu = chosen(Graph(plan.outputs), {}, H100, "ieee").outputs
-    for outputs, fuse in itertools.product((plan.outputs, on_gpu), (True, False)):
+    both = (True, False)
+    for outputs, fuse, beside in itertools.product((plan.outputs, on_gpu), both, both):
         where = plan.layouts if outputs is plan.outputs else layouts(toposort(outputs), {})
-        found, apart = schedule(outputs, where, fuse)
+        found, apart = schedule(outputs, where, fuse, beside=beside)
         check_schedule(found, outputs, where)
         kernel_of = {x: kernel for kernel in found for x in kernel.body}
         for source, reader, reason in apart:
@@ -275,3 +276,14 @@ def test_a_plan_can_be_read() -> None:
     assert (
         "add of _plus" in str(plan_of(y + mx.sym.transpose(y))).split("not computed together:")[1]
     )
+
+
+def test_reductions_of_the_same_rows_read_them_once() -> None:
+    """On a GPU; a CPU's are calls of their own in any case."""
+    x = mx.sym.Variable("x")
+    graph = mx.sym.Group([mx.sym.sum(x, axis=1), mx.sym.max(x, axis=1), mx.sym.min(x, axis=0)])
+    plan = plan_for_gpu(graph, {"x": (4096, 1024)})
+    assert [[x.primitive for x in kernel.body] for kernel in plan.kernels] == [
+        ["sum", "max"],
+        ["min"],
+    ]

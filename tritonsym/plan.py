@@ -144,7 +144,7 @@ def make_plan(
     where = layouts(list(stage_of), strides)
     if fuse and not in_registers:
         where = _with_copies(graph, where, strides)
-    kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends)
+    kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends, in_registers)
     if fuse and in_registers:
         kernels = refined(kernels, graph.outputs, where, stage_of)
         if gpu is not None:

@@ -174,6 +174,7 @@ def schedule(
     layouts: Mapping[Expr, Layout],
     fuse: bool = True,
     ends: Sequence[int] = (),
+    beside: bool = False,
 ) -> tuple[tuple[Kernel, ...], tuple[Refusal, ...]]:
     """The kernels that compute ``outputs``, in an order in which they can run, and what is apart.
 
@@ -182,6 +183,7 @@ def schedule(
         layouts: of every expression; those that own no memory are views.
         fuse: put expressions together; without it each is a kernel.
         ends: how many outputs there are by the end of each stage; all of them are one without it.
+        beside: put reductions of the same rows together, though none reads another's result.
 
     Returns:
         The kernels, and each value that is stored for a reader in another kernel with the reason.
@@ -191,6 +193,8 @@ def schedule(
     groups: list[_Group] = []
     stored: list[tuple[Expr, Expr, str]] = []
     group_of: dict[Expr, _Group] = {}
+    # The groups that read each value.
+    reading: dict[Expr, list[_Group]] = {}
     for x in order:
         if x.primitive in SOURCES or layouts[x].base is not x:
             continue
@@ -209,6 +213,8 @@ def schedule(
                 else:
                     viewed.add(group)
         home = _home(own, list(direct), list(read), viewed) if fuse else None
+        if home is None and fuse and beside and x.primitive in REDUCTIONS:
+            home = _beside(own, reading.get(x.inputs[0], ()), list(read), viewed)
         if home is None:
             home = own
             groups.append(home)
@@ -221,6 +227,8 @@ def schedule(
                 if source is not home and why_not(source, home) is None:
                     home.absorb(source)
         home.body.append(x)
+        for y in x.inputs:
+            reading.setdefault(y, []).append(home)
         group_of[x] = home
         for source, y in read.items():
             if source.root() is not home:
@@ -261,6 +269,18 @@ def _home(
     if not candidates:
         return None
     last = max(candidates, key=lambda group: group.number)
+    return last if all(group.number <= last.number for group in read) else None
+
+
+def _beside(
+    own: _Group, others: Sequence[_Group], read: Sequence[_Group], viewed: set[_Group]
+) -> _Group | None:
+    """The last group that reduces the same rows of what a reduction reads, if that runs before."""
+    roots = [group.root() for group in others]
+    found = [g for g in roots if g.axes == own.axes and g.shape == own.shape and _fit(g, own)]
+    last = max(found, key=lambda group: group.number, default=None)
+    if last is None or last in viewed:
+        return None
     return last if all(group.number <= last.number for group in read) else None
 
 

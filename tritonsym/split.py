@@ -3,15 +3,31 @@
 A program takes a row, or some columns that lie side by side. Where there are fewer of them than a
 GPU has multiprocessors, a long row is cut into equal parts, each is reduced on its own, and the
 parts' results are reduced in a second pass. Both are reductions like any other: no order of
-additions depends on what finishes first, and the result has the same bits in every run.
+additions depends on what finishes first, and the result has the same bits in every run. What is
+left of a length that has no such parts is a short reduction of its own. Sums of 16-bit floats are
+float32 between the two, and an extreme's position is that of its part and that within the part.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from .expr import ELEMENTWISE, Expr, Shape, make, reshape
+from .dtype import FLOAT32, INT64
+from .expr import (
+    ELEMENTWISE,
+    Expr,
+    Shape,
+    broadcast,
+    cast,
+    constant,
+    iota,
+    make,
+    narrow,
+    reshape,
+    where,
+)
 from .layout import Layout, layout_of
 from .regroup import in_shape
 from .simplify import rewritten
@@ -26,6 +42,29 @@ SHORTEST_PART = 4096
 _SIDE_BY_SIDE = 32
 # More expressions than this are not computed in both shapes.
 _MOST_COMPUTED = 64
+# How the results of two reductions are one.
+_COMBINED = {"sum": "add", "prod": "mul", "max": "maximum", "min": "minimum"}
+# The extreme whose position is wanted, and how a later one compares that takes its place.
+_EXTREMES = {"argmax": ("max", "gt"), "argmin": ("min", "lt")}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An axis of a reduction in parts.
+
+    Attributes:
+        axis: which one.
+        parts: how many.
+        length: of each; what is left of the axis behind them is no part.
+    """
+
+    axis: int
+    parts: int
+    length: int
+
+    def shape(self, shape: Shape) -> Shape:
+        """The parts of an array, along an axis of their own before their elements."""
+        return (*shape[: self.axis], self.parts, self.length, *shape[self.axis + 1 :])
 
 
 def split(graph: Graph, input_strides: Mapping[int, tuple[int, ...]]) -> Graph:
@@ -41,28 +80,23 @@ def split(graph: Graph, input_strides: Mapping[int, tuple[int, ...]]) -> Graph:
         return layout_of(x, known, input_strides).base is not x
 
     def rule(x: Expr) -> Expr | None:
-        place = cut(x)
-        if place is None:
+        found = cut(x)
+        if found is None:
             return None
-        axis, parts = place
-        (data,) = x.inputs
-        lengths = (parts, data.shape[axis] // parts)
-        shape = (*data.shape[:axis], *lengths, *data.shape[axis + 1 :])
-        cut_data = _computed_in_shape(data, shape, is_view) or reshape(data, shape)
-        axes = [a + (a >= axis) for a in x.integers("axes")]
-        partial = make(x.primitive, cut_data, axes=tuple(a if a != axis else a + 1 for a in axes))
-        return reshape(make(x.primitive, partial, axes=(axis,)), x.shape)
+        parts, rest = _pieces(x.inputs[0], found, is_view)
+        if x.primitive in _EXTREMES:
+            return _position(x, found, parts, rest)
+        return _value(x, found, parts, rest)
 
     return rewritten(graph, rule)
 
 
-def cut(x: Expr) -> tuple[int, int] | None:
-    """The axis of a reduction to cut and into how many parts, or None where one pass is best."""
-    if x.primitive not in ("sum", "prod", "max", "min"):
+def cut(x: Expr) -> Cut | None:
+    """How to cut a reduction, or None where one pass is best."""
+    axes = x.integers("axes") if x.primitive in (*_COMBINED, *_EXTREMES) else ()
+    if not axes or (x.primitive in _EXTREMES and len(axes) > 1):
         return None
-    if x.dtype.is_reduced and x.primitive in ("sum", "prod"):
-        return None  # partial results would be rounded to 16 bits
-    shape, axes = x.inputs[0].shape, x.integers("axes")
+    shape = x.inputs[0].shape
     columns = math.prod(shape[a] for a in axes)
     last = max(a for a, length in enumerate(shape) if length > 1 or a == 0)
     programs = x.size if last in axes else -(-x.size // _SIDE_BY_SIDE)
@@ -71,18 +105,83 @@ def cut(x: Expr) -> tuple[int, int] | None:
     most = min(2 * ENOUGH // programs, columns // SHORTEST_PART)
     # Of equal cuts the outermost, whose parts lie densely in memory.
     parts, axis = max((_largest_divisor(shape[a], most), -a) for a in axes)
-    return (-axis, parts) if parts > 1 else None
+    long = [a for a in axes if shape[a] >= most]
+    if 2 * parts < most and long:
+        return Cut(long[0], most, shape[long[0]] // most)
+    return Cut(-axis, parts, shape[-axis] // parts) if parts > 1 else None
+
+
+def _pieces(data: Expr, found: Cut, is_view: Callable[[Expr], bool]) -> tuple[Expr, Expr | None]:
+    """The parts of what is reduced, and what is left of it."""
+    axis, end = found.axis, found.parts * found.length
+
+    def in_parts(x: Expr) -> Expr | None:
+        if x.shape == ():
+            return x
+        whole = narrow(x, axis, 0, end)
+        return in_shape(whole, found.shape(x.shape), is_view)
+
+    def left(x: Expr) -> Expr | None:
+        return x if x.shape == () else narrow(x, axis, end, data.shape[axis])
+
+    parts = _computed_of(data, in_parts)
+    if parts is None:
+        parts = reshape(narrow(data, axis, 0, end), found.shape(data.shape))
+    if end == data.shape[axis]:
+        return parts, None
+    return parts, _computed_of(data, left) or left(data)
+
+
+def _value(x: Expr, found: Cut, parts: Expr, rest: Expr | None) -> Expr:
+    """A reduction by those of its parts."""
+    adds_up = x.primitive in ("sum", "prod")
+    wide = FLOAT32 if adds_up and x.dtype.is_reduced else x.dtype
+    axes = x.integers("axes")
+    inner = tuple(a + (a >= found.axis) for a in axes)
+    partial = make(x.primitive, cast(parts, wide), axes=inner)
+    total = reshape(make(x.primitive, partial, axes=(found.axis,)), x.shape)
+    if rest is not None:
+        last = make(x.primitive, cast(rest, wide), axes=axes)
+        total = make(_COMBINED[x.primitive], total, last)
+    return cast(total, x.dtype)
+
+
+def _position(x: Expr, found: Cut, parts: Expr, rest: Expr | None) -> Expr:
+    """The first position of an extreme, by the extremes of the parts and their positions."""
+    extreme, compare = _EXTREMES[x.primitive]
+    axis, inner = (found.axis,), (found.axis + 1,)
+    values = make(extreme, parts, axes=inner)
+    part = iota(values.shape, found.axis)
+    places = part * found.length + make(x.primitive, parts, axes=inner)
+    is_chosen = part.equals(broadcast(make(x.primitive, values, axes=axis), values.shape))
+    chosen = where(is_chosen, places, constant(0, INT64))
+    position = reshape(make("sum", chosen, axes=axis), x.shape)
+    if rest is None:
+        return position
+    before = reshape(make(extreme, values, axes=axis), x.shape)
+    after = make(extreme, rest, axes=axis)
+    # Not a number is an extreme as well, and the first one counts.
+    is_later = make(compare, after, before)
+    if parts.dtype.is_float:
+        is_new = make("and", make("ne", after, after), make("eq", before, before))
+        is_later = make("or", is_later, is_new)
+    later = make(x.primitive, rest, axes=axis) + found.parts * found.length
+    return where(is_later, later, position)
 
 
 def _largest_divisor(length: int, most: int) -> int:
     return next(n for n in range(max(1, min(most, length)), 0, -1) if length % n == 0)
 
 
-def _computed_in_shape(data: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -> Expr | None:
+def _computed_of(data: Expr, move: Callable[[Expr], Expr | None]) -> Expr | None:
     """A value computed in another shape from the memory that it comes from, if that is no more.
 
     The value itself may be needed in its own shape as well; it is then computed twice, which moves
     less than storing it where it comes from one array.
+
+    Args:
+        data: the value.
+        move: what that memory is in the other shape, or None where it would be a copy.
     """
     leaves: dict[Expr, None] = {}
     computed = {data: None}
@@ -98,7 +197,7 @@ def _computed_in_shape(data: Expr, shape: Shape, is_view: Callable[[Expr], bool]
         return None
     moved: dict[Expr, Expr] = {}
     for x in leaves:
-        found = in_shape(x, shape, is_view)
+        found = move(x)
         if found is None:
             return None
         moved[x] = found
