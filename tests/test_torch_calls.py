@@ -139,6 +139,16 @@ def test_sums_of_quotients_round_twice_in_16_bits(dtype: DType) -> None:
     assert calls(a + b / c) == []
 
 
+@pytest.mark.parametrize("dtype", [d for d in NUMBERS if d.is_float], ids=str)
+def test_inverse_roots_are_one_call(dtype: DType) -> None:
+    ordinary = torch.rand(1009, generator=torch.Generator().manual_seed(2)).to(dtype.torch)
+    for values in (pairs(dtype)[0], ordinary):
+        x = 1 / make("sqrt", input_(0, tuple(values.shape), dtype))
+        (result,) = in_torch_calls(Graph((x,), {})).outputs
+        assert [y.primitive for y in expr.toposort([result])] == ["input", "rsqrt"]
+        agree(x, [values])
+
+
 def test_two_repeated_operands_stay_apart() -> None:
     """torch would go element by element."""
     a = input_(0, (4,), FLOAT32)

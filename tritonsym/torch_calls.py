@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from .dtype import BOOL, FLOAT32, FLOAT64
-from .expr import Expr, broadcast, cast, constant, iota
+from .expr import Expr, broadcast, cast, constant, iota, make
 from .library import Native, library_call
 from .reference import Step, Tensor
 from .simplify import Rule, rewritten
@@ -193,11 +193,20 @@ def _product(x: Expr) -> Expr | None:
     return None
 
 
+def _inverse_root(x: Expr) -> Expr | None:
+    """1 / sqrt(y), each rounded, which is what the primitive is."""
+    first, second = x.inputs
+    if second.primitive == "sqrt" and _is_constant(first, 1):
+        return make("rsqrt", second.inputs[0])
+    return None
+
+
 _RULES: dict[str, Rule] = {
     "iota": _positions,
     "cast": _number,
     "where": _choice,
     "add": _sum,
+    "div": _inverse_root,
     "sub": _difference,
     "mul": _product,
 }
