@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -102,12 +102,25 @@ def register(op_type: str, maker: Maker) -> bool:
 # ---- what a node says --------------------------------------------------------------------------
 
 
+class Code:
+    """The code object of a node, which is made when memory is known and serves all its calls."""
+
+    def __init__(self) -> None:
+        self._running: Running | None = None
+
+    def running(self, python: PythonOperator, inputs: Sequence[Tensor]) -> Running:
+        if self._running is None:
+            self._running = python.create(inputs)
+        return self._running
+
+
 @dataclass(frozen=True, eq=False)
 class CustomAttributes:
     """The parameters of one node, which are its operator's own affair."""
 
     op_type: str
     operator: PythonOperator
+    code: Code
 
 
 class CustomSchema(Schema):
@@ -136,7 +149,11 @@ class CustomSchema(Schema):
                 f"operator Custom: cannot find custom operator {shown(op_type)}; registered are "
                 f"{listed(_makers) or 'none'}: register it with mx.operator.register first"
             )
-        return CustomAttributes(op_type, _makers[op_type](own))
+        return CustomAttributes(op_type, _makers[op_type](own), Code())
+
+    def copied(self, record: CustomAttributes) -> CustomAttributes:
+        """With code of its own: an executor's graph is a copy, and all its programs share it."""
+        return replace(record, code=Code())
 
 
 def _inputs(attributes: CustomAttributes) -> tuple[str, ...]:
@@ -187,20 +204,15 @@ def _fill_dtypes(attributes: CustomAttributes, inputs: DTypes, outputs: DTypes) 
 
 
 class Call:
-    """A forward pass of one node, and the gradient that belongs to it.
+    """A forward pass of one node, and the gradient that belongs to it."""
 
-    Both run the same code object, which is made when memory is known.
-    """
-
-    def __init__(self, python: PythonOperator, train: bool) -> None:
+    def __init__(self, python: PythonOperator, code: Code, train: bool) -> None:
         self.operator = python
+        self.code = code
         self.train = train
-        self._running: Running | None = None
 
     def running(self, inputs: Sequence[Tensor]) -> Running:
-        if self._running is None:
-            self._running = self.operator.create(inputs)
-        return self._running
+        return self.code.running(self.operator, inputs)
 
 
 @dataclass(frozen=True)
@@ -311,7 +323,7 @@ def _gradient(
     python = attributes.operator
     results, count = len(python.outputs), len(python.arguments)
     packing = Packing(
-        _call_behind(outputs[0]) or Call(python, train=True),
+        _call_behind(outputs[0]) or Call(python, attributes.code, train=True),
         (results, count, len(python.states), results),
         tuple((x.shape, x.dtype) for x in inputs[:count]),
     )
@@ -334,7 +346,7 @@ def _gradient(
     is_loss=lambda attributes: not attributes.operator.needs_heads,
     schema=CustomSchema(),
 )
-def custom(*data: Expr, operator: PythonOperator, train: bool) -> tuple[Expr, ...]:
+def custom(*data: Expr, operator: PythonOperator, code: Code, train: bool) -> tuple[Expr, ...]:
     """An operator that the program has written in Python and registered as ``op_type``.
 
     All other parameters are handed to its :class:`~tritonsym.operator.CustomOpProp` as texts,
@@ -358,5 +370,5 @@ def custom(*data: Expr, operator: PythonOperator, train: bool) -> tuple[Expr, ..
                 "both must be known once those of the inputs are"
             )
         parts.append((shape, dtype))
-    packing = Packing(Call(operator, train), (count, len(operator.states)), tuple(parts))
+    packing = Packing(Call(operator, code, train), (count, len(operator.states)), tuple(parts))
     return tuple(_packed(_forward, packing, data))

@@ -446,3 +446,46 @@ def test_the_plan_says_that_it_runs_python() -> None:
     assert executor.plan.runs_python
     assert "Custom test_sigmoid" in str(executor.plan)
     assert not mx.sym.sigmoid(x).bind(mx.cpu(), bound).plan.runs_python
+
+
+# ---- how long code lives -------------------------------------------------------------------------
+
+MADE: list[int] = []
+
+
+class TimesItsPasses(mx.operator.CustomOp):
+    """Multiplies by the number of its forward passes."""
+
+    def __init__(self) -> None:
+        MADE.append(1)
+        self.passes = 0
+
+    def forward(self, is_train, req, in_data, out_data, aux):  # type: ignore[no-untyped-def]
+        self.passes += 1
+        self.assign(out_data[0], req[0], in_data[0] * self.passes)
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):  # type: ignore[no-untyped-def]
+        self.assign(in_grad[0], req[0], out_grad[0] * self.passes)
+
+
+@mx.operator.register("test_times_its_passes")
+class TimesItsPassesProp(mx.operator.CustomOpProp):
+    def create_operator(self, ctx, in_shapes, in_dtypes):  # type: ignore[no-untyped-def]
+        return TimesItsPasses()
+
+
+def test_an_executor_has_one_code_object_for_each_node(context: mx.Context) -> None:
+    """As in MXNet: for inference and for training; another executor has another one."""
+    MADE.clear()
+    symbol = mx.sym.Custom(mx.sym.Variable("x"), op_type="test_times_its_passes", name="count")
+    one, gradient = mx.nd.ones((2,), context), mx.nd.zeros((2,), context)
+    executor = symbol.bind(context, [one], [gradient])
+    for number, train in enumerate((False, False, True, True, False), start=1):
+        assert executor.forward(is_train=train)[0].asnumpy().tolist() == [number] * 2
+        executor.backward(one)
+        assert gradient.asnumpy().tolist() == [number] * 2
+    assert len(MADE) == 1
+    for other in (symbol.bind(context, [one]), executor.reshape(x=(1,))):
+        assert other.forward()[0].asnumpy()[0] == 1
+    assert len(MADE) == 3
+    assert executor.forward()[0].asnumpy()[0] == 6

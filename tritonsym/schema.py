@@ -236,6 +236,10 @@ class Schema:
         """
         return self._parsed(tuple(given.items()))
 
+    def copied(self, record: Any) -> Any:
+        """The record of a copy of a node: the same, since records are immutable."""
+        return record
+
     def _parse(self, items: tuple[tuple[str, str], ...]) -> Any:
         if not self.attributes:
             return self.record()

@@ -272,8 +272,9 @@ class Symbol:
         copies: dict[int, Node] = {}
         for node in toposort(self._entries):
             inputs = tuple(Entry(copies[id(e.node)], e.index) for e in node.inputs)
+            parameters = node.op and node.op.schema.copied(node.parameters)
             copies[id(node)] = Node(
-                node.op, node.name, dict(node.attributes), inputs, node.line, node.parameters
+                node.op, node.name, dict(node.attributes), inputs, node.line, parameters
             )
         return Symbol([Entry(copies[id(e.node)], e.index) for e in self._entries])
 
