@@ -118,7 +118,8 @@ LAYERS: dict[str, frozenset[str]] = {
     # from a plan to calls, or to the text of kernels
     "cuda_graph": words("reference"),
     "program": words("cuda_graph expr layout philox plan reference"),
-    "instrument": words("expr plan plan_text program reference switches"),
+    "rounding": words("expr reference"),
+    "instrument": words("plan plan_text program reference rounding switches"),
     "cpu": words("expr instrument philox plan program reference schedule switches tiling"),
     "triton_writer": words("expr layout philox"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
@@ -295,6 +296,7 @@ LATE = {
 OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("allocation", "context", "cpu", "expr", "gpus", "program"), words("torch")),
     **dict.fromkeys(("cuda_graph", "debug", "instrument", "torch_calls"), words("torch")),
+    "rounding": words("torch"),
     "torch_layers": words("torch"),
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),

@@ -10,21 +10,12 @@ from functools import partial
 import torch
 
 from .errors import MXNetError
-from .expr import PRODUCTS
 from .plan import Plan
 from .plan_text import moved, operations
 from .program import Buffers
-from .reference import Step, evaluate_within
+from .reference import Step
+from .rounding import agree, allowed
 from .switches import Switches
-
-# Relative and absolute differences that the order of a sum may make.
-VALIDATION_TOLERANCE = {
-    "float16": 2e-2,
-    "bfloat16": 1e-1,
-    "tf32": 2e-2,
-    "float32": 1e-4,
-    "float64": 1e-9,
-}
 
 
 def watched(
@@ -47,14 +38,11 @@ def _validated(launches: Sequence[Step], plan: Plan, number: int, buffers: Buffe
     """
     kernel = plan.kernels[number]
     known = {y: tensor.cpu().clone() for y, tensor in buffers.tensors.items()}
-    expected = evaluate_within(kernel.body, kernel.outputs, known)
+    expected, margins = allowed(kernel.body, kernel.outputs, known)
     for launch in launches:
         launch()
-    in_tf32 = any(x.primitive in PRODUCTS and x["precision"] == "tf32" for x in kernel.body)
-    for x, due in zip(kernel.outputs, expected, strict=True):
-        found = buffers.tensors[x].cpu()
-        bound = VALIDATION_TOLERANCE.get("tf32" if in_tf32 else x.dtype.name, 0.0)
-        if not torch.allclose(found.double(), due.double(), bound, bound, equal_nan=True):
+    for x, due, margin in zip(kernel.outputs, expected, margins, strict=True):
+        if not agree(buffers.tensors[x].cpu(), due, margin):
             (part,) = (part for part in kernel.each if x in part.outputs)
             raise MXNetError(
                 f"kernel {number} ({part.form}: {' '.join(y.primitive for y in part.body)}) "
