@@ -371,3 +371,10 @@ def test_toposort_needs_no_deep_stack_and_no_long_time() -> None:
     for _ in range(100):
         doubled = doubled + doubled  # 2**100 paths
     assert len(expr.toposort([doubled])) == 101
+
+
+def test_a_result_that_others_are_computed_from_is_kept() -> None:
+    x = input_(0, (2,), FLOAT32)
+    first = x * 2
+    found = run([first, first + 1, first], [torch.tensor([1.0, 3.0])], RandomState(1))
+    assert [value.tolist() for value in found] == [[2.0, 6.0], [3.0, 7.0], [2.0, 6.0]]

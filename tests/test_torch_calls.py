@@ -159,13 +159,13 @@ def test_two_repeated_operands_stay_apart() -> None:
 def test_the_gradient_of_relu_is_nan_where_the_output_is(dtype: str) -> None:
     x = mx.sym.Variable("x")
     nan, infinity = float("nan"), float("inf")
-    values = mx.nd.array([-1.0, 0.0, -0.0, 2.0, nan, infinity, -infinity], dtype=dtype)
+    values = mx.nd.array([-1.0, 0.0, -0.0, 2.0, nan, infinity, -infinity, 1.0], dtype=dtype)
     for y in (mx.sym.relu(x), mx.sym.Activation(x, act_type="relu")):
         slope = mx.nd.zeros_like(values)
         executor = y.bind(mx.cpu(), [values], [slope])
         executor.forward(is_train=True)
-        executor.backward(mx.nd.array([5, 5, 5, -0.0, 5, nan, 5], dtype=dtype))
-        expected = [0, 0, 0, -0.0, nan, nan, 0]
+        executor.backward(mx.nd.array([5, 5, 5, -0.0, 5, 5, 5, nan], dtype=dtype))
+        expected = [0, 0, 0, -0.0, nan, 5, 0, nan]
         assert_same_bits([slope._tensor], [torch.tensor(expected).to(slope._tensor.dtype)], dtype)
 
 
