@@ -72,6 +72,52 @@ def test_every_optimizer_learns(optimizer: str, given: dict[str, float]) -> None
     assert accuracy > 0.9
 
 
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "none"])
+def test_a_network_without_trained_parameters(fixed: bool) -> None:
+    """There is nothing to train, which is no error: outputs and metrics are what is wanted."""
+    data = mx.io.NDArrayIter(*samples(), 20)
+    net = perceptron() if fixed else mx.sym.SoftmaxOutput(mx.sym.Variable("data"), name="softmax")
+    names = [name for name in net.list_arguments() if name not in ("data", "softmax_label")]
+    module = mx.mod.Module(net, fixed_param_names=names)
+    module.fit(data, initializer=mx.init.One(), num_epoch=2)
+    assert all(
+        (one.asnumpy() == 1).all() or "bias" in n for n, one in module.get_params()[0].items()
+    )
+
+
+def test_buckets_train_by_one_program_each() -> None:
+    def network(key: int) -> tuple[mx.Symbol, list[str], list[str]]:
+        net = mx.sym.mean(mx.sym.Variable("data"), axis=1)
+        net = mx.sym.FullyConnected(net, num_hidden=3, name="fc")
+        return mx.sym.SoftmaxOutput(net, name="softmax"), ["data"], ["softmax_label"]
+
+    def trained(apart: bool) -> tuple[dict[str, np.ndarray], mx.mod.BucketingModule]:
+        mx.random.seed(2)
+        module = mx.mod.BucketingModule(network, default_bucket_key=6)
+        module.bind([("data", (4, 6, 5))], [("softmax_label", (4,))])
+        module.init_params(mx.init.Xavier())
+        module.init_optimizer(optimizer="adam")
+        for key in (6, 3, 6, 2, 3):
+            batch = mx.io.DataBatch(
+                [mx.nd.arange(4 * key * 5).reshape((4, key, 5)) / 10],
+                [mx.nd.array([0, 1, 2, 1])],
+                bucket_key=key,
+                provide_data=[("data", (4, key, 5))],
+                provide_label=[("softmax_label", (4,))],
+            )
+            if apart:
+                module.forward_backward(batch)
+                module.update()
+            else:
+                module.train_by(batch)
+        return {name: one.asnumpy() for name, one in module.get_params()[0].items()}, module
+
+    (one, module), (other, _) = trained(False), trained(True)
+    assert [len(each._steps.programs) for each in module._modules.values()] == [1, 1, 1]
+    for name in one:
+        assert (one[name] == other[name]).all()
+
+
 def test_a_step_on_either_context(context: mx.Context) -> None:
     module, reference = bound(context), bound(mx.cpu())
     batch = next(mx.io.NDArrayIter(*samples(10), 10))

@@ -82,6 +82,32 @@ def test_a_weight_whose_state_is_that_of_another(shape: tuple[int, ...]) -> None
     assert (weight.asnumpy() == 1).all()
 
 
+def test_weights_that_are_no_numbers() -> None:
+    weight = mx.nd.ones((2,), dtype="bool")
+    with pytest.raises(mx.MXNetError, match="a weight is bool"):
+        mx.optimizer.get_updater(mx.optimizer.SGD())(0, weight, weight)
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [("sgd", {"momentum": "x"}), ("adam", {"beta1": "x"}), ("adam", {"epsilon": None})],
+)
+def test_numbers_of_a_method_that_are_none(method: str, given: dict[str, object]) -> None:
+    weight = mx.nd.ones((2,))
+    updater = mx.optimizer.get_updater(mx.optimizer.create(method, **given))
+    with pytest.raises(mx.MXNetError, match=r"(SGD|Adam) cannot update: "):
+        updater(0, mx.nd.ones((2,)), weight)
+    assert (weight.asnumpy() == 1).all()
+
+
+def test_lists_of_different_lengths_and_of_none() -> None:
+    updater, weight = mx.optimizer.get_updater(mx.optimizer.SGD()), mx.nd.ones((2,))
+    with pytest.raises(ValueError, match="2 indices, 1 gradients and 2 weights"):
+        updater([0, 1], [weight], [weight, weight])
+    updater([], [], [])
+    assert not updater.states
+
+
 def test_a_factor_that_is_no_number() -> None:
     weight = mx.sym.Variable("w", lr_mult="fast")
     with pytest.raises(ValueError, match="__lr_mult__ of w must be a number, got 'fast'"):
@@ -213,7 +239,7 @@ def damaged(described: object) -> bytes:
     "content",
     [
         b"",
-        b"\x80\x04}\x94.",  # a pickle
+        b"\x80\x04K\x03.",  # a pickle
         damaged(b"{"),
         damaged([]),
         damaged({"states": 3}),

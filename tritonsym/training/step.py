@@ -151,7 +151,8 @@ class Steps:
 def _can_be_one(executor: Executor, optimizer: Optimizer, names: Sequence[str]) -> bool:
     """Whether a step of these parameters can be compiled: all outputs are losses, all is known."""
     return (
-        executor._monitor is None
+        bool(names)
+        and executor._monitor is None
         and type(optimizer).update is Optimizer.update
         and all(map(is_loss, executor._symbol._entries))
         and all(executor._grad_req[name] == "write" for name in names)

@@ -231,6 +231,13 @@ class BucketingModule(BaseModule):
         self._switch_to(batch)
         self._module.forward(batch, is_train)
 
+    def train_by(self, data_batch: DataBatch) -> None:
+        """Change the parameters by a batch, by one program where the network of its bucket can."""
+        assert self.optimizer_initialized, "initialize the optimizer first"
+        batch = as_batch(data_batch)
+        self._switch_to(batch)
+        self._module.train_by(batch)
+
     def backward(self, out_grads: Any = None) -> None:
         """Compute the gradients of the last batch."""
         self._module.backward(out_grads)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...dtype import FLOAT32, FLOAT64, DType, as_dtype
+from ...dtype import BOOL, FLOAT32, FLOAT64, DType, as_dtype
 from ...eager import compute
 from ...errors import LoweringError, MXNetError
 from ...expr import Expr, cast, input_, narrow
@@ -53,10 +54,10 @@ class Rates:
 
 def check_number(name: str, given: Any) -> None:
     """Raise TypeError for what is no number, and ValueError for NaN."""
-    if isinstance(given, str) or not hasattr(given, "__float__"):
-        raise TypeError(f"{name} must be a number, got {shown(given)}")
-    if math.isnan(float(given)):
-        raise ValueError(f"{name} must be a number, got {shown(given)}")
+    number = not isinstance(given, str) and hasattr(given, "__float__")
+    if not number or math.isnan(float(given)):
+        kind = ValueError if number else TypeError
+        raise kind(f"{name} must be a number, got {shown(given)}")
 
 
 def arrays_in(state: State) -> list[NDArray]:
@@ -106,15 +107,11 @@ class Optimizer:
         multi_precision: bool = False,
         param_dict: Mapping[Any, Any] | None = None,
     ) -> None:
-        for name, given in (
-            ("rescale_grad", rescale_grad),
-            ("wd", wd),
-            ("clip_gradient", clip_gradient),
-            ("learning_rate", learning_rate),
-            ("begin_num_update", begin_num_update),
-        ):
-            if given is not None or name in ("rescale_grad", "wd"):
-                check_number(name, given)
+        checked: dict[str, Any] = {"rescale_grad": rescale_grad, "wd": wd}
+        optional = {"clip_gradient": clip_gradient, "learning_rate": learning_rate}
+        checked.update((name, given) for name, given in optional.items() if given is not None)
+        for name, given in checked.items():
+            check_number(name, given)
         self.rescale_grad = rescale_grad
         self.lr_scheduler = lr_scheduler
         if lr_scheduler is None:
@@ -394,8 +391,8 @@ def update_of(
     """The update of some weights, whatever their rates are.
 
     Raises:
-        MXNetError: a gradient is not of its weight's shape and dtype, or a state is that of another
-            weight or method.
+        MXNetError: a gradient is not of its weight's shape and dtype, a state is that of another
+            weight or method, or the optimizer's numbers are none.
     """
     device = weights[0]._tensor.device
     kinds, count = 4 + optimizer.own_count, len(weights)
@@ -409,7 +406,8 @@ def update_of(
         given = replace(given, wd=0.0)
     if optimizer.rescale_grad == 1.0:
         given = replace(given, rescale_grad=1.0)
-    rates = optimizer.corrected(given)
+    with _saying(optimizer):
+        rates = optimizer.corrected(given)
     outputs: list[Expr] = []
     replaced: list[int] = []
     for place, (weight, grad, state) in enumerate(zip(weights, grads, states, strict=True)):
@@ -418,6 +416,8 @@ def update_of(
                 f"a weight is {_dtype(weight)}{weight.shape}, its gradient "
                 f"{_dtype(grad)}{grad.shape}"
             )
+        if _dtype(weight) is BOOL:
+            raise MXNetError("a weight is bool: cast it to numbers, which an update can change")
         arrays = [weight, grad, *arrays_in(state)]
         start = len(tensors)
         first, second, *kept = (
@@ -426,15 +426,26 @@ def update_of(
         tensors += [array._tensor for array in arrays]
         wide = FLOAT32 if optimizer.keeps_copy(weight.dtype) else first.dtype
         own = _rates_at(rates, place, wide)
-        try:
+        with _saying(optimizer, weight, state):
             new = optimizer.expressions(first, second, tuple(kept), own)
-        except LoweringError as error:
-            raise MXNetError(f"{_unfit(weight, state)}: {error}") from None
         if [(x.shape, x.dtype) for x in new] != [(x.shape, x.dtype) for x in (first, *kept)]:
             raise MXNetError(f"{_unfit(weight, state)}, which would change their shape or dtype")
         outputs += new
         replaced += [start, *range(start + 2, len(tensors))]
     return Update(Graph(tuple(outputs), updates=dict(enumerate(replaced))), tensors)
+
+
+@contextmanager
+def _saying(
+    optimizer: Optimizer, weight: NDArray | None = None, state: State = None
+) -> Iterator[None]:
+    """An error within says which method it came from, and with what it was called."""
+    try:
+        yield
+    except (LoweringError, TypeError, ValueError) as error:
+        with_what = "" if weight is None else f"; {_unfit(weight, state)}"
+        name = type(optimizer).__name__
+        raise MXNetError(f"{name} cannot update: {error}{with_what}") from error
 
 
 def _unfit(weight: NDArray, state: State) -> str:

@@ -52,9 +52,21 @@ class Updater:
         self._programs: dict[tuple[Any, ...], Arrays | CompiledUpdate] = {}
 
     def __call__(self, index: Any, grad: Any, weight: Any) -> None:
-        """Change a weight by its gradient, or lists of them."""
+        """Change a weight by its gradient, or lists of them.
+
+        Raises:
+            ValueError: lists of different lengths.
+            MXNetError: arrays that do not fit each other or the optimizer. Nothing changes then.
+        """
         if not isinstance(index, (list, tuple)):
             index, grad, weight = [index], [grad], [weight]
+        if not len(index) == len(grad) == len(weight):
+            raise ValueError(
+                f"{len(index)} indices, {len(grad)} gradients and {len(weight)} weights: there "
+                "must be as many of each"
+            )
+        if not index:
+            return
         states = self.states_of(index, weight)
         if type(self.optimizer).update is Optimizer.update:
             self._update(list(index), list(weight), list(grad), states)
