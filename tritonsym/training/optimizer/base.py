@@ -321,8 +321,7 @@ class Optimizer:
 
     def set_wd_mult(self, args_wd_mult: Mapping[Any, float]) -> None:
         """Set factors of the decay by name or index, over those of the symbol."""
-        names = self.idx2name.values()
-        undecayed = {name: 0.0 for name in names if not name.endswith(self.decaying)}
+        undecayed = {n: 0.0 for n in self.idx2name.values() if not n.endswith(self.decaying)}
         self.wd_mult = {**undecayed, **self._from_symbol("__wd_mult__"), **args_wd_mult}
 
     def _from_symbol(self, key: str) -> dict[Any, float]:
@@ -443,9 +442,8 @@ def _saying(
     try:
         yield
     except (LoweringError, TypeError, ValueError) as error:
-        with_what = "" if weight is None else f"; {_unfit(weight, state)}"
-        name = type(optimizer).__name__
-        raise MXNetError(f"{name} cannot update: {error}{with_what}") from error
+        of_what = "" if weight is None else f"; {_unfit(weight, state)}"
+        raise MXNetError(f"{type(optimizer).__name__} cannot update: {error}{of_what}") from error
 
 
 def _unfit(weight: NDArray, state: State) -> str:
