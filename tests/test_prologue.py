@@ -122,7 +122,7 @@ def test_what_more_is_read_than_saved_stays_apart() -> None:
         (lambda a, w: sym.dot(sym.relu(a), w) + sym.relu(a), "what follows the product"),
         (lambda a, w: sym.dot(sym.relu(sym.transpose(a)), w), "in another order"),
     ],
-    ids=str,
+    ids=["right", "long", "shared", "added", "turned"],
 )
 def test_what_is_refused_is_said(build: Callable[[Symbol, Symbol], Symbol], why: str) -> None:
     plan = planned(build(sym.Variable("a"), sym.Variable("w")), a=(64, 64), w=(64, 64))
