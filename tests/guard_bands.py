@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import memory, program
+from tritonsym import compiler, memory, program
 from tritonsym.context import is_interpreted
 from tritonsym.plan import Plan
 from tritonsym.program import Pass, Program
@@ -70,7 +70,14 @@ class Watch:
         # One poison after the other, or all of them at each run.
         self._all = poisons
         self._next = itertools.cycle(POISONS)
+        # Outputs, which are made before the program that writes them.
+        self._outputs: list[Guarded] = []
         self.runs = 0
+
+    def allocate(self, shape: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """An output."""
+        self._outputs.append(Guarded(shape, dense(shape), dtype))
+        return self._outputs[-1].tensor
 
     def program(self, make: Callable[..., Program], *given: Any) -> Program:
         plan, inputs, *rest = given
@@ -79,6 +86,9 @@ class Watch:
         copies = [Guarded(x.shape, x.stride(), x.dtype) for x in inputs]
         with allocations() as made:
             found = make(plan, [copy.tensor for copy in copies], *rest)
+        made += [
+            one for one in self._outputs if any(one.tensor is x for x in found.buffers.outputs)
+        ]
         watched = [
             Pass(
                 part.draws,
@@ -144,6 +154,7 @@ def guarded(poisons: Sequence[int] | None = None) -> Iterator[Watch]:
 
     watch, make, aligned = Watch(poisons), triton_runtime.program, memory.aligned
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "allocate", watch.allocate)
         patch.setattr(triton_runtime, "program", lambda *given: watch.program(make, *given))
         patch.setattr(memory, "aligned", lambda size: aligned(size) + GAP)
         yield watch
