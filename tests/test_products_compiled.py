@@ -19,6 +19,8 @@ UNITS = {
     "sm_90": {"float16": "HGMMA", "bfloat16": "HGMMA", "tf32": "HGMMA", "tf32x3": "HGMMA"}
     | {"float64": "DMMA", "int8": "IGMMA", "uint8": "IGMMA"},
 }
+# Triton chooses the units of sm_80 there for these kernels, and none that are new.
+UNITS["sm_100"] = UNITS["sm_80"]
 
 
 @functools.cache
