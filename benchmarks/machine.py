@@ -26,7 +26,7 @@ def circumstances(versions: Mapping[str, str], device: str, threads: int) -> dic
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "system": platform.platform(),
+        "system": f"{platform.system()}, {platform.machine()}",
         "python": platform.python_version(),
         **versions,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

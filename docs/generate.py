@@ -1,7 +1,7 @@
 """Writes what is not written by hand: ``python docs/generate.py``.
 
 That is ``operators.md``, from the registry of operators, ``gallery.md``, from the plans of some
-graphs, and what the README's example prints.
+graphs, and in the README what its examples print and the tables of what was measured.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from gallery import gallery
+from measured import measured
 
 from tritonsym.op import Op, registered
 
@@ -93,15 +94,20 @@ def _listed(names: tuple[str, ...]) -> str:
 _EXAMPLE = re.compile(r"^(```python\n(.*?)^```\n\nprints\n\n```text\n)(.*?)^```$", re.M | re.S)
 
 
+# What was measured stands between two marks.
+_MEASURED = re.compile(r"(<!-- measured -->\n).*?(\n<!-- end of measured -->)", re.S)
+
+
 def readme() -> str:
-    """The text of the README, with what each example prints in a fresh process."""
+    """The README, with what each example prints in a fresh process, and what was measured."""
 
     def printed(example: re.Match[str]) -> str:
         command = [sys.executable, "-c", example[2]]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return f"{example[1]}{output}```"
 
-    return _EXAMPLE.sub(printed, README.read_text(encoding="utf-8"))
+    text = _EXAMPLE.sub(printed, README.read_text(encoding="utf-8"))
+    return _MEASURED.sub(lambda found: f"{found[1]}\n{measured()}\n{found[2]}", text)
 
 
 if __name__ == "__main__":
