@@ -87,6 +87,12 @@ def test_choices_by_other_conditions(dtype: DType) -> None:
         agree(where(condition, 0, y), inputs)
 
 
+def test_a_choice_of_nothing_but_zeros_is_zeros() -> None:
+    x = input_(0, (3,), FLOAT32)
+    for zero in (constant(0, FLOAT32), full(0, (3,), FLOAT32)):
+        agree(make("where", x > 0, zero, full(0, (3,), FLOAT32)), [torch.tensor([1.0, -1.0, 0.0])])
+
+
 def test_a_choice_among_bools_stays_what_it_is() -> None:
     flag, first, second = (input_(n, (3,), BOOL) for n in range(3))
     assert calls(where(flag, first, second)) == []

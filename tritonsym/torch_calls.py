@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from .dtype import BOOL, FLOAT32, FLOAT64
-from .expr import Expr, broadcast, cast, constant, iota, make
+from .expr import Expr, broadcast, cast, constant, full, iota, make
 from .library import Native, library_call
 from .reference import Step, Tensor
 from .simplify import Rule, rewritten
@@ -108,6 +108,8 @@ def _choice(x: Expr) -> Expr | None:
         sides.append(_call(_keep, "keep", x, first, kept))
     if not _is_constant(second, 0):
         sides.append(_call(_keep, "keep", x, second, _opposite(condition, kept)))
+    if not sides:
+        return full(0, x.shape, x.dtype)
     return sides[0] if len(sides) == 1 else _call(_join, "join", x, *sides)
 
 
