@@ -98,7 +98,7 @@ def _rewrite(x: Expr) -> Expr | None:
 # ---- constants ---------------------------------------------------------------------------------
 
 
-def _scalar_of(x: Expr) -> Expr | None:
+def scalar_of(x: Expr) -> Expr | None:
     """The constant that an expression repeats in every element, if it is one."""
     while x.primitive in ("expand", "reshape", "permute", "slice"):
         (x,) = x.inputs
@@ -107,7 +107,7 @@ def _scalar_of(x: Expr) -> Expr | None:
 
 def _with_scalars(x: Expr) -> Expr | None:
     """Repeated constants as constants: they are read from no memory, or folded."""
-    scalars = [_scalar_of(y) for y in x.inputs]
+    scalars = [scalar_of(y) for y in x.inputs]
     if None not in scalars:
         return _repeated(_folded(x, [y for y in scalars if y is not None]), x)
     inputs = tuple(y if s is None else s for s, y in zip(scalars, x.inputs, strict=True))

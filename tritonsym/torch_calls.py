@@ -19,7 +19,7 @@ from .dtype import BOOL, FLOAT32, FLOAT64
 from .expr import Expr, broadcast, cast, constant, full, iota, make
 from .library import Native, library_call
 from .reference import Step, Tensor
-from .simplify import Rule, rewritten
+from .simplify import Rule, rewritten, scalar_of
 from .trace import Graph
 
 _COMPARISONS = {
@@ -51,9 +51,7 @@ def _call(function: Native, name: str, x: Expr, *inputs: Expr, detail: str = "")
 
 def _is_constant(x: Expr, value: float) -> bool:
     """Whether it is one number throughout, 0.0 and -0.0 told apart."""
-    while x.primitive in ("expand", "reshape"):
-        (x,) = x.inputs
-    return x is constant(value, x.dtype)
+    return scalar_of(x) is constant(value, x.dtype)
 
 
 # ---- choices -----------------------------------------------------------------------------------

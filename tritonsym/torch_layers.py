@@ -30,7 +30,7 @@ from .expr import (
 )
 from .library import library_call
 from .reference import Step, Tensor
-from .simplify import replaced
+from .simplify import replaced, scalar_of
 from .trace import Graph
 
 # Bytes of a result that is copied to its place: few take little memory, and each part costs a call.
@@ -113,9 +113,8 @@ def _apart(
 
 def _number(x: Expr) -> float | None:
     """The number that an expression is throughout, if it is one."""
-    while x.primitive in ("expand", "reshape"):
-        (x,) = x.inputs
-    return float(constant_value(x)) if x.primitive == "constant" else None
+    found = scalar_of(x)
+    return None if found is None else float(constant_value(found))
 
 
 def _is_near(x: Expr, value: float) -> bool:
