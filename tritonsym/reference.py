@@ -520,9 +520,15 @@ def run(outputs: Sequence[Expr], inputs: Sequence[Tensor], state: RandomState) -
 
 
 def evaluate_within(
-    body: Sequence[Expr], wanted: Sequence[Expr], known: Mapping[Expr, Tensor]
+    body: Sequence[Expr],
+    wanted: Sequence[Expr],
+    known: Mapping[Expr, Tensor],
+    rounded: Callable[[Expr, Sequence[Tensor], Tensor], Tensor] = lambda x, inputs, value: value,
 ) -> list[Tensor]:
-    """The values of a kernel's expressions, from those of what it reads."""
+    """The values of a kernel's expressions, from those of what it reads.
+
+    ``rounded`` says what becomes of each value that is computed from its inputs.
+    """
     values = dict(known)
 
     def value(x: Expr) -> Tensor:
@@ -531,5 +537,6 @@ def evaluate_within(
         return values[x]
 
     for x in body:
-        values[x] = evaluate(x, [value(y) for y in x.inputs])
+        inputs = [value(y) for y in x.inputs]
+        values[x] = rounded(x, inputs, evaluate(x, inputs))
     return [values[x] for x in wanted]

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
 from .expr import PRODUCTS, VIEWS, Expr, contracted
-from .reference import Tensor, evaluate, evaluate_within, scalar, view
+from .reference import Tensor, evaluate, evaluate_within
 
 _RUNS = 4
 # Times the variation; and units in the last place in any case, for functions such as `pow`.
@@ -40,7 +41,8 @@ def allowed(
     plain = evaluate_within(body, wanted, known)
     margins = [_units(x, value) for x, value in zip(wanted, plain, strict=True)]
     for seed in range(_RUNS):
-        moved = _moved(body, wanted, known, torch.Generator().manual_seed(seed))
+        draw = torch.Generator().manual_seed(seed)
+        moved = evaluate_within(body, wanted, known, partial(_moved, draw))
         for margin, value, other in zip(margins, plain, moved, strict=True):
             same = (value == other) | ((value != value) & (other != other))
             apart = (value.double() - other.double()).abs().nan_to_num(math.inf, math.inf)
@@ -68,28 +70,12 @@ def _units(x: Expr, value: Tensor) -> Tensor:
     return value.double().abs().nan_to_num(0.0, 0.0) * (_UNITS * kind.eps) + kind.tiny
 
 
-def _moved(
-    body: Sequence[Expr],
-    wanted: Sequence[Expr],
-    known: Mapping[Expr, Tensor],
-    draw: torch.Generator,
-) -> list[Tensor]:
-    """The values of expressions, with other roundings."""
-    values = dict(known)
-
-    def of(x: Expr) -> Tensor:
-        if x not in values:
-            values[x] = scalar(x) if x.primitive == "constant" else view(x, of(x.inputs[0]))
-        return values[x]
-
-    for x in body:
-        inputs = [of(y) for y in x.inputs]
-        values[x] = evaluate(x, inputs)
-        if x.dtype.is_float and x.primitive not in VIEWS:
-            signs = torch.randint(0, 2, x.shape, generator=draw) * 2 - 1
-            step = signs * _rounding(x, inputs, values[x])
-            values[x] = (values[x].double() + step).to(values[x].dtype)
-    return [of(x) for x in wanted]
+def _moved(draw: torch.Generator, x: Expr, inputs: Sequence[Tensor], value: Tensor) -> Tensor:
+    """A value with other roundings."""
+    if not x.dtype.is_float or x.primitive in VIEWS:
+        return value
+    signs = torch.randint(0, 2, x.shape, generator=draw) * 2 - 1
+    return (value.double() + signs * _rounding(x, inputs, value)).to(value.dtype)
 
 
 def _rounding(x: Expr, inputs: Sequence[Tensor], value: Tensor) -> Tensor:
