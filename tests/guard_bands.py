@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import compiler, memory, program
+from tritonsym import memory, program
 from tritonsym.context import is_interpreted
 from tritonsym.plan import Plan
 from tritonsym.program import Pass, Program
@@ -154,7 +154,7 @@ def guarded(poisons: Sequence[int] | None = None) -> Iterator[Watch]:
 
     watch, make, aligned = Watch(poisons), triton_runtime.program, memory.aligned
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "allocate", watch.allocate)
+        patch.setattr(program, "allocate", watch.allocate)
         patch.setattr(triton_runtime, "program", lambda *given: watch.program(make, *given))
         patch.setattr(memory, "aligned", lambda size: aligned(size) + GAP)
         yield watch

@@ -20,7 +20,7 @@ from .infer import Inferred, infer_dtypes, infer_shapes
 from .op import is_complete
 from .philox import default_state
 from .plan import Plan, make_plan
-from .program import Program, allocate
+from .program import Program, outputs_of
 from .recompute import recomputed
 from .reference import Tensor
 from .shape import Shape
@@ -170,15 +170,7 @@ def compile_graph(
     apart = {n: t for n, t in given.items() if _memory(t) in shared or not t.is_contiguous()}
     memory = [None if n in apart else given.get(n) for n in range(len(graph.outputs))]
     with allocating(_bytes(plan, memory), partial(_memory_of, plan)):
-        places = [
-            inputs[plan.replaced[number]] if number in plan.in_place else tensor
-            for number, tensor in enumerate(memory)
-        ]
-        device = torch_device(context)
-        found = [
-            allocate(x.shape, x.dtype.torch, device).zero_() if tensor is None else tensor
-            for x, tensor in zip(plan.outputs, places, strict=True)
-        ]
+        found = outputs_of(plan, inputs, torch_device(context), memory)
 
     def make() -> Program:
         with allocating(plan.arena_size, partial(_memory_of, plan)):

@@ -24,6 +24,18 @@ def allocate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.empty(shape, dtype=dtype, device=device)
 
 
+def outputs_of(
+    plan: Plan, inputs: Sequence[Tensor], device: torch.device, given: Sequence[Tensor | None] = ()
+) -> list[Tensor]:
+    """The memory of a plan's outputs: an input that is replaced, what is given, or new zeros."""
+    found = {number: tensor for number, tensor in enumerate(given) if tensor is not None}
+    found.update({number: inputs[plan.replaced[number]] for number in plan.in_place})
+    return [
+        found[number] if number in found else allocate(x.shape, x.dtype.torch, device).zero_()
+        for number, x in enumerate(plan.outputs)
+    ]
+
+
 class Buffers:
     """Tensors for every value of a plan that has memory outside of tiles.
 
@@ -48,12 +60,7 @@ class Buffers:
         self._typed: dict[DType, Tensor] = {}
         self._tables: list[Tensor] = []
         self._makers: dict[int, int] = {}
-        given = {number: tensor for number, tensor in enumerate(outputs) if tensor is not None}
-        given.update({number: inputs[plan.replaced[number]] for number in plan.in_place})
-        self.outputs = [
-            given[number] if number in given else allocate(x.shape, x.dtype.torch, device).zero_()
-            for number, x in enumerate(plan.outputs)
-        ]
+        self.outputs = outputs_of(plan, inputs, device, outputs)
         # What lives only within a tiled kernel has the memory of one tile, or none at all.
         self.inner: set[Expr] = set()
         for kernel in plan.kernels:
