@@ -440,9 +440,7 @@ def function_name(primitive: str) -> str:
 if INTERPRETED:
 
     @_function
-    def dot(
-        left: tl.tensor, right: tl.tensor, total: tl.tensor, precision: str = "ieee"
-    ) -> tl.tensor:
+    def dot(left: tl.tensor, right: tl.tensor, total: tl.tensor, precision: str) -> tl.tensor:
         """``total`` and the product of two blocks, as tensor cores would have rounded it."""
         kind = total.dtype
         left, right = cast(left, kind), cast(right, kind)
@@ -468,7 +466,7 @@ else:
 
     @_function
     def dot(
-        left: tl.tensor, right: tl.tensor, total: tl.tensor, precision: tl.constexpr = "ieee"
+        left: tl.tensor, right: tl.tensor, total: tl.tensor, precision: tl.constexpr
     ) -> tl.tensor:
         """``total`` and the product of two blocks, on tensor cores where they are as exact.
 

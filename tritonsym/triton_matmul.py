@@ -137,9 +137,7 @@ class _Matmul:
         self._operand("left", "row", self.rows, tile.rows)
         self._operand("right", "column", self.columns, tile.columns)
         if self.in_blocks:
-            precision = self.product["precision"]
-            shown = "" if precision == "ieee" else f', "{precision}"'
-            line(f"total = math.dot(left, right, total{shown})", 2)
+            line(f'total = math.dot(left, right, total, "{self.product["precision"]}")', 2)
             return
         line("total = math.add(total, math.mul(left, right))", 2)
         line(f"total = math.reduce(total, {summed}, math.sum_combine)")
