@@ -3,140 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 
 from tritonsym.dtype import FLOAT32, FLOAT64
 from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, broadcast, permute, reduce, reshape
+from tritonsym.expr import Expr, Shape, broadcast, reduce, reshape
 from tritonsym.library import library_call
-from tritonsym.op import PartialShape, Shapes, merge_shapes, operator
+from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count
 
-Layout = Literal["NCDHW", "NCHW", "NCW", "NDHWC", "NHWC"]
+from .windows import (
+    Layout,
+    Window,
+    channels_last,
+    moved_channel,
+    per_axis,
+    to_channels_first,
+    to_channels_last,
+    window_of,
+)
+
 Tune = Literal["fastest", "limited_workspace", "off"]
 Gradients = Sequence[Expr | None]
-
-
-@dataclass(frozen=True)
-class Window:
-    """How a kernel is moved over the data: one number for each axis of it.
-
-    Attributes:
-        kernel, stride, dilate, pad: as in the operators.
-        adjust: what a transposed convolution adds to its result's far ends.
-        groups: how many parts of the channels are convolved apart.
-    """
-
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilate: tuple[int, ...]
-    pad: tuple[int, ...]
-    adjust: tuple[int, ...]
-    groups: int
-
-    def reach(self, axis: int) -> int:
-        """How many elements the kernel spans, those that it skips included."""
-        return self.dilate[axis] * (self.kernel[axis] - 1) + 1
-
-    def convolved(self, axis: int, length: int) -> int:
-        """The length of a convolution's result; 0 where the data's is not known."""
-        if length == 0:
-            return 0
-        padded = length + 2 * self.pad[axis]
-        if self.reach(axis) > padded:
-            raise LoweringError(
-                f"the kernel spans {self.reach(axis)} elements of axis {axis + 2}, which has "
-                f"{padded} with its padding"
-            )
-        return (padded - self.reach(axis)) // self.stride[axis] + 1
-
-    def transposed(self, axis: int, length: int) -> int:
-        """The length of a transposed convolution's result."""
-        if length == 0:
-            return 0
-        spread = self.stride[axis] * (length - 1) + self.reach(axis)
-        return spread - 2 * self.pad[axis] + self.adjust[axis]
-
-    def adjusted_to(self, small: Shape, large: Shape) -> Window:
-        """The window whose transposed convolution leads from the small shape to the large one."""
-        plain = replace(self, adjust=(0,) * len(small))
-        adjust = tuple(
-            wanted - plain.transposed(axis, length)
-            for axis, (length, wanted) in enumerate(zip(small, large, strict=True))
-        )
-        return replace(self, adjust=adjust)
-
-
-def per_axis(name: str, given: tuple[int, ...], rank: int, default: int) -> tuple[int, ...]:
-    """A parameter with one number for each axis of the kernel.
-
-    Raises:
-        LoweringError: it has another number of them, or one below the least that makes sense.
-    """
-    if not given:
-        return (default,) * rank
-    if len(given) != rank or any(n < default for n in given):
-        raise LoweringError(f"{name}={given} needs {rank} numbers, each {default} or more")
-    return given
-
-
-def window_of(
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilate: tuple[int, ...],
-    pad: tuple[int, ...],
-    groups: int,
-    adjust: tuple[int, ...] = (),
-) -> Window:
-    """The window of an operator's parameters, those that were left out filled in."""
-    rank = len(kernel)
-    if not 1 <= rank <= 3 or any(length < 1 for length in kernel):
-        raise LoweringError(f"kernel={kernel} needs 1 to 3 lengths, each 1 or more")
-    return Window(
-        kernel,
-        per_axis("stride", stride, rank, 1),
-        per_axis("dilate", dilate, rank, 1),
-        per_axis("pad", pad, rank, 0),
-        per_axis("adj", adjust, rank, 0),
-        groups,
-    )
 
 
 def _convolution_window(attributes: Any) -> Window:
     a = attributes
     return window_of(a.kernel, a.stride, a.dilate, a.pad, a.num_group)
-
-
-# ---- layouts -----------------------------------------------------------------------------------
-
-
-def channels_last(layout: str | None) -> bool:
-    """Whether a layout's name says that the channels are the last axis."""
-    return layout is not None and layout.endswith("C")
-
-
-def to_channels_first(x: Expr, last: bool) -> Expr:
-    """From (batch, ..., channels) to (batch, channels, ...), if it is not that already."""
-    rank = len(x.shape)
-    return permute(x, (0, rank - 1, *range(1, rank - 1))) if last else x
-
-
-def to_channels_last(x: Expr, last: bool) -> Expr:
-    """The way back."""
-    return permute(x, (0, *range(2, len(x.shape)), 1)) if last else x
-
-
-def moved_channel(shape: PartialShape, last: bool, back: bool = False) -> PartialShape:
-    """What `to_channels_first` does to a shape; with ``back`` what `to_channels_last` does."""
-    if shape is None or not last:
-        return shape
-    if back:
-        return (shape[0], *shape[2:], shape[1])
-    return (shape[0], shape[-1], *shape[1:-1])
 
 
 # ---- the calls ---------------------------------------------------------------------------------
@@ -149,11 +46,27 @@ def _computable(*tensors: Tensor) -> list[Tensor]:
     return list(tensors)
 
 
+def _runs_along_channels(x: Tensor) -> bool:
+    """Whether the channels of images lie next to each other."""
+    return x.ndim == 4 and not x.is_contiguous() and x.stride(1) == 1
+
+
+def _with_channels_last(x: Tensor) -> Tensor:
+    """The same images with the channels of each place next to each other."""
+    _, channels, height, width = x.shape
+    laid = x.contiguous(memory_format=torch.channels_last)
+    # Where there is one channel, only strides tell the library which order is meant.
+    return laid.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
+
+
 def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -> Step:
     none = (0,) * len(window.adjust)
+    along_channels = _runs_along_channels(out)
 
     def step() -> object:
         data, weight, *bias = _computable(*inputs)
+        if along_channels:
+            data = _with_channels_last(data)
         result = torch.ops.aten.convolution(
             data,
             weight,
@@ -180,9 +93,12 @@ def _transpose(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
 
 def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
     """The gradient of the kernel. Of the kernel itself the library uses only shape and dtype."""
+    along_channels = any(map(_runs_along_channels, inputs))
 
     def step() -> object:
         head, data, kernel = _computable(*inputs, out)
+        if along_channels:
+            head, data = _with_channels_last(head), _with_channels_last(data)
         _, result, _ = torch.ops.aten.convolution_backward(
             head,
             data,
@@ -205,14 +121,18 @@ def convolve(data: Expr, weight: Expr, window: Window) -> Expr:
     """The convolution of (batch, channels, ...) with (results, channels / groups, ...)."""
     lengths = [window.convolved(axis, n) for axis, n in enumerate(data.shape[2:])]
     shape = (data.shape[0], weight.shape[0], *lengths)
-    return library_call(_convolve, "convolution", (data, weight), window, shape, data.dtype)
+    return library_call(
+        _convolve, "convolution", (data, weight), window, shape, data.dtype, channels_last=True
+    )
 
 
 def transpose(data: Expr, weight: Expr, window: Window) -> Expr:
     """The transposed convolution with (channels, results / groups, ...)."""
     lengths = [window.transposed(axis, n) for axis, n in enumerate(data.shape[2:])]
     shape = (data.shape[0], weight.shape[1] * window.groups, *lengths)
-    return library_call(_transpose, "deconvolution", (data, weight), window, shape, data.dtype)
+    return library_call(
+        _transpose, "deconvolution", (data, weight), window, shape, data.dtype, channels_last=True
+    )
 
 
 def correlate(head: Expr, data: Expr, weight: Expr, window: Window) -> Expr:
@@ -313,6 +233,7 @@ def _convolution_gradient(
     shapes=_convolution_shapes,
     native=_convolution_native,
     uses_native=_in_one_call,
+    channels_last=True,
     gradient=_convolution_gradient,
 )
 def convolution(
@@ -433,6 +354,7 @@ def _deconvolution_gradient(
     shapes=_deconvolution_shapes,
     native=_deconvolution_native,
     uses_native=_in_one_call,
+    channels_last=True,
     gradient=_deconvolution_gradient,
 )
 def deconvolution(

@@ -9,7 +9,8 @@ from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, broadcast, concat, narrow, reduce, reshape
 from tritonsym.op import Numbered, Shapes, merge_shapes, operator
 
-from .convolution import Window, convolve, correlate, transpose
+from .convolution import convolve, correlate, transpose
+from .windows import Window
 
 Gradients = Sequence[Expr | None]
 

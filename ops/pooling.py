@@ -36,7 +36,7 @@ from tritonsym.expr import (
 from tritonsym.op import DTypes, Shapes, merge_shapes, operator
 
 from .common import accumulator
-from .convolution import (
+from .windows import (
     channels_last,
     moved_channel,
     per_axis,

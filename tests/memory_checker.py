@@ -110,14 +110,25 @@ def check_tiles(plan: Plan) -> None:
         sizes = {x.size for x in kernel.body}
         if tiling.flat:
             assert sizes == {math.prod(tiling.shape)}, "tiles of one axis need equal sizes"
-            for y in (y for x in kernel.body for y in x.inputs if y.shape != ()):
-                assert plan.layouts[y].is_dense(y.shape), f"{y} does not lie densely"
+            read = [y for x in kernel.body for y in x.inputs]
+            read = [y for y in read if y.shape != () and y.primitive != "draw"]
+            orders = {_order(plan.layouts[y].strides, y.shape) for y in (*kernel.body, *read)}
+            assert len(orders) == 1, "tiles of one axis need values in one order"
         for x in kernel.body:
             if x.primitive in REDUCTIONS:
                 cut = range(tiling.axis + 1)
                 assert not set(cut) & set(x.integers("axes")), f"{x} reduces what is cut"
             elif not tiling.flat:
                 assert x.shape[: tiling.axis + 1] == tiling.shape[: tiling.axis + 1]
+
+
+def _order(strides: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """The longer axes of a dense array, the innermost first."""
+    axes = sorted((n for n in range(len(shape)) if shape[n] > 1), key=lambda n: strides[n])
+    for number, axis in enumerate(axes):
+        inner = math.prod(shape[n] for n in axes[:number])
+        assert strides[axis] == inner, f"{list(shape)} with strides {list(strides)} is not dense"
+    return tuple(axes)
 
 
 def check_hosted(plan: Plan, schedule: _Schedule, x: Expr, host: Expr) -> None:
@@ -173,6 +184,7 @@ def check_in_place(plan: Plan, schedule: _Schedule, number: int, index: int) -> 
                     assert before, f"{x} reads what {written} wrote"
                     assert y is base, f"{x} reads a view of what {written} is written over"
                     assert y.shape == written.shape and x.is_elementwise
+                    assert plan.layouts[written].is_dense(written.shape)
                 else:
                     ended = plan.kernels.index(kernel)
                     assert ended < plan.kernels.index(schedule.kernel[written]), (
@@ -282,7 +294,14 @@ class _Schedule:
                 scattered.add(z)
         spoiled = {base for z, y, base in readers if base is not y or z in scattered}
         spoiled |= self.read_beside.get(x, set())
-        return [y for _, y, base in readers if base not in spoiled and y.shape == x.shape]
+        strides = self.plan.layouts[x].strides
+        return [
+            y
+            for _, y, base in readers
+            if base not in spoiled
+            and y.shape == x.shape
+            and self.plan.layouts[y].strides == strides
+        ]
 
     def bytes_needed(self, x: Expr) -> int:
         tiling = self.plan.tilings.get(self.kernel[x])

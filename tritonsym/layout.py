@@ -1,15 +1,17 @@
 """Where the elements of an expression lie: which views share memory, and with which strides.
 
-Every computed value is contiguous. A view keeps the memory of what it looks at wherever strides can
-say so; a reshape that they cannot say is a copy.
+A computed value is dense, and its last axis runs along the memory; or its channels do, the second
+axis, where a library computes images faster that way. A view keeps the memory of what it looks at
+wherever strides can say so; a reshape that they cannot say is a copy.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from .expr import VIEWS, Expr, Shape
+from .expr import SOURCES, VIEWS, Expr, Shape
 
 # Bytes from which on a transposed matrix is read faster from a copy in the order of reading, which
 # torch makes block by block: its lines no longer stay in the cache until all of them was read.
@@ -46,10 +48,27 @@ def contiguous(shape: Shape) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def ordered_like(strides: Sequence[int], shape: Shape) -> tuple[int, ...]:
+    """The strides of a dense array whose axes lie within each other as those of another array."""
+    found, step = [0] * len(shape), 1
+    for axis in sorted(range(len(shape)), key=lambda axis: (strides[axis], -axis)):
+        found[axis] = step
+        step *= shape[axis]
+    return tuple(found)
+
+
+def with_channels_last(shape: Shape) -> tuple[int, ...]:
+    """The strides of a dense array in which the second axis runs along the memory."""
+    order = (0, *range(2, len(shape)), 1)
+    inner = contiguous(tuple(shape[axis] for axis in order))
+    return tuple(inner[order.index(axis)] for axis in range(len(shape)))
+
+
 def layouts(
     order: Sequence[Expr],
     input_strides: Mapping[int, tuple[int, ...]],
     copied: Collection[Expr] = (),
+    free: Collection[Expr] = (),
 ) -> dict[Expr, Layout]:
     """The layout of each expression.
 
@@ -57,12 +76,40 @@ def layouts(
         order: expressions, inputs first.
         input_strides: of bound arrays that are not contiguous, by index.
         copied: movements whose result has memory of its own, though it could be a view.
+        free: computed values that need not be row-major.
     """
     found: dict[Expr, Layout] = {}
     for x in order:
         own = Layout(x, 0, contiguous(x.shape))
         found[x] = own if x in copied else _layout(x, found, input_strides)
+        if x in free and found[x].base is x and _is_of_channels(x, found):
+            found[x] = Layout(x, 0, with_channels_last(x.shape))
     return found
+
+
+def _is_of_channels(x: Expr, found: Mapping[Expr, Layout]) -> bool:
+    """Whether a value is best computed with its channels last: by a library, or from such ones."""
+    if x.primitive == "native" and x["channels_last"]:
+        # What libraries have for images in two dimensions, in single precision or less.
+        return len(x.shape) == 4 and x.dtype.itemsize <= 4 and _has_channels(x.shape)
+    if not (x.is_elementwise or x.primitive == "pick_add"):
+        return False
+    return any(
+        y.shape[:2] == x.shape[:2] and _has_channels(y.shape) and _runs_along_channels(y, found)
+        for y in x.inputs
+    )
+
+
+def _has_channels(shape: Shape) -> bool:
+    """Whether it makes a difference that the second axis lies last."""
+    return len(shape) > 2 and shape[1] > 1 and math.prod(shape[2:]) > 1
+
+
+def _runs_along_channels(y: Expr, found: Mapping[Expr, Layout]) -> bool:
+    layout = found[y]
+    computed = layout.base.primitive not in SOURCES
+    row_major = found[layout.base].is_dense(layout.base.shape)
+    return computed and not row_major and layout.strides[1] == 1
 
 
 def turned(order: Sequence[Expr], known: Mapping[Expr, Layout]) -> set[Expr]:

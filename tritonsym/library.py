@@ -23,6 +23,7 @@ def library_call(
     dtype: DType,
     elementwise: bool = False,
     python: bool = False,
+    channels_last: bool = False,
 ) -> Expr:
     """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
 
@@ -34,6 +35,8 @@ def library_call(
         shape, dtype: of the result.
         elementwise: whether element i of the result depends on element i of each input alone.
         python: whether it runs a caller's Python, which no recording of kernels contains.
+        channels_last: whether it is faster where the second axis of its result runs along the
+            memory.
     """
     return make(
         "native",
@@ -44,6 +47,7 @@ def library_call(
         key=repr(attributes),  # 0.0 and -0.0 are equal, and must not be one value
         elementwise=elementwise,
         python=python,
+        channels_last=channels_last,
         shape=shape,
         dtype=dtype,
     )

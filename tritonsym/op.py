@@ -112,6 +112,8 @@ class Op:
         native: one call of torch that does the whole operator on the CPU.
         uses_native: whether ``native`` can serve these attributes and inputs.
         elementwise: whether ``native`` computes element by element.
+        channels_last: whether ``native`` is faster where the second axis of its result runs along
+            the memory.
         random: whether ``lower`` takes the number of a random ``stream``.
         gradient: the closed form of its gradients, where they are not the derivative of its
             expression, or are better computed from its outputs.
@@ -139,6 +141,7 @@ class Op:
     native: Native | None
     uses_native: Callable[[Any, Sequence[Expr]], bool]
     elementwise: bool
+    channels_last: bool
     random: bool
     gradient: Gradient | None
     is_loss: Callable[[Any], bool]
@@ -188,7 +191,8 @@ class Op:
                 attributes,
                 output.shape,
                 output.dtype,
-                self.elementwise,
+                elementwise=self.elementwise,
+                channels_last=self.channels_last,
             )
             return (call,)
         return outputs
@@ -264,6 +268,7 @@ def operator(
     native: Native | None = None,
     uses_native: Callable[[Any, Sequence[Expr]], bool] = lambda attributes, inputs: True,
     elementwise: bool = False,
+    channels_last: bool = False,
     random: bool = False,
     gradient: Gradient | None = None,
     is_loss: Callable[[Any], bool] = lambda attributes: False,
@@ -314,6 +319,7 @@ def operator(
             native=native,
             uses_native=uses_native,
             elementwise=elementwise,
+            channels_last=channels_last,
             random=random,
             gradient=gradient,
             is_loss=is_loss,

@@ -141,9 +141,10 @@ def make_plan(
     if gpu is not None:
         graph = chosen(graph, strides, gpu, precision)
     stage_of = stages_of(graph.outputs, graph.ends)
-    where = layouts(list(stage_of), strides)
     if fuse and not in_registers:
-        where = _with_copies(graph, where, strides)
+        where = _on_cpu(graph, list(stage_of), strides)
+    else:
+        where = layouts(list(stage_of), strides)
     kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends, in_registers)
     if fuse and in_registers:
         kernels = refined(kernels, graph.outputs, where, stage_of)
@@ -200,22 +201,23 @@ def make_plan(
     )
 
 
-def _with_copies(
-    graph: Graph, where: dict[Expr, Layout], strides: Mapping[int, tuple[int, ...]]
+def _on_cpu(
+    graph: Graph, order: Sequence[Expr], strides: Mapping[int, tuple[int, ...]]
 ) -> dict[Expr, Layout]:
-    """The layouts where transposed matrices are copies, if these are faster to read.
+    """The layouts for calls of a library: in the order that it likes best.
 
-    A kernel in tiles would need all of a copy in its first one, and no tile could take its place.
+    Transposed matrices are copies, if these are faster to read. But a kernel in tiles would need
+    all of a copy in its first one, and no tile could take its place.
     """
-    order = list(where)
+    where = layouts(order, strides, free=order)
     copied = turned(order, where)
     if not copied:
         return where
-    found = layouts(order, strides, copied)
+    found = layouts(order, strides, copied, order)
     kernels, _ = schedule(graph.outputs, found, ends=graph.ends)
     cut = (kernel for kernel in kernels if tiling_of(kernel, found) is not None)
     read = {y for kernel in cut for x in kernel.body for y in x.inputs}
-    return layouts(order, strides, copied - read)
+    return layouts(order, strides, copied - read, order)
 
 
 def _stages(
@@ -267,7 +269,7 @@ def _fits_in_place(
     def is_input(base: Expr) -> bool:
         return base.primitive == "input" and base["index"] == index
 
-    if not x.is_elementwise or maker.form != "pointwise":
+    if not x.is_elementwise or maker.form != "pointwise" or not where[x].is_dense(x.shape):
         return False
     last = times.read.get(index, -1)
     if times.first[x] < last or any(is_input(where[y].base) for y in outputs):
@@ -421,6 +423,7 @@ def _ending(x: Expr, step: int, times: _Times, where: Mapping[Expr, Layout]) -> 
         and times.readers[y] == {times.part[x]}
         and byte_count(y) == byte_count(x)
         and y.shape == x.shape
+        and where[y].strides == where[x].strides
         and y not in viewed
     ]
 

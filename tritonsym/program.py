@@ -12,7 +12,7 @@ import torch
 from .cuda_graph import Launched
 from .dtype import DType
 from .expr import Expr, Shape, toposort
-from .layout import contiguous
+from .layout import ordered_like
 from .philox import RandomState, drawing
 from .plan import Plan
 from .reference import Step, Tensor, scalar
@@ -99,12 +99,14 @@ class Buffers:
         return self._tables[-1]
 
     def from_arena(self, x: Expr, shape: Shape) -> Tensor:
-        """A value's place in the arena, as a tensor of this shape."""
+        """A value's place in the arena, as a tensor of the shape of all of it or of a tile."""
         if x.dtype not in self._typed:
             self._typed[x.dtype] = self.arena.view(x.dtype.torch)
         typed = self._typed[x.dtype]
         offset = typed.storage_offset() + self._plan.places[x].offset // x.dtype.itemsize
-        return typed.as_strided(shape, contiguous(shape), offset)
+        flat = len(shape) != len(x.shape)
+        strides = (1,) if flat else ordered_like(self._plan.layouts[x].strides, shape)
+        return typed.as_strided(shape, strides, offset)
 
     def draws(self, state: RandomState) -> list[Step]:
         """The step that tells a run which random numbers are its own, where it has any."""

@@ -28,7 +28,7 @@ class Tiling:
     """A kernel cut along one axis of what it walks over; the axes before it are taken one by one.
 
     Attributes:
-        flat: whether the arrays, which lie densely, are taken as one axis.
+        flat: whether the arrays, which lie densely and in one order, are taken as one axis.
         shape: of what is walked over.
         axis: the one that is cut.
         rows: how many of that axis a tile has.
@@ -86,7 +86,7 @@ def tiling_of(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
         return None
     inside = set(kernel.body)
     read = [y for x in kernel.body for y in x.inputs if y not in inside and y.shape != ()]
-    dense = all(where[y].is_dense(y.shape) for y in read)
+    dense = _in_one_order(kernel.body, read, where)
     if kernel.form == "pointwise" and dense and not any(x.primitive == "iota" for x in kernel.body):
         found = Tiling(True, (math.prod(shape),), 0, elements)
     else:
@@ -97,6 +97,16 @@ def tiling_of(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
             return None
         found = Tiling(False, shape, axis, elements // math.prod(shape[axis + 1 :]))
     return _of_vectors(found, list(filter(depends_on_position, kernel.body)))
+
+
+def _in_one_order(
+    computed: Sequence[Expr], read: Sequence[Expr], where: Mapping[Expr, Layout]
+) -> bool:
+    """Whether values lie densely with their elements in the same order; what is computed does."""
+    values = [*computed, *read]
+    if all(where[x].is_dense(x.shape) for x in values):
+        return True
+    return len({(x.shape, where[x].strides) for x in values}) == 1
 
 
 def _walked_over(kernel: Kernel) -> tuple[Shape, int]:

@@ -1,0 +1,172 @@
+"""On a CPU images lie with their channels last where a library computes them faster that way."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import tritonsym as mx
+from memory_checker import check_plan
+from tritonsym.dtype import FLOAT32, FLOAT64
+from tritonsym.expr import Expr, broadcast, input_, make, permute, reshape
+from tritonsym.layout import Layout, contiguous, layouts, ordered_like, with_channels_last
+from tritonsym.ops.convolution import convolve
+from tritonsym.ops.windows import window_of
+from tritonsym.plan import Plan
+from tritonsym.switches import switched
+
+WINDOW = window_of((3, 3), (), (), (1, 1), 1)
+
+
+def convolved(data: Expr) -> Expr:
+    weight = input_(9, (5, data.shape[1], 3, 3), data.dtype)
+    return convolve(data, weight, WINDOW)
+
+
+def strides_of(*values: Expr) -> list[tuple[int, ...]]:
+    order = list(dict.fromkeys(y for x in values for y in _order(x)))
+    found = layouts(order, {}, free=order)
+    return [found[x].strides for x in values]
+
+
+def _order(x: Expr) -> list[Expr]:
+    return [*(z for y in x.inputs for z in _order(y)), x]
+
+
+def test_the_second_axis_lies_innermost() -> None:
+    assert with_channels_last((2, 3, 4, 5)) == (60, 1, 15, 3)
+    assert with_channels_last((2, 3, 7)) == (21, 1, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (4, 1, 1, 3), (1, 1), (), (2, 3)])
+def test_a_part_lies_in_the_order_of_the_whole(shape: tuple[int, ...]) -> None:
+    assert ordered_like(contiguous(shape), shape) == contiguous(shape)
+
+
+def test_a_tile_of_images_has_its_channels_last() -> None:
+    whole = with_channels_last((8, 3, 4, 5))
+    assert ordered_like(whole, (2, 3, 4, 5)) == with_channels_last((2, 3, 4, 5))
+
+
+def test_a_convolution_and_what_is_computed_of_it() -> None:
+    data = input_(0, (2, 3, 4, 4), FLOAT32)
+    image = convolved(data)
+    bias = broadcast(input_(1, (1, 5, 1, 1), FLOAT32), image.shape)
+    followed = make("exp", image + bias) * image
+    last = with_channels_last(image.shape)
+    assert strides_of(image, followed) == [last, last]
+
+
+def test_what_is_computed_of_bound_arrays_is_row_major() -> None:
+    data = permute(input_(0, (2, 4, 4, 3), FLOAT32), (0, 3, 1, 2))
+    assert strides_of(make("exp", data)) == [contiguous(data.shape)]
+
+
+def test_sums_and_copies_are_row_major() -> None:
+    image = convolved(input_(0, (2, 3, 4, 4), FLOAT32))
+    rows = reshape(image, (2, 80))
+    assert strides_of(rows) == [(80, 1)]
+
+
+def test_one_channel_and_single_places_are_row_major() -> None:
+    data = input_(0, (2, 3, 4, 4), FLOAT32)
+    one = convolve(data, input_(1, (1, 3, 3, 3), FLOAT32), WINDOW)
+    alone = window_of((4, 4), (), (), (), 1)
+    place = convolve(data, input_(2, (5, 3, 4, 4), FLOAT32), alone)
+    assert strides_of(one, place) == [contiguous(one.shape), contiguous(place.shape)]
+
+
+def test_without_leave_everything_is_row_major() -> None:
+    image = convolved(input_(0, (2, 3, 4, 4), FLOAT32))
+    order = _order(image)
+    assert layouts(order, {})[image] == Layout(image, 0, contiguous(image.shape))
+
+
+# ---- networks ----------------------------------------------------------------------------------
+
+
+def network(seed: int) -> mx.sym.Symbol:
+    """Convolutions and what stands between them in networks of images."""
+    choose = random.Random(seed)
+    x = mx.sym.Variable("data")
+    for number in range(choose.randint(2, 4)):
+        kernel, stride = choose.choice([((1, 1), (1, 1)), ((3, 3), (1, 1)), ((3, 3), (2, 2))])
+        before = x
+        x = mx.sym.Convolution(
+            x,
+            kernel=kernel,
+            stride=stride,
+            pad=(kernel[0] // 2,) * 2,
+            num_filter=choose.choice([1, 4, 6]),
+            no_bias=choose.random() < 0.5,
+            name=f"convolution{number}",
+        )
+        match choose.randrange(7):
+            case 0:
+                x = mx.sym.BatchNorm(x, fix_gamma=False, name=f"norm{number}")
+            case 1:
+                x = mx.sym.Pooling(x, kernel=(2, 2), stride=(1, 1), pool_type="max")
+            case 2:
+                x = mx.sym.Pooling(x, kernel=(3, 3), pad=(1, 1), pool_type="avg")
+            case 3:
+                x = mx.sym.concat(x, mx.sym.tanh(x), dim=1)
+            case 4 if stride == (1, 1):
+                x = mx.sym.broadcast_add(x, mx.sym.sum(before, axis=1, keepdims=True))
+            case 5:
+                x = mx.sym.slice_axis(mx.sym.sigmoid(x), axis=2, begin=1, end=None)
+            case _:
+                x = mx.sym.Deconvolution(
+                    x, kernel=(2, 2), stride=(2, 2), num_filter=3, name=f"back{number}"
+                )
+        x = mx.sym.Activation(x, act_type=choose.choice(["relu", "softrelu"]))
+    if choose.random() < 0.7:
+        x = mx.sym.FullyConnected(x, num_hidden=4, name="dense")
+    return x
+
+
+def computed(symbol: mx.sym.Symbol, dtype: str) -> tuple[Plan, list[np.ndarray]]:
+    """The plan of a pass with gradients, and all that it gives."""
+    random_numbers = np.random.default_rng(5)
+    executor = symbol.simple_bind(
+        mx.cpu(), data=(2, 3, 9, 8), type_dict=dict.fromkeys(symbol.list_arguments(), dtype)
+    )
+    for array in [*executor.arg_arrays, *executor.aux_arrays]:
+        array[:] = random_numbers.uniform(0.2, 0.9, array.shape)
+    (result,) = executor.forward(is_train=True)
+    executor.backward(mx.nd.array(random_numbers.normal(size=result.shape), dtype=dtype))
+    arrays = [result, *executor.grad_arrays, *executor.aux_arrays]
+    return executor.plan, [array.asnumpy() for array in arrays]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_networks_give_what_they_give_in_row_major_order(seed: int) -> None:
+    """As near to float64 as the same in float32 and row-major order, a few times."""
+    symbol = network(seed)
+    with switched(fusion=False):
+        exact, due = computed(symbol, "float64")
+        plain, near = computed(symbol, "float32")
+    plan, found = computed(symbol, "float32")
+    check_plan(plan)
+    for other in (exact, plain):
+        assert all(x.is_dense(y.shape) for y, x in other.layouts.items() if x.base is y)
+    for mine, close, right in zip(found, near, due, strict=True):
+        size = np.abs(right).max(initial=1.0)
+        rounding = np.abs(close - right).max(initial=1e-5 * size)
+        assert np.abs(mine - right).max(initial=0.0) <= 10 * rounding
+
+
+def test_networks_have_their_channels_last() -> None:
+    plans = [computed(network(seed), "float32")[0] for seed in range(24)]
+    turned = [
+        sum(not x.is_dense(y.shape) for y, x in plan.layouts.items() if x.base is y)
+        for plan in plans
+    ]
+    assert sum(count > 3 for count in turned) > 12
+
+
+def test_float64_is_computed_as_it_lies() -> None:
+    """The library that knows channels last knows float32 alone."""
+    image = convolved(input_(0, (2, 3, 4, 4), FLOAT64))
+    assert strides_of(image) == [contiguous(image.shape)]
