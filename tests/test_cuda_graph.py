@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +15,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from tritonsym import progress
+from tritonsym import cuda_graph, progress
 from tritonsym.cuda_graph import Launched, StreamOrder
 from tritonsym.program import Pass, Program
 from tritonsym.switches import Switches
@@ -85,6 +87,100 @@ def test_without_a_recorder_there_is_no_graph() -> None:
     step()
     assert len(runs) == 2
     assert str(step) == "kernels are launched one by one: the switch graphs is off"
+
+
+# ---- recording -----------------------------------------------------------------------------------
+
+
+class FakeGraph:
+    """A graph as torch 2.11 has it, which leaves its pool to itself if its recording fails."""
+
+    def __init__(self, device: FakeDevice) -> None:
+        self.device = device
+
+    def capture_begin(
+        self, pool: tuple[int, int], capture_error_mode: str, **newer: object
+    ) -> None:
+        assert capture_error_mode == "thread_local"
+        assert not self.device.recording_to, "an earlier recording has not ended"
+        self.device.recording_to.append(pool)
+        self.device.events.append("begin")
+
+    def capture_end(self) -> None:
+        self.device.events.append("end")
+        if self.device.invalid:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        self.device.recording_to.clear()
+
+    def replay(self) -> None:
+        self.device.events.append("replay")
+
+
+class FakeDevice:
+    """What a recorder asks of torch; torch's own `torch.cuda.graph` drives the graphs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[str] = []
+        self.recording_to: list[tuple[int, int]] = []
+        self.invalid = False
+        self.graphs: list[weakref.ref[FakeGraph]] = []
+        cleared = lambda: self.events.append("workspaces are gone")  # noqa: E731
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", self.graph)
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 7))
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: FakeStream(5))
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        for name in ("synchronize", "empty_cache"):
+            monkeypatch.setattr(torch.cuda, name, lambda: None)
+        for name, function in {
+            "_host_emptyCache": lambda: None,
+            "_cuda_clearCublasWorkspaces": cleared,
+            "_cuda_endAllocateToPool": self.end_allocate,
+        }.items():
+            monkeypatch.setattr(torch._C, name, function, raising=False)
+        monkeypatch.setattr(cuda_graph, "_failed", [])
+
+    def graph(self) -> FakeGraph:
+        made = FakeGraph(self)
+        self.graphs.append(weakref.ref(made))
+        return made
+
+    def end_allocate(self, index: int, pool: tuple[int, int]) -> None:
+        assert index == 0
+        if pool not in self.recording_to:
+            raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+        self.recording_to.remove(pool)
+
+
+def test_a_recording_has_workspaces_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = FakeDevice(monkeypatch)
+    record = cuda_graph.recorder(torch.device("cuda", 0))
+    replay = record(lambda: device.events.append("launch"))
+    around = ["begin", "launch", "end"]
+    assert device.events == ["workspaces are gone", *around, "workspaces are gone"]
+    replay()
+    assert device.events[-1] == "replay"
+
+
+@pytest.mark.parametrize("invalid", [True, False], ids=["the recording", "the launch alone"])
+def test_what_fails_leaves_the_next_recording_alone(
+    invalid: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the graph stays, which torch may go on asking for which memory is its own."""
+    device = FakeDevice(monkeypatch)
+    record = cuda_graph.recorder(torch.device("cuda", 0))
+    device.invalid = invalid
+
+    def launch() -> None:
+        raise ValueError("no memory")
+
+    with pytest.raises((RuntimeError, ValueError), match="previous error" if invalid else "memory"):
+        record(launch)
+    gc.collect()
+    assert device.graphs[0]() is not None
+    assert device.events[-1] == "workspaces are gone"
+    device.invalid = False
+    record(lambda: None)()
+    assert device.events[-1] == "replay"
 
 
 # ---- streams -------------------------------------------------------------------------------------

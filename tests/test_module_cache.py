@@ -24,7 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     module_cache.folder.cache_clear()
-    module_cache.load.cache_clear()
+    module_cache._load.cache_clear()
 
 
 def test_the_folder_is_the_users_alone(place: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_changed_file_is_written_anew(place: Path, content: bytes) -> None:
     module_cache.load(TEXT)
     (path,) = place.iterdir()
     path.write_bytes(content)
-    module_cache.load.cache_clear()
+    module_cache._load.cache_clear()
     assert module_cache.load(TEXT).answer == 42
     assert path.read_text() == TEXT
 
@@ -67,7 +67,7 @@ def test_a_link_in_place_of_a_file_is_not_followed(place: Path, tmp_path: Path) 
     other.write_text("answer = 7\n")
     path.unlink()
     path.symlink_to(other)
-    module_cache.load.cache_clear()
+    module_cache._load.cache_clear()
     assert module_cache.load(TEXT).answer == 42
     assert other.read_text() == "answer = 7\n" and not path.is_symlink()
 

@@ -132,7 +132,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "triton_rows triton_writer"
     ),
     "kernel_launch": words("progress reference"),
-    "tuning": words("files module_cache reference triton_writer"),
+    "tuning": words("cuda_graph files module_cache reference triton_writer"),
     "triton_runtime": words(
         "context cuda_graph gpus instrument kernel_launch module_cache philox plan program "
         "reference schedule switches triton_source triton_writer tuning"

@@ -6,6 +6,7 @@ and a run costs the host one call.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +20,9 @@ Recorder = Callable[[Step], Step]
 
 # CUDA records one graph at a time in a process.
 _recording = threading.Lock()
+
+# Graphs whose recording failed: torch's allocators still ask them which memory is theirs.
+_failed: list[torch.cuda.CUDAGraph] = []
 
 
 def on_device(step: Step, device: torch.device) -> Step:
@@ -37,7 +41,7 @@ def recorder(device: torch.device) -> Recorder:
     """What records launches on a CUDA device, on a stream of its own."""
 
     def record(launch: Step) -> Step:
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         # The outer block brings the caller's stream back, which a recording that fails does not.
         with _recording, torch.cuda.stream(stream):
@@ -45,8 +49,15 @@ def recorder(device: torch.device) -> Recorder:
             torch._C._cuda_clearCublasWorkspaces()
             try:
                 # Other threads may go on using the device meanwhile.
-                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
                     launch()
+            except BaseException:
+                _failed.append(graph)
+                # Without this torch 2.11 takes every later recording for one within this one. It
+                # refuses where the recording has ended as it should, and only the launch failed.
+                with contextlib.suppress(RuntimeError):
+                    torch._C._cuda_endAllocateToPool(device.index, pool)
+                raise
             finally:
                 torch._C._cuda_clearCublasWorkspaces()
         return graph.replay

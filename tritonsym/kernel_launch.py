@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import triton
 
 from . import progress
 from .reference import Step, Tensor
+
+# Triton's tables of kernels, and the loading of one, are not made for two threads at once.
+_compiling = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +48,19 @@ class Launch:
 
 
 def compile_all(launches: Sequence[Launch]) -> None:
-    """Compile what is not compiled yet, on all processors, before the first run needs it.
+    """Compile what is not compiled yet, on all processors, and load it for the current device.
 
-    The device must be the current one.
+    After it a launch only launches, in whatever thread and while a graph is recorded.
     """
     if not launches or triton.knobs.runtime.interpret:
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
+    # Our own loop shows errors; Triton 3.6 would not leave its mode because of them.
+    with (
+        _compiling,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        triton.AsyncCompileMode(pool, ignore_errors=True),
+    ):
         waiting = [(launch.name, launch.compiled()) for launch in launches]
         for kernel in progress.shown(waiting, len(waiting), "compiling"):
-            if hasattr(kernel, "result"):
-                kernel.result()
+            compiled = kernel.result() if hasattr(kernel, "result") else kernel
+            _ = compiled.run  # which is there once it is loaded

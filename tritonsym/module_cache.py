@@ -12,6 +12,7 @@ import importlib.util
 import os
 import stat
 import tempfile
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from .errors import MXNetError
 from .files import replace_file
 
 _CHANGEABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_loading = threading.Lock()
 
 
 @functools.cache
@@ -45,9 +47,14 @@ def _is_private(path: Path) -> bool:
     )
 
 
-@functools.cache
 def load(text: str) -> ModuleType:
     """The module of this text: imported once, from a file that holds exactly this text."""
+    with _loading:  # of two threads the second one waits for the first one's module
+        return _load(text)
+
+
+@functools.cache
+def _load(text: str) -> ModuleType:
     content = text.encode()
     name = hashlib.sha256(content).hexdigest()
     path = folder() / f"{name}.py"

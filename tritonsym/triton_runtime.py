@@ -117,6 +117,7 @@ def _source(
         outputs = [torch.empty_like(t) for t in tensors[-source.output_count :]]
         launch = _launch(kernel, source, [*tensors[: -source.output_count], *outputs])
         try:
+            on_device(partial(compile_all, [launch]), buffers.arena.device)()
             return measure(launch.step)
         except triton.runtime.errors.OutOfResources:
             return math.inf

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from . import module_cache
+from .cuda_graph import recorder
 from .errors import MXNetError
 from .files import replace_file
 from .reference import Step
@@ -86,19 +87,20 @@ def _answer(path: Path, question: str, count: int) -> int | None:
 
 def device_seconds(step: Step, device: torch.device) -> float:
     """How long a step takes on a GPU, without what its launch costs the host: the median."""
+
+    def launches() -> None:
+        for _ in range(_LAUNCHES):
+            step()
+
     with torch.cuda.device(device):
         step()
-        torch.cuda.synchronize(device)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            for _ in range(_LAUNCHES):
-                step()
+        replay = recorder(device)(launches)
         times = []
         for number in range(_UNCOUNTED + _TIMES):
             begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             begin.record()
-            graph.replay()
+            replay()
             end.record()
             end.synchronize()
             if number >= _UNCOUNTED:
