@@ -1,17 +1,19 @@
 """Recurrent layers: each layer is one call of a library, and so is its gradient.
 
 A call has one result, so what a layer gives, and what its gradients are, lie one after the other in
-one array, of which the rest is views.
+one array, of which the rest is views. What the library keeps of a forward pass for the gradients
+stays beside the arrays: the two calls share it, and where they cannot, the pass is made again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from tritonsym.errors import LoweringError
 from tritonsym.expr import (
@@ -60,6 +62,11 @@ class Layer:
         return GATES[self.mode] * self.size
 
     @property
+    def input_count(self) -> int:
+        """How many arrays a call reads: the data, the parameters and the states."""
+        return 1 + 4 * self.directions + (2 if self.mode == "lstm" else 1)
+
+    @property
     def weight_count(self) -> int:
         return self.directions * self.gates * (self.features + self.size)
 
@@ -67,19 +74,15 @@ class Layer:
     def bias_count(self) -> int:
         return self.directions * 2 * self.gates
 
-    def parts(self, weights: Tensor, biases: Tensor) -> list[Tensor]:
-        """The parameters as the library takes them: for each direction two weights, two biases."""
-        found = []
-        for direction in range(self.directions):
-            start = direction * self.gates * (self.features + self.size)
-            middle = start + self.gates * self.features
-            end = middle + self.gates * self.size
-            found += [
-                weights[start:middle].view(self.gates, self.features),
-                weights[middle:end].view(self.gates, self.size),
-                *biases[2 * direction * self.gates :][: 2 * self.gates].view(2, self.gates),
-            ]
-        return found
+    def parts(self, parameters: Expr) -> list[Expr]:
+        """Its own: for each direction the weights of input and state, then for each two biases."""
+        shapes: list[Shape] = [(self.gates, self.features), (self.gates, self.size)]
+        weights = narrow(parameters, 0, self.weights, self.weights + self.weight_count)
+        biases = narrow(parameters, 0, self.biases, self.biases + self.bias_count)
+        return [
+            *cut(weights, shapes * self.directions),
+            *cut(biases, [(self.gates,)] * (2 * self.directions)),
+        ]
 
 
 def _layers(mode: Mode, size: int, count: int, bidirectional: bool, features: int) -> list[Layer]:
@@ -102,9 +105,14 @@ def _layers(mode: Mode, size: int, count: int, bidirectional: bool, features: in
 # ---- the calls ---------------------------------------------------------------------------------
 
 
-def _results(layer: Layer, tensors: Sequence[Tensor], train: bool) -> list[Tensor]:
+def _results(layer: Layer, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The output and the last states of a layer, by the library."""
-    data, weights, biases, *states = tensors
+    data, *others = tensors
+    count = 2 * layer.directions
+    weights, biases, states = others[:count], others[count : 2 * count], others[2 * count :]
+    parts = []
+    for first in range(0, count, 2):
+        parts += [*weights[first : first + 2], *biases[first : first + 2]]
     hidden: Any = tuple(states) if layer.mode == "lstm" else states[0]
     functions: dict[str, Any] = {
         "lstm": torch.lstm,
@@ -113,8 +121,7 @@ def _results(layer: Layer, tensors: Sequence[Tensor], train: bool) -> list[Tenso
         "rnn_tanh": torch.rnn_tanh,
     }
     two_ways = layer.directions == 2
-    parts = layer.parts(weights, biases)
-    return list(functions[layer.mode](data, hidden, parts, True, 1, 0.0, train, two_ways, False))
+    return list(functions[layer.mode](data, hidden, parts, True, 1, 0.0, False, two_ways, False))
 
 
 def _computable(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -125,28 +132,81 @@ def _computable(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _store(parts: Sequence[Tensor], out: Tensor) -> None:
+    """One after the other, as many as there is room for."""
     start = 0
     for part in parts:
-        out[start : start + part.numel()].view(part.shape).copy_(part)
+        if start == out.numel():
+            break
+        out[start : start + part.numel()].view(part.shape).copy_(part.detach())
         start += part.numel()
 
 
+def _leaf(x: Tensor) -> Tensor:
+    """The same memory, for torch to differentiate by, unless inference made it: then a copy."""
+    return (x.clone() if x.is_inference() else x.data).requires_grad_()
+
+
+class Pass:
+    """The forward pass of a layer on some memory, and its gradients, which the library derives.
+
+    Args:
+        inputs: the memory, which must stay as it is from the pass to its gradients.
+    """
+
+    def __init__(self, layer: Layer, inputs: Sequence[Tensor]) -> None:
+        self._layer = layer
+        self._inputs = inputs
+        # Whether its runs keep what gradients need, and what the last one has kept.
+        self.keeps = False
+        self._kept: tuple[list[Tensor], list[Tensor]] | None = None
+
+    def reads(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether its memory is this."""
+        return all(x is y for x, y in zip(self._inputs, inputs, strict=True))
+
+    def run(self) -> list[Tensor]:
+        """The output and the last states."""
+        self._kept = None
+        if self.keeps:
+            self._kept = self._recorded()
+            return self._kept[1]
+        with torch.no_grad():
+            return _results(self._layer, _computable(self._inputs))
+
+    def gradients(self, heads: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The gradients of the inputs; without a run, or once more, from a run that is made now.
+
+        Args:
+            heads: the gradients of the output and, unless they are zeros, of the last states.
+        """
+        leaves, results = self._kept or self._recorded()
+        self._kept = None
+        return torch.autograd.grad(results[: len(heads)], leaves, heads)
+
+    def _recorded(self) -> tuple[list[Tensor], list[Tensor]]:
+        with torch.inference_mode(False):
+            leaves = [_leaf(x) for x in _computable(self._inputs)]
+            return leaves, _results(self._layer, leaves)
+
+
+# The pass that wrote a result: the gradient's call reads that result, and finds the pass by it.
+_passes: MutableMapping[Tensor, Pass] = WeakTensorKeyDictionary()
+
+
 def _forward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
-    return lambda: _store(_results(layer, _computable(inputs), False), out)
+    made = _passes[out] = Pass(layer, inputs)
+    return lambda: _store(made.run(), out)
 
 
 def _backward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
-    """The library differentiates its own forward pass, which is made again."""
-    count = 3 if layer.mode == "lstm" else 2
-
-    def step() -> None:
-        tensors = _computable(inputs)
-        heads, leaves = tensors[:count], [x.detach().requires_grad_() for x in tensors[count:]]
-        with torch.enable_grad():
-            results = _results(layer, leaves, True)
-        _store(torch.autograd.grad(results, leaves, heads), out)
-
-    return step
+    count = len(inputs) - layer.input_count
+    result, heads, given = inputs[0], inputs[1:count], inputs[count:]
+    made = _passes.get(result)
+    # CUDA graphs that are recorded one by one share no memory.
+    if made is None or result.is_cuda or not made.reads(given):
+        made = Pass(layer, given)
+    made.keeps = True
+    return lambda: _store(made.gradients(_computable(heads)), out)
 
 
 # ---- a network ---------------------------------------------------------------------------------
@@ -163,8 +223,7 @@ def _layer_inputs(
     first = number * layer.directions
     return [
         data,
-        narrow(parameters, 0, layer.weights, layer.weights + layer.weight_count),
-        narrow(parameters, 0, layer.biases, layer.biases + layer.bias_count),
+        *layer.parts(parameters),
         *(narrow(state, 0, first, first + layer.directions) for state in states),
     ]
 
@@ -175,8 +234,9 @@ def _run(
     parameters: Expr,
     states: Sequence[Expr],
     mask: Expr | None,
-) -> list[tuple[list[Expr], list[Expr]]]:
-    """The inputs and the results (output, last states) of each layer.
+    last_states: bool,
+) -> list[tuple[list[Expr], Expr, list[Expr]]]:
+    """For each layer its inputs, its call, and what that gives: the output, and the last states.
 
     Between two layers the output is multiplied by its part of ``mask``.
     """
@@ -185,9 +245,12 @@ def _run(
     for number, layer in enumerate(layers):
         inputs = _layer_inputs(layer, number, data, parameters, states)
         width = layer.directions * layer.size
-        shapes = [(time, batch, width), *(x.shape for x in inputs[3:])]
-        results = cut(_packed(_forward, layer, inputs, shapes), shapes)
-        found.append((inputs, results))
+        shapes: list[Shape] = [(time, batch, width)]
+        if last_states:
+            shapes += [x.shape for x in inputs[-len(states) :]]
+        call = _packed(_forward, layer, inputs, shapes)
+        results = cut(call, shapes)
+        found.append((inputs, call, results))
         data = results[0]
         if mask is not None and number + 1 < len(layers):
             data = data * reshape(narrow(mask, 0, number, number + 1), data.shape)
@@ -252,30 +315,27 @@ def _rnn_gradient(
     data, parameters, *states = inputs
     layers = _attribute_layers(attributes, data.shape[2])
     mask = outputs[-1] if _has_mask(attributes) else None
-    steps = _run(layers, data, parameters, states, mask)
-    if attributes.state_outputs:
-        state_heads = list(heads[1 : 1 + len(states)])
-    else:
-        state_heads = [full(0, state.shape, state.dtype) for state in states]
+    steps = _run(layers, data, parameters, states, mask, attributes.state_outputs)
+    state_heads = heads[1 : 1 + len(states)] if attributes.state_outputs else []
     head = heads[0]
     weights: list[Expr] = []
     biases: list[Expr] = []
     found: list[list[Expr]] = [[] for _ in states]
     for number in reversed(range(len(layers))):
-        layer, (given, _) = layers[number], steps[number]
+        layer, (given, call, _) = layers[number], steps[number]
         first = number * layer.directions
         ends = [narrow(x, 0, first, first + layer.directions) for x in state_heads]
-        shapes = [x.shape for x in given]
-        parts = cut(_packed(_backward, layer, (head, *ends, *given), shapes), shapes)
-        head = parts[0]
-        weights.insert(0, parts[1])
-        biases.insert(0, parts[2])
-        for of_state, part in zip(found, parts[3:], strict=True):
-            of_state.insert(0, part)
+        shapes = [given[0].shape, (layer.weight_count,), (layer.bias_count,)]
+        shapes += [x.shape for x in given[-len(states) :]]
+        packed = _packed(_backward, layer, (call, head, *ends, *given), shapes)
+        head, of_weights, of_biases, *of_states = cut(packed, shapes)
+        weights.insert(0, of_weights)
+        biases.insert(0, of_biases)
+        for parts, part in zip(found, of_states, strict=True):
+            parts.insert(0, part)
         if mask is not None and number > 0:
             head = head * reshape(narrow(mask, 0, number - 1, number), head.shape)
-    of_states = [concat(parts, 0) for parts in found]
-    return [head, concat([*weights, *biases], 0), *of_states]
+    return [head, concat([*weights, *biases], 0), *(concat(parts, 0) for parts in found)]
 
 
 def _refuse(**unsupported: object) -> None:
@@ -355,9 +415,9 @@ def rnn(
         if train:
             kept = random(shape, accumulator(data.dtype), stream) >= p
             mask = where(kept, full(1 / (1 - p) if p < 1 else 0, shape, data.dtype), 0)
-    steps = _run(layers, data, parameters, states, mask)
-    results = [steps[-1][1][0]]
+    steps = _run(layers, data, parameters, states, mask, state_outputs)
+    results = [steps[-1][2][0]]
     if state_outputs:
         for index in range(len(states)):
-            results.append(concat([made[1 + index] for _, made in steps], 0))
+            results.append(concat([made[1 + index] for _, _, made in steps], 0))
     return tuple(results) if mask is None else (*results, mask)

@@ -147,6 +147,23 @@ def test_movements_of_movements_are_one() -> None:
     assert simplified(make("permute", x, axes=(1, 0, 2))).primitive == "reshape"
 
 
+def test_a_slice_of_one_part_is_of_that_part() -> None:
+    shapes = [(2, 3), (2, 4), (2, 1)]
+    parts = [input_(i, shape, FLOAT32) for i, shape in enumerate(shapes)]
+    values = [torch.randn(shape, generator=torch.manual_seed(0)) for shape in shapes]
+    whole = expr.concat(parts, 1)
+    assert agree(expr.narrow(whole, 1, 3, 7), values) is parts[1]
+    assert agree(expr.narrow(whole, 1, 7, 8), values) is parts[2]
+    inner = agree(expr.slice_(whole, (1, 4), (2, 7), (1, 2)), values)
+    assert inner is expr.slice_(parts[1], (1, 1), (2, 4), (1, 2))
+    for start, stop in ((2, 4), (3, 8), (0, 7)):
+        crossing = expr.narrow(whole, 1, start, stop)
+        assert agree(crossing, values) is crossing
+    # It skips the part between.
+    skipping = expr.slice_(whole, (0, 2), (2, 8), (1, 5))
+    assert agree(skipping, values) is skipping
+
+
 def test_names_stay() -> None:
     """What takes the place of an expression has its names too."""
     x, y = (input_(i, SHAPE, FLOAT32) for i in range(2))

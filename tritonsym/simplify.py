@@ -6,7 +6,7 @@ identities. Each holds in every dtype that it names, with NaN, infinities and bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from .dtype import BOOL, DType
@@ -223,8 +223,10 @@ def _expand(x: Expr) -> Expr | None:
 
 
 def _slice(x: Expr) -> Expr | None:
-    """Of a slice: both at once."""
+    """Of a slice: both at once. Of a part of what was put together: of that part."""
     (y,) = x.inputs
+    if y.primitive == "concat":
+        return _slice_of_part(x, y)
     if y.primitive != "slice":
         return None
     outer = zip(x.integers("starts"), x.integers("steps"), x.shape, strict=True)
@@ -233,9 +235,25 @@ def _slice(x: Expr) -> Expr | None:
         range(first + start * step, first + (start + (n - 1) * by) * step + 1, by * step)
         for (start, by, n), (first, step) in zip(outer, inner, strict=True)
     ]
-    return slice_(
-        y.inputs[0], [r.start for r in ranges], [r.stop for r in ranges], [r.step for r in ranges]
-    )
+    return _sliced(y.inputs[0], ranges)
+
+
+def _slice_of_part(x: Expr, whole: Expr) -> Expr | None:
+    axis, begin = whole.integer("axis"), 0
+    bounds = zip(x.integers("starts"), x.integers("steps"), x.shape, strict=True)
+    ranges = [range(start, start + (n - 1) * by + 1, by) for start, by, n in bounds]
+    for part in whole.inputs:
+        end = begin + part.shape[axis]
+        if begin <= ranges[axis].start and ranges[axis].stop <= end:
+            along = ranges[axis]
+            ranges[axis] = range(along.start - begin, along.stop - begin, along.step)
+            return _sliced(part, ranges)
+        begin = end
+    return None
+
+
+def _sliced(x: Expr, ranges: Sequence[range]) -> Expr:
+    return slice_(x, [r.start for r in ranges], [r.stop for r in ranges], [r.step for r in ranges])
 
 
 _RULES: dict[str, Rule] = {
