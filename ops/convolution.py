@@ -10,7 +10,7 @@ import torch
 
 from tritonsym.dtype import FLOAT32, FLOAT64
 from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, broadcast, reduce, reshape
+from tritonsym.expr import Expr, Shape, broadcast, reshape
 from tritonsym.library import library_call
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
@@ -122,7 +122,14 @@ def convolve(data: Expr, weight: Expr, window: Window) -> Expr:
     lengths = [window.convolved(axis, n) for axis, n in enumerate(data.shape[2:])]
     shape = (data.shape[0], weight.shape[0], *lengths)
     return library_call(
-        _convolve, "convolution", (data, weight), window, shape, data.dtype, channels_last=True
+        _convolve,
+        "convolution",
+        (data, weight),
+        window,
+        shape,
+        data.dtype,
+        channels_last=True,
+        gradient=_of_convolved,
     )
 
 
@@ -131,19 +138,54 @@ def transpose(data: Expr, weight: Expr, window: Window) -> Expr:
     lengths = [window.transposed(axis, n) for axis, n in enumerate(data.shape[2:])]
     shape = (data.shape[0], weight.shape[1] * window.groups, *lengths)
     return library_call(
-        _transpose, "deconvolution", (data, weight), window, shape, data.dtype, channels_last=True
+        _transpose,
+        "deconvolution",
+        (data, weight),
+        window,
+        shape,
+        data.dtype,
+        channels_last=True,
+        gradient=_of_transposed,
     )
 
 
 def correlate(head: Expr, data: Expr, weight: Expr, window: Window) -> Expr:
-    """The gradient of the weight of ``convolve(data, weight)``, for that of its result."""
-    inputs = (head, data)
-    return library_call(_correlate, "weight-gradient", inputs, window, weight.shape, weight.dtype)
+    """The gradient of the weight of ``convolve(data, weight)``, from that of its result."""
+    return library_call(
+        _correlate,
+        "weight-gradient",
+        (head, data),
+        window,
+        weight.shape,
+        weight.dtype,
+        gradient=_of_correlated,
+    )
 
 
-def _bias_gradient(head: Expr, bias: Expr) -> Expr:
-    axes = (0, *range(2, len(head.shape)))
-    return reshape(reduce("sum", head, axes), bias.shape)
+# Each of the three is linear in both of its inputs, and its gradients are the other two.
+
+
+def _window(x: Expr) -> Window:
+    window = x["attributes"]
+    assert isinstance(window, Window)
+    return window
+
+
+def _of_convolved(x: Expr, g: Expr) -> Gradients:
+    (data, weight), window = x.inputs, _window(x)
+    back = window.adjusted_to(g.shape[2:], data.shape[2:])
+    return transpose(g, weight, back), correlate(g, data, weight, window)
+
+
+def _of_transposed(x: Expr, g: Expr) -> Gradients:
+    (data, weight), window = x.inputs, _window(x)
+    return convolve(g, weight, window), correlate(data, g, weight, window)
+
+
+def _of_correlated(x: Expr, g: Expr) -> Gradients:
+    (head, data), window = x.inputs, _window(x)
+    back = window.adjusted_to(head.shape[2:], data.shape[2:])
+    return convolve(data, g, window), transpose(head, g, back)
 
 
 def _with_bias(result: Expr, bias: Expr | None) -> Expr:
@@ -214,19 +256,6 @@ def _in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
     )
 
 
-def _convolution_gradient(
-    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Gradients:
-    window, last = _convolution_window(attributes), channels_last(attributes.layout)
-    head, data, weight = (to_channels_first(x, last) for x in (heads[0], *inputs[:2]))
-    back = window.adjusted_to(head.shape[2:], data.shape[2:])
-    gradients: list[Expr | None] = [
-        to_channels_last(transpose(head, weight, back), last),
-        to_channels_last(correlate(head, data, weight, window), last),
-    ]
-    return gradients + [_bias_gradient(head, bias) for bias in inputs[2:]]
-
-
 @operator(
     "Convolution",
     inputs=_inputs,
@@ -234,7 +263,6 @@ def _convolution_gradient(
     native=_convolution_native,
     uses_native=_in_one_call,
     channels_last=True,
-    gradient=_convolution_gradient,
 )
 def convolution(
     data: Expr,
@@ -334,20 +362,6 @@ def _deconvolution_native(attributes: Any, inputs: list[Tensor], out: Tensor) ->
     return _transpose(_deconvolution_window(attributes, tuple(inputs[0].shape)), inputs, out)
 
 
-def _deconvolution_gradient(
-    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Gradients:
-    """Data and head change their roles with those of a convolution."""
-    last = channels_last(attributes.layout)
-    head, data, weight = (to_channels_first(x, last) for x in (heads[0], *inputs[:2]))
-    window = _deconvolution_window(attributes, data.shape)
-    gradients: list[Expr | None] = [
-        to_channels_last(convolve(head, weight, window), last),
-        to_channels_last(correlate(data, head, weight, window), last),
-    ]
-    return gradients + [_bias_gradient(head, bias) for bias in inputs[2:]]
-
-
 @operator(
     "Deconvolution",
     inputs=_inputs,
@@ -355,7 +369,6 @@ def _deconvolution_gradient(
     native=_deconvolution_native,
     uses_native=_in_one_call,
     channels_last=True,
-    gradient=_deconvolution_gradient,
 )
 def deconvolution(
     data: Expr,

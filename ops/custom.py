@@ -290,6 +290,13 @@ def _backward(packing: Packing, inputs: list[Tensor], out: Tensor) -> Step:
     return step
 
 
+def _once(x: Expr, g: Expr) -> Gradients:
+    raise LoweringError(
+        f"the gradients of {x['name']} have no gradients themselves: its backward is Python code. "
+        "Make the gradient of operators, one of which may be another operator in Python"
+    )
+
+
 def _packed(function: Any, packing: Packing, inputs: Sequence[Expr]) -> list[Expr]:
     dtypes = {dtype for _, dtype in packing.parts}
     if len(dtypes) > 1 and INT64 in dtypes:
@@ -301,7 +308,9 @@ def _packed(function: Any, packing: Packing, inputs: Sequence[Expr]) -> list[Exp
     dtype = dtypes.pop() if len(dtypes) == 1 else FLOAT64
     size = sum(math.prod(shape) for shape, _ in packing.parts)
     name = f"Custom {packing.call.operator.op_type}"
-    packed = library_call(function, name, inputs, packing, (size,), dtype, python=True)
+    packed = library_call(
+        function, name, inputs, packing, (size,), dtype, python=True, gradient=_once
+    )
     parts = cut(packed, [shape for shape, _ in packing.parts])
     return [cast(x, dtype) for x, (_, dtype) in zip(parts, packing.parts, strict=True)]
 

@@ -212,9 +212,17 @@ def _backward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
 # ---- a network ---------------------------------------------------------------------------------
 
 
+def _once(x: Expr, g: Expr) -> Gradients:
+    raise LoweringError(
+        "the gradients of RNN have no gradients themselves: use cells, as mx.rnn.LSTMCell and "
+        "others unroll them, whose gradients are of any order"
+    )
+
+
 def _packed(function: Any, layer: Layer, inputs: Sequence[Expr], shapes: Sequence[Shape]) -> Expr:
     size = sum(math.prod(shape) for shape in shapes)
-    return library_call(function, layer.mode, inputs, layer, (size,), inputs[0].dtype)
+    dtype = inputs[0].dtype
+    return library_call(function, layer.mode, inputs, layer, (size,), dtype, gradient=_once)
 
 
 def _layer_inputs(

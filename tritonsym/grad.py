@@ -196,8 +196,13 @@ def _pick_add(x: Expr, g: Expr) -> Sequence[Expr | None]:
     return make("pick", g, indices, axis=x.integer("axis")), None
 
 
-def _no_derivative(x: Expr, g: Expr) -> Sequence[Expr | None]:
-    raise LoweringError(f"{x['name']} has no gradient: its definition lacks a closed form")
+def _native(x: Expr, g: Expr) -> Sequence[Expr | None]:
+    derivative = x["gradient"]
+    if derivative is None:
+        raise LoweringError(f"{x['name']} is one call of a library, which has no gradient")
+    assert callable(derivative)
+    found: Sequence[Expr | None] = derivative(x, g)
+    return found
 
 
 DERIVATIVES: dict[str, Derivative] = {
@@ -256,7 +261,7 @@ DERIVATIVES: dict[str, Derivative] = {
     "take_add": _take_add,
     "pick": _pick,
     "pick_add": _pick_add,
-    "native": _no_derivative,
+    "native": _native,
 }
 
 

@@ -12,6 +12,8 @@ from .shape import Shape
 
 # From attributes, input tensors and the output tensor to a prepared call.
 Native = Callable[[Any, list[Tensor], Tensor], Step]
+# From a call and the gradient of its result to the gradient of each input; None where it is zero.
+CallGradient = Callable[[Expr, Expr], Sequence[Expr | None]]
 
 
 def library_call(
@@ -24,6 +26,7 @@ def library_call(
     elementwise: bool = False,
     python: bool = False,
     channels_last: bool = False,
+    gradient: CallGradient | None = None,
 ) -> Expr:
     """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
 
@@ -37,6 +40,7 @@ def library_call(
         python: whether it runs a caller's Python, which no recording of kernels contains.
         channels_last: whether it is faster where the second axis of its result runs along the
             memory.
+        gradient: of its inputs, as expressions; it raises a LoweringError where there is none.
     """
     return make(
         "native",
@@ -48,6 +52,7 @@ def library_call(
         elementwise=elementwise,
         python=python,
         channels_last=channels_last,
+        gradient=gradient,
         shape=shape,
         dtype=dtype,
     )
