@@ -90,14 +90,23 @@ def layouts(
 def _is_of_channels(x: Expr, found: Mapping[Expr, Layout]) -> bool:
     """Whether a value is best computed with its channels last: by a library, or from such ones."""
     if x.primitive == "native" and x["channels_last"]:
-        # What libraries have for images in two dimensions, in single precision or less.
-        return len(x.shape) == 4 and x.dtype.itemsize <= 4 and _has_channels(x.shape)
+        return _has_channels(x.shape) and _enters_cheaply(x, found)
     if not (x.is_elementwise or x.primitive == "pick_add"):
         return False
     return any(
         y.shape[:2] == x.shape[:2] and _has_channels(y.shape) and _runs_along_channels(y, found)
         for y in x.inputs
     )
+
+
+def _enters_cheaply(x: Expr, found: Mapping[Expr, Layout]) -> bool:
+    """Whether images come with their channels last, or are small beside what is computed of them.
+
+    Libraries have it for images of two dimensions, in single precision or less.
+    """
+    images = x.inputs[0]
+    ordered = images.shape[1] == 1 or found[images].strides[1] == 1
+    return x.dtype.itemsize <= 4 and len(x.shape) == 4 and (ordered or 2 * images.size <= x.size)
 
 
 def _has_channels(shape: Shape) -> bool:
