@@ -292,16 +292,15 @@ class _Schedule:
         for z in reversed(self.together[x]):
             if any(z in other.inputs for other in scattered):
                 scattered.add(z)
-        spoiled = {base for z, y, base in readers if base is not y or z in scattered}
+        spoiled = {base for z, y, base in readers if z in scattered or not self._in_order(y, x)}
         spoiled |= self.read_beside.get(x, set())
-        strides = self.plan.layouts[x].strides
-        return [
-            y
-            for _, y, base in readers
-            if base not in spoiled
-            and y.shape == x.shape
-            and self.plan.layouts[y].strides == strides
-        ]
+        return list({base: None for _, _, base in readers if base not in spoiled})
+
+    def _in_order(self, y: Expr, x: Expr) -> bool:
+        """Whether element i of a value that is read lies where element i of ``x`` is written."""
+        read, written = self.plan.layouts[y], self.plan.layouts[x]
+        starts = read.offset == written.offset == 0
+        return starts and (y.shape, read.strides) == (x.shape, written.strides)
 
     def bytes_needed(self, x: Expr) -> int:
         tiling = self.plan.tilings.get(self.kernel[x])

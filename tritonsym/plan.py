@@ -405,26 +405,30 @@ def _times(
 def _ending(x: Expr, step: int, times: _Times, where: Mapping[Expr, Layout]) -> list[Expr]:
     """The values whose memory ``x`` may take over: it is the last to read them, element by element.
 
-    Memory that is also read through a view is read in another order than it is written.
+    Memory that is read through a view as well may be read in another order than it is written.
 
     Args:
         step: when ``x`` is computed.
     """
     if not x.is_elementwise:
         return []
+
+    def is_read_in_order(y: Expr) -> bool:
+        """Whether each element lies where ``x`` would have its own, in memory of the same size."""
+        layout = where[y]
+        same = (y.shape, layout.strides, layout.offset) == (x.shape, where[x].strides, 0)
+        return same and byte_count(layout.base) == byte_count(x)
+
     read = times.beside[x]
-    viewed = {where[y].base for y in read if where[y].base is not y}
-    viewed.update(times.scattered.get(x, ()))
+    spoiled = {where[y].base for y in read if not is_read_in_order(y)}
+    spoiled.update(times.scattered.get(x, ()))
     return [
         y
-        for y in read
+        for y in dict.fromkeys(where[y].base for y in read)
         if y in times.last
         and times.last[y] == step > times.first[y]
         and times.readers[y] == {times.part[x]}
-        and byte_count(y) == byte_count(x)
-        and y.shape == x.shape
-        and where[y].strides == where[x].strides
-        and y not in viewed
+        and y not in spoiled
     ]
 
 
