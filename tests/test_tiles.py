@@ -205,3 +205,20 @@ def test_a_transposed_matrix_is_a_view_for_all_others(monkeypatch: pytest.Monkey
     for outputs, size in ((several, WHOLE), (product, WHOLE), (part, WHOLE), (tiles, 4000)):
         plan = planned(outputs, size, monkeypatch)
         assert all(k.body[0].primitive != "permute" for k in plan.kernels)
+
+
+def test_a_weight_is_written_in_place_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tile reads its part of the old weight before it writes it."""
+    weight, gradient = inputs = given((77, 19), (77, 19))
+    rate = broadcast(reshape(input_(2, (1,), FLOAT32), (1, 1)), weight.shape)
+    graph = Graph((weight - gradient * 3 * rate,), {}, updates={0: 0})
+    monkeypatch.setattr(tiling, "TILE", 1024)
+    plan = make_plan(graph)
+    check_plan(plan)
+    (cut,) = plan.tilings.values()
+    assert cut.flat and cut.count > 3 and plan.in_place == {0}
+    tensors = [*values(inputs), torch.tensor([0.5])]
+    due = tensors[0] - tensors[1] * 3 * 0.5
+    made = program(plan, tensors, RandomState(SEED))
+    made.run()
+    torch.testing.assert_close(tensors[0], due, rtol=0, atol=0)

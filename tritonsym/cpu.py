@@ -64,7 +64,9 @@ def _tiles(body: Sequence[Expr], tiling: Tiling, buffers: Buffers) -> list[Step]
         whole = buffers.tensors[y]
         if y.shape == () or y.primitive == "draw":
             return whole
-        return (whole.as_strided((y.size,), (1,)) if tiling.flat else whole)[box]
+        if tiling.flat:
+            whole = whole.as_strided((y.size,), (1 if any(whole.stride()) else 0,))
+        return whole[box]
 
     return [
         prepare_tile(x, [part(y, box) for y in x.inputs], part(x, box), tiling.position(box, x))

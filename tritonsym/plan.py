@@ -272,9 +272,9 @@ def _fits_in_place(
     if not x.is_elementwise or maker.form != "pointwise" or not where[x].is_dense(x.shape):
         return False
     last = times.read.get(index, -1)
-    if times.first[x] < last or any(is_input(where[y].base) for y in outputs):
+    if times.until[x] < last or any(is_input(where[y].base) for y in outputs):
         return False
-    if times.first[x] == last and times.readers[index] != {times.part[x]}:
+    if times.first[x] <= last and times.readers[index] != {times.part[x]}:
         return False
     reads = [(z, y) for z in maker.body for y in z.inputs if is_input(where[y].base)]
     seen = maker.body.index(x)
@@ -326,8 +326,9 @@ class _Times:
     first: dict[Expr, int] = field(default_factory=dict)
     last: dict[Expr, int] = field(default_factory=dict)
     sizes: dict[Expr, int] = field(default_factory=dict)
-    # When values are computed, in the first tile where there are tiles.
+    # When values are computed, in the first tile where there are tiles, and when in the last.
     computed: dict[Expr, int] = field(default_factory=dict)
+    until: dict[Expr, int] = field(default_factory=dict)
     # What is read in the pass that writes a value.
     beside: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
     # When inputs are last read, by index.
@@ -379,6 +380,7 @@ def _times(
                 lasting = bool(tiling) and x not in inner
                 if not (in_registers and x in inner):
                     times.computed[x] = step
+                    times.until[x] = end if lasting else step
                     times.first[x] = begin if lasting else step
                     times.last[x] = end if lasting else step
                     times.part[x] = number

@@ -19,6 +19,8 @@ from .schedule import Kernel
 # Bytes that a tile of the widest value has: few of them fill no cache, and torch still finds enough
 # work in one call for all its threads.
 TILE = 2**22
+# What is taken as one axis is cut into this many times more: a call on it has nothing to work out.
+_FINER = 4
 
 Box = tuple[slice, ...]
 
@@ -28,7 +30,8 @@ class Tiling:
     """A kernel cut along one axis of what it walks over; the axes before it are taken one by one.
 
     Attributes:
-        flat: whether the arrays, which lie densely and in one order, are taken as one axis.
+        flat: whether the arrays, which lie densely and in one order or are one number repeated,
+            are taken as one axis.
         shape: of what is walked over.
         axis: the one that is cut.
         rows: how many of that axis a tile has.
@@ -81,14 +84,14 @@ def tiling_of(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
     if kernel.form not in ("pointwise", "rows") or len(kernel.body) < 2:
         return None
     shape, axes = _walked_over(kernel)
-    elements = TILE // max(x.dtype.itemsize for x in kernel.body)
-    if math.prod(shape) <= elements:
+    if math.prod(shape) < 2:
         return None
+    elements = TILE // max(x.dtype.itemsize for x in kernel.body)
     inside = set(kernel.body)
-    read = [y for x in kernel.body for y in x.inputs if y not in inside and y.shape != ()]
+    read = [y for x in kernel.body for y in x.inputs if y not in inside and any(where[y].strides)]
     dense = _in_one_order(kernel.body, read, where)
     if kernel.form == "pointwise" and dense and not any(x.primitive == "iota" for x in kernel.body):
-        found = Tiling(True, (math.prod(shape),), 0, elements)
+        found = Tiling(True, (math.prod(shape),), 0, max(1, elements // _FINER))
     else:
         # Rows stay whole: no axis is cut that is reduced, or that follows one that is.
         fitting = (k for k in range(axes) if math.prod(shape[k + 1 :]) <= elements)
@@ -96,6 +99,8 @@ def tiling_of(kernel: Kernel, where: Mapping[Expr, Layout]) -> Tiling | None:
         if axis is None:
             return None
         found = Tiling(False, shape, axis, elements // math.prod(shape[axis + 1 :]))
+    if found.count < 2:
+        return None
     return _of_vectors(found, list(filter(depends_on_position, kernel.body)))
 
 
