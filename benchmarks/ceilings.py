@@ -97,10 +97,11 @@ def _replay(device: Device, count: int) -> float:
 
 @contextmanager
 def products_in(precision: str) -> Iterator[None]:
-    """How torch multiplies float32 numbers on a GPU, for a while."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    """How torch multiplies float32 numbers on a GPU, for a while; convolutions included."""
+    products, library = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, library.allow_tf32
+    products.allow_tf32 = library.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        products.allow_tf32, library.allow_tf32 = before

@@ -43,7 +43,10 @@ class CPU:
         # Its notes about itself would end up between the rows.
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")
         activities = [torch.profiler.ProfilerActivity.CPU]
-        with torch.profiler.profile(activities=activities, profile_memory=True) as profiled:
+        # There is one cycle of events; torch 2.11 warns unless it is told what to do at its end.
+        with torch.profiler.profile(
+            activities=activities, profile_memory=True, acc_events=True
+        ) as profiled:
             kept = work()  # what it returns lives on, as it would for a caller
         del kept
         tree = profiled.profiler.kineto_results.experimental_event_tree()  # type: ignore[union-attr]

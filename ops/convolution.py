@@ -11,7 +11,7 @@ import torch
 from tritonsym.dtype import FLOAT32, FLOAT64
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, broadcast, reshape
-from tritonsym.library import library_call
+from tritonsym.library import exactly, library_call
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count
@@ -80,7 +80,7 @@ def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -
         )
         return out.copy_(result)
 
-    return step
+    return exactly(step, out)
 
 
 def _convolve(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
@@ -114,7 +114,7 @@ def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
         )
         return out.copy_(result)
 
-    return step
+    return exactly(step, out)
 
 
 def convolve(data: Expr, weight: Expr, window: Window) -> Expr:

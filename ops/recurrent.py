@@ -8,6 +8,7 @@ stays beside the arrays: the two calls share it, and where they cannot, the pass
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.library import library_call
+from tritonsym.library import exactly, library_call
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count, Single
@@ -121,7 +122,11 @@ def _results(layer: Layer, tensors: Sequence[Tensor]) -> list[Tensor]:
         "rnn_tanh": torch.rnn_tanh,
     }
     two_ways = layer.directions == 2
-    return list(functions[layer.mode](data, hidden, parts, True, 1, 0.0, False, two_ways, False))
+    with warnings.catch_warnings():
+        # Each weight is an array of the caller's; a GPU's library would have them in one.
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+        found = functions[layer.mode](data, hidden, parts, True, 1, 0.0, False, two_ways, False)
+    return list(found)
 
 
 def _computable(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -195,7 +200,7 @@ _passes: MutableMapping[Tensor, Pass] = WeakTensorKeyDictionary()
 
 def _forward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
     made = _passes[out] = Pass(layer, inputs)
-    return lambda: _store(made.run(), out)
+    return exactly(lambda: _store(made.run(), out), out)
 
 
 def _backward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
@@ -206,7 +211,7 @@ def _backward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
     if made is None or result.is_cuda or not made.reads(given):
         made = Pass(layer, given)
     made.keeps = True
-    return lambda: _store(made.gradients(_computable(heads)), out)
+    return exactly(lambda: _store(made.gradients(_computable(heads)), out), out)
 
 
 # ---- a network ---------------------------------------------------------------------------------

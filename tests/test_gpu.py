@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 
 import tritonsym as mx
 from tritonsym import compiler, cuda_graph
+from tritonsym.tuning import device_seconds
 
 pytestmark = pytest.mark.gpu
 
@@ -134,6 +136,64 @@ def test_each_replay_draws_anew_and_what_a_cpu_draws() -> None:
         np.testing.assert_allclose(mine[1], due[1], **TOLERANCE)
     first = [run[0].tobytes() for run in found[mx.gpu(0)]]
     assert len(set(first)) == RUNS
+
+
+# ---- what a library computes ---------------------------------------------------------------------
+
+
+def test_convolutions_and_their_gradients_keep_all_bits_of_float32() -> None:
+    """A device's library would drop 13 of 23 on its own."""
+    random = np.random.default_rng(5)
+    given = {
+        "x": random.standard_normal((2, 16, 9, 9)).astype(np.float32),
+        "w": random.standard_normal((8, 16, 3, 3)).astype(np.float32),
+    }
+    head = random.standard_normal((2, 8, 9, 9)).astype(np.float32)
+    x, w = (torch.from_numpy(given[name]).double().requires_grad_() for name in "xw")
+    due = torch.nn.functional.conv2d(x, w, padding=1)
+    due.backward(torch.from_numpy(head).double())
+    layer = sym.Convolution(
+        sym.Variable("x"), sym.Variable("w"), kernel=(3, 3), pad=(1, 1), num_filter=8, no_bias=True
+    )
+    arrays = {name: mx.nd.array(value, mx.gpu(0)) for name, value in given.items()}
+    gradients = {name: mx.nd.zeros(value.shape, mx.gpu(0)) for name, value in given.items()}
+    executor = layer.bind(mx.gpu(0), arrays, gradients)
+    for _ in range(RUNS):
+        found = executor.forward(is_train=True)[0].asnumpy()
+        executor.backward(mx.nd.array(head, mx.gpu(0)))
+        # Sums of up to 162 products of size 1, in float32 and any order.
+        margin = {"rtol": 0, "atol": 162 * 2.0**-22}
+        np.testing.assert_allclose(found, due.detach().numpy(), **margin)
+        for name, right in (("x", x), ("w", w)):
+            assert right.grad is not None
+            np.testing.assert_allclose(gradients[name].asnumpy(), right.grad.numpy(), **margin)
+
+
+def test_recurrent_layers_keep_all_bits_of_float32() -> None:
+    """And nobody is warned of where their weights lie."""
+    torch.manual_seed(3)
+    reference = torch.nn.LSTM(6, 8).double()
+    x = torch.randn(5, 3, 6, dtype=torch.float64)
+    due = reference(x)[0].detach().numpy()
+    weights = [getattr(reference, name) for name in ("weight_ih_l0", "weight_hh_l0")]
+    biases = [getattr(reference, name) for name in ("bias_ih_l0", "bias_hh_l0")]
+    packed = torch.cat([part.detach().flatten() for part in (*weights, *biases)])
+    layer = sym.RNN(
+        sym.Variable("x"), sym.Variable("p"), sym.Variable("h"), sym.Variable("c"),
+        state_size=8, num_layers=1, mode="lstm",
+    )  # fmt: skip
+    given = {
+        "x": x.numpy(),
+        "p": packed.numpy(),
+        "h": np.zeros((1, 3, 8)),
+        "c": np.zeros((1, 3, 8)),
+    }
+    arrays = {n: mx.nd.array(v.astype(np.float32), mx.gpu(0)) for n, v in given.items()}
+    executor = layer.bind(mx.gpu(0), arrays)
+    for _ in range(RUNS):
+        found = executor.forward()[0].asnumpy()
+        # Five steps of sums of 14 products below 1.
+        np.testing.assert_allclose(found, due, rtol=0, atol=5 * 14 * 2.0**-22)
 
 
 # ---- executors, threads, streams -----------------------------------------------------------------
@@ -357,3 +417,53 @@ def test_recording_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for run in range(1, RUNS + 1):
         compiled.program.run()
         assert state.asnumpy().tolist() == [run] * 3
+
+
+# ---- how fast it is ------------------------------------------------------------------------------
+
+
+def seconds(call: Callable[[], object], count: int) -> float:
+    """The host's seconds per call, at best."""
+    best = float("inf")
+    for _ in range(20):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for _ in range(count):
+            call()
+        best = min(best, (time.perf_counter() - begin) / count)
+    return best
+
+
+def test_a_run_costs_the_host_little_more_than_a_replay() -> None:
+    """Five microseconds at most. One small kernel: the device is done before the next launch."""
+    executor = (sym.Variable("a") + 1).bind(mx.gpu(0), {"a": mx.nd.ones((16,), mx.gpu(0))})
+    executor.forward()
+    (launched,) = (step for step in executor._steps if isinstance(step, cuda_graph.Launched))
+    replay, forward = seconds(launched._run, 100), seconds(executor.forward, 100)
+    assert forward - replay <= 5e-6, f"{forward * 1e6:.2f} µs, a replay {replay * 1e6:.2f} µs"
+
+
+def test_elementwise_kernels_are_as_fast_as_the_memory() -> None:
+    """Within a fifth of a copy's bytes per second, which torch is asked for."""
+    count = 2**26
+    random = torch.Generator("cuda").manual_seed(1)
+    data = [torch.randn(count, device="cuda", generator=random) for _ in range(4)]
+    target = torch.empty_like(data[0])
+    copying = device_seconds(lambda: target.copy_(data[0]), torch.device("cuda", 0))
+    a, b, c, d = (sym.Variable(name) for name in "abcd")
+    given = {n: mx.nd.zeros((count,), mx.gpu(0)) for n in "abcd"}
+    for array, values_ in zip(given.values(), data, strict=True):
+        array.to_torch().copy_(values_)
+    executor = (a * b + c * d).bind(mx.gpu(0), given)
+    executor.forward()
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    for _ in range(20):
+        executor.forward()
+    end.record()
+    end.synchronize()
+    computing = begin.elapsed_time(end) / 1e3 / 20
+    assert 5 / computing >= 0.8 * 2 / copying
+    torch.testing.assert_close(
+        executor.outputs[0].to_torch(), data[0] * data[1] + data[2] * data[3]
+    )

@@ -296,7 +296,9 @@ LATE = {
 # What may be imported of other people's. The rest describes graphs, plans and kernels as data.
 OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("allocation", "context", "cpu", "expr", "gpus", "program"), words("torch")),
-    **dict.fromkeys(("cuda_graph", "debug", "instrument", "torch_calls"), words("torch")),
+    **dict.fromkeys(
+        ("cuda_graph", "debug", "instrument", "library", "torch_calls"), words("torch")
+    ),
     "rounding": words("torch"),
     "torch_layers": words("torch"),
     "kernel_launch": words("triton"),

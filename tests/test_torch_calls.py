@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym import expr
+from tritonsym import expr, library
 from tritonsym.dtype import ALL, BOOL, FLOAT32, FLOAT64, INT64, DType, as_dtype
 from tritonsym.expr import Expr, broadcast, cast, constant, full, input_, make, where
 from tritonsym.infer import infer_shapes
@@ -185,3 +186,24 @@ def test_random_graphs_keep_their_bits(example: Example) -> None:
     outputs = (graph.outputs, in_torch_calls(graph).outputs)
     before, after = (run(found, example.inputs, RandomState(3)) for found in outputs)
     assert_same_bits(after, before, example.text)
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_gpus_library_is_told_to_keep_all_bits(on_gpu: bool) -> None:
+    """At each run, and what a program has told it stands again afterwards."""
+    layers = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    before = [layer.fp32_precision for layer in layers]
+    seen = []
+
+    def step() -> None:
+        seen.append([layer.fp32_precision for layer in layers])
+        if len(seen) == 2:
+            raise ValueError("no memory")
+
+    exact = library.exactly(step, SimpleNamespace(is_cuda=on_gpu))
+    exact()
+    with pytest.raises(ValueError, match="no memory"):
+        exact()
+    exact()
+    assert seen == [["ieee", "ieee"] if on_gpu else before] * 3
+    assert [layer.fp32_precision for layer in layers] == before

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 from .dtype import DType
 from .expr import Expr, make
@@ -56,3 +59,23 @@ def library_call(
         shape=shape,
         dtype=dtype,
     )
+
+
+def exactly(step: Step, out: Tensor) -> Step:
+    """A library's step that keeps all bits of float32, as matrix products do."""
+    return _in_whole_float32()(step) if out.is_cuda else step
+
+
+@contextmanager
+def _in_whole_float32() -> Iterator[None]:
+    """A GPU's library for convolutions and recurrent layers drops bits unless it is told not to."""
+    library: Any = torch.backends.cudnn
+    settings = (library.conv, library.rnn)
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        yield
+    finally:
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
