@@ -100,6 +100,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "layout": words("expr"),
     "torch_calls": words("expr library reference simplify trace"),
     "torch_layers": words("expr library reference simplify trace"),
+    "torch_updates": words("expr reference simplify torch_calls"),
     "regroup": words("expr layout simplify trace"),
     "matmul_tiles": words("gpus"),
     "products": words("expr gpus layout matmul_tiles simplify trace"),
@@ -121,7 +122,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "program": words("cuda_graph expr layout philox plan reference"),
     "rounding": words("expr reference"),
     "instrument": words("plan plan_text program reference rounding switches"),
-    "cpu": words("expr instrument philox plan program reference schedule switches tiling"),
+    "cpu": words(
+        "expr instrument philox plan program reference schedule switches tiling torch_updates"
+    ),
     "triton_writer": words("expr layout philox"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
     "triton_rows": words("expr layout schedule triton_writer"),
@@ -300,7 +303,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
         ("cuda_graph", "debug", "instrument", "library", "torch_calls"), words("torch")
     ),
     "rounding": words("torch"),
-    "torch_layers": words("torch"),
+    **dict.fromkeys(("torch_layers", "torch_updates"), words("torch")),
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -15,6 +16,7 @@ from .reference import Step, Tensor, prepare, prepare_tile
 from .schedule import Kernel
 from .switches import Switches
 from .tiling import Box, Tiling
+from .torch_updates import Adam, with_updates
 
 
 def program(
@@ -34,7 +36,7 @@ def program(
         outputs: memory for the outputs, or None where it is to be made.
     """
     buffers = Buffers(plan, inputs, torch.device("cpu"), outputs)
-    launches = [_steps(kernel, plan.tilings.get(kernel), buffers) for kernel in plan.kernels]
+    launches = [_steps(kernel, plan, buffers) for kernel in plan.kernels]
     if switched is not None:
         launches = [
             watched(steps, plan, number, buffers, switched) for number, steps in enumerate(launches)
@@ -42,25 +44,32 @@ def program(
     return Program(buffers, buffers.passes(launches, state))
 
 
-def _steps(kernel: Kernel, tiling: Tiling | None, buffers: Buffers) -> list[Step]:
+def _steps(kernel: Kernel, plan: Plan, buffers: Buffers) -> list[Step]:
     """The calls that compute a kernel."""
+    in_place = {plan.outputs[number]: plan.replaced[number] for number in plan.in_place}
+    work = with_updates(kernel.body, kernel.outputs, in_place)
+    tiling = plan.tilings.get(kernel)
     if tiling is not None:
-        return _tiles(kernel.body, tiling, buffers)
+        return _tiles(work, tiling, buffers)
+    whole = buffers.tensors.__getitem__
     return [
-        prepare(x, [buffers.tensors[y] for y in x.inputs], buffers.tensors[x]) for x in kernel.body
+        prepare(x, [whole(y) for y in x.inputs], whole(x))
+        if isinstance(x, Expr)
+        else x.prepare(whole)
+        for x in work
     ]
 
 
-def _tiles(body: Sequence[Expr], tiling: Tiling, buffers: Buffers) -> list[Step]:
+def _tiles(work: Sequence[Expr | Adam], tiling: Tiling, buffers: Buffers) -> list[Step]:
     """The steps of a kernel, once for each tile."""
 
-    def part(y: Expr, box: Box) -> Tensor:
+    def part(box: Box, y: Expr) -> Tensor:
         """What a tile has of a value."""
         if y in buffers.inner:
             return buffers.from_arena(y, tiling.shape_in(box, y))
         if y not in buffers.tensors:
             # A row's result, repeated along the row.
-            return part(y.inputs[0], box).expand(tiling.shape_in(box, y))
+            return part(box, y.inputs[0]).expand(tiling.shape_in(box, y))
         whole = buffers.tensors[y]
         if y.shape == () or y.primitive == "draw":
             return whole
@@ -69,7 +78,9 @@ def _tiles(body: Sequence[Expr], tiling: Tiling, buffers: Buffers) -> list[Step]
         return whole[box]
 
     return [
-        prepare_tile(x, [part(y, box) for y in x.inputs], part(x, box), tiling.position(box, x))
+        prepare_tile(x, [part(box, y) for y in x.inputs], part(box, x), tiling.position(box, x))
+        if isinstance(x, Expr)
+        else x.prepare(partial(part, box))
         for box in tiling.boxes()
-        for x in body
+        for x in work
     ]

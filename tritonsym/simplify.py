@@ -6,7 +6,7 @@ identities. Each holds in every dtype that it names, with NaN, infinities and bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from .dtype import BOOL, DType
@@ -14,6 +14,7 @@ from .expr import (
     Expr,
     broadcast,
     constant,
+    constant_value,
     make,
     permute,
     reshape,
@@ -103,6 +104,19 @@ def scalar_of(x: Expr) -> Expr | None:
     while x.primitive in ("expand", "reshape", "permute", "slice"):
         (x,) = x.inputs
     return x if x.primitive == "constant" else None
+
+
+def number_of(x: Expr) -> float | None:
+    """The number that an expression is throughout, if it is one."""
+    found = scalar_of(x)
+    return None if found is None else float(constant_value(found))
+
+
+def pairs(x: Expr, primitive: str) -> Iterator[tuple[Expr, Expr]]:
+    """The operands of a primitive whose order is of no matter, in both orders."""
+    if x.primitive == primitive:
+        yield x.inputs[0], x.inputs[1]
+        yield x.inputs[1], x.inputs[0]
 
 
 def _with_scalars(x: Expr) -> Expr | None:

@@ -145,7 +145,8 @@ def _add_quotient(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     return partial(torch.addcdiv, *inputs, out=out)
 
 
-def _subtract_quotient(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+def subtract_quotient(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    """The first less the quotient of the others."""
     return partial(torch.addcdiv, *inputs, value=-1, out=out)
 
 
@@ -175,7 +176,7 @@ def _difference(x: Expr) -> Expr | None:
     first, second = x.inputs
     if not (_is_quotient(second) and _one_repeated(first, *second.inputs)):
         return None
-    return _call(_subtract_quotient, "addcdiv", x, first, *second.inputs)
+    return _call(subtract_quotient, "addcdiv", x, first, *second.inputs)
 
 
 def _is_less_than_one(x: Expr, y: Expr) -> bool:

@@ -19,7 +19,6 @@ from .dtype import FLOAT32, FLOAT64, INT64
 from .expr import (
     Expr,
     Shape,
-    constant_value,
     make,
     maximum,
     minimum,
@@ -30,7 +29,7 @@ from .expr import (
 )
 from .library import library_call
 from .reference import Step, Tensor
-from .simplify import replaced, scalar_of
+from .simplify import number_of, pairs, replaced
 from .trace import Graph
 
 # Bytes of a result that is copied to its place: few take little memory, and each part costs a call.
@@ -111,28 +110,15 @@ def _apart(
 # ---- parts of patterns -------------------------------------------------------------------------
 
 
-def _number(x: Expr) -> float | None:
-    """The number that an expression is throughout, if it is one."""
-    found = scalar_of(x)
-    return None if found is None else float(constant_value(found))
-
-
 def _is_near(x: Expr, value: float) -> bool:
     """Whether it is a number throughout, rounded to any dtype that layers are computed in."""
-    number = _number(x)
+    number = number_of(x)
     return number is not None and math.isclose(number, value, rel_tol=1e-6)
-
-
-def _pairs(x: Expr, primitive: str) -> Iterator[tuple[Expr, Expr]]:
-    """The operands of a primitive whose order is of no matter, in both orders."""
-    if x.primitive == primitive:
-        yield x.inputs[0], x.inputs[1]
-        yield x.inputs[1], x.inputs[0]
 
 
 def _times(x: Expr, factor: float) -> Iterator[Expr]:
     """What is multiplied by a number, or divided by its inverse."""
-    yield from (data for data, other in _pairs(x, "mul") if _is_near(other, factor))
+    yield from (data for data, other in pairs(x, "mul") if _is_near(other, factor))
     if x.primitive == "div" and _is_near(x.inputs[1], 1 / factor):
         yield x.inputs[0]
 
@@ -205,7 +191,7 @@ def _gelu_slope_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step
 
 def _twice_probable(x: Expr) -> Iterator[Expr]:
     """The data of 1 + erf(data / sqrt(2)), twice the probability of a normal number below it."""
-    for error, one in _pairs(x, "add"):
+    for error, one in pairs(x, "add"):
         if error.primitive == "erf" and _is_near(one, 1):
             yield from _times(error.inputs[0], math.sqrt(0.5))
 
@@ -217,13 +203,13 @@ def _probable(x: Expr) -> Iterator[Expr]:
 
 def _gelu(x: Expr) -> _Layer | None:
     """data * (1 + erf(data / sqrt(2))) / 2, halved wherever."""
-    for data, other in _pairs(x, "mul"):
+    for data, other in pairs(x, "mul"):
         halves = list(_times(data, 0.5))
         if data in _probable(other) or set(halves) & set(_twice_probable(other)):
             argument = data if data in _probable(other) else halves[0]
             return _layer_of(x, [argument], _library(_gelu_call, "gelu", x, elementwise=True))
     for product in _times(x, 0.5):
-        for data, other in _pairs(product, "mul"):
+        for data, other in pairs(product, "mul"):
             if data in _twice_probable(other):
                 return _layer_of(x, [data], _library(_gelu_call, "gelu", x, elementwise=True))
     return None
@@ -240,10 +226,10 @@ def _is_density(x: Expr, data: Expr) -> bool:
 
 def _gelu_slope(x: Expr) -> _Layer | None:
     """head * (probability + data * density)."""
-    for head, slope in _pairs(x, "mul"):
-        for probability, rest in _pairs(slope, "add"):
+    for head, slope in pairs(x, "mul"):
+        for probability, rest in pairs(slope, "add"):
             for data in _probable(probability):
-                if any(y is data and _is_density(d, data) for y, d in _pairs(rest, "mul")):
+                if any(y is data and _is_density(d, data) for y, d in pairs(rest, "mul")):
                     call = _library(_gelu_slope_call, "gelu_backward", x, elementwise=True)
                     return _layer_of(x, [head, data], call)
     return None
@@ -271,7 +257,7 @@ def _norm_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
 
 def _mean(x: Expr) -> tuple[Expr, tuple[int, ...]] | None:
     """What an expression is the mean of, and the axes, which are the last ones but not all."""
-    for total in (data for data, _ in _pairs(x, "mul") if data.primitive == "sum"):
+    for total in (data for data, _ in pairs(x, "mul") if data.primitive == "sum"):
         (data,), axes = total.inputs, total.integers("axes")
         count = math.prod(data.shape[axis] for axis in axes)
         last = tuple(range(max(1, len(data.shape) - len(axes)), len(data.shape)))
@@ -287,8 +273,8 @@ def _normalised(x: Expr) -> tuple[Expr, int, float] | None:
         return None
     data = centred.inputs[0]
     of_mean = _mean(_once(centred.inputs[1]))
-    for variance, epsilon in _pairs(deviation.inputs[0], "add"):
-        number, of_variance = _number(epsilon), _mean(variance)
+    for variance, epsilon in pairs(deviation.inputs[0], "add"):
+        number, of_variance = number_of(epsilon), _mean(variance)
         if number is not None and of_mean is not None and of_variance is not None:
             squares, axes = of_variance
             is_square = squares.primitive == "mul" and squares.inputs == (centred, centred)
@@ -307,8 +293,8 @@ def _norm(x: Expr) -> _Layer | None:
 
 def _scaled_norm(x: Expr) -> _Layer | None:
     """A normal form times a scale plus a shift, each of which all rows share."""
-    for product, shift in _pairs(x, "add"):
-        for normal, scale in _pairs(product, "mul"):
+    for product, shift in pairs(x, "add"):
+        for normal, scale in pairs(product, "mul"):
             found = _normalised(normal) if normal.primitive == "div" else None
             if found is not None:
                 data, *attributes = found
@@ -396,11 +382,11 @@ def _position(x: Expr) -> int | None:
 def _one(x: Expr) -> tuple[Expr, Expr, int] | None:
     """What a sum of one element of each row sums, the places of these elements, and the axis."""
     (chosen,) = x.inputs
-    if chosen.primitive != "where" or _number(chosen.inputs[2]) != 0:
+    if chosen.primitive != "where" or number_of(chosen.inputs[2]) != 0:
         return None
     if chosen.inputs[1].shape != chosen.shape:  # one number
         return None
-    for positions, repeated in _pairs(chosen.inputs[0], "eq"):
+    for positions, repeated in pairs(chosen.inputs[0], "eq"):
         axis, places = _position(positions), _once(repeated)
         if axis is None or axis not in x.integers("axes") or places.dtype is not INT64:
             continue
