@@ -25,6 +25,7 @@ def compiled(target: str) -> list[dict[str, object]]:
                         "spilled": code.spilled,
                         "widest": code.widest_access,
                         "tensor cores": code.uses_tensor_cores,
+                        "descriptors": code.moves_blocks,
                         "ptx": code.ptx,
                     }
                 )

@@ -6,6 +6,7 @@ A program of its own, because Triton either compiles or interprets for the life 
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import tritonsym as mx
@@ -16,6 +17,7 @@ from tritonsym.plan_command import plan_for_gpu
 
 # Rows, columns and depth, by what they are examples of.
 SIZES = {
+    "huge": (4096, 4096, 4096),
     "large": (2048, 2048, 512),
     "middle": (512, 1024, 512),
     "small": (64, 96, 256),
@@ -23,6 +25,9 @@ SIZES = {
     "row": (1, 1024, 1024),
     "deep": (32, 32, 16384),
 }
+# What only large products that walk from tile to tile are compiled with, by name.
+FOLLOWED = ("relu", "erf", "residual", "ragged", "turned")
+WORDS = r"\b(HGMMA|HMMA|DMMA|IGMMA|IMMA|FFMA|UTC\w*MMA|UTMALDG|UTMASTG|LDGSTS)\b"
 KINDS = {
     "float16": ("float16", "ieee"),
     "bfloat16": ("bfloat16", "ieee"),
@@ -37,40 +42,49 @@ KINDS = {
 }
 
 
-def symbol(columns: int, activation: str) -> mx.Symbol:
-    """A layer with a bias; its weight has a row for each column of the result."""
+def symbol(followed: str) -> mx.Symbol:
+    """A layer with a bias; its weight has a row for each column of the result, unless turned."""
     data, weight, bias = map(mx.sym.Variable, ("data", "weight", "bias"))
-    product = mx.sym.dot(data, weight, transpose_b=True)
+    turned = followed == "turned"
+    product = mx.sym.dot(data, weight, transpose_a=turned, transpose_b=not turned)
     layer = mx.sym.broadcast_add(product, bias)
-    return getattr(mx.sym, activation)(layer) if activation else layer
+    if followed == "residual":
+        return mx.sym.relu(layer) + mx.sym.Variable("residual")
+    return getattr(mx.sym, followed)(layer) if followed in ("relu", "erf") else layer
 
 
-def compiled(target: str, kind: str, size: str, activation: str = "") -> dict[str, object]:
+def compiled(target: str, kind: str, size: str, followed: str = "") -> dict[str, object]:
     """The product's kernel."""
     name, precision = KINDS[kind]
-    rows, columns, depth = SIZES[size]
+    rows, columns, depth = (n - 40 if followed == "ragged" else n for n in SIZES[size])
     shapes = {"data": (rows, depth), "weight": (columns, depth), "bias": (1, columns)}
+    if followed == "turned":
+        shapes |= {"data": (depth, rows), "weight": (depth, columns)}
+    if followed == "residual":
+        shapes["residual"] = (rows, columns)
     with mx.switched(matmul_precision=precision):
-        graph = symbol(columns, activation)
+        graph = symbol(followed)
         dtypes = dict.fromkeys(shapes, BY_NAME[name])
         plan = plan_for_gpu(graph, shapes, dtypes, gpu_of_target(target))
     codes = ahead_of_time.compile_plan(plan, target)
     (code,) = [code for kernel, code in codes if kernel.form == "matmul"]
     assert code is not None
     return {
-        "name": f"{kind} {size} {activation}".rstrip(),
+        "name": f"{kind} {size} {followed}".rstrip(),
         "registers": code.registers,
         "spilled": code.spilled,
         "shared": code.shared,
         "widest": code.widest_access,
         "tensor cores": code.uses_tensor_cores,
-        "instructions": sorted(
-            word for word in ("HGMMA", "HMMA", "DMMA", "IGMMA", "IMMA", "FFMA") if word in code.sass
-        ),
+        "descriptors": code.moves_blocks,
+        "instructions": sorted(set(re.findall(WORDS, code.sass))),
     }
 
 
 if __name__ == "__main__":
-    rows = [compiled(sys.argv[1], kind, size) for kind in KINDS for size in SIZES]
-    rows += [compiled(sys.argv[1], kind, "large", "erf") for kind in ("bfloat16", "tf32")]
+    target = sys.argv[1]
+    rows = [compiled(target, kind, size) for kind in KINDS for size in SIZES if size != "huge"]
+    rows += [compiled(target, kind, "large", "erf") for kind in ("bfloat16", "tf32")]
+    rows += [compiled(target, kind, "huge") for kind in ("float16", "bfloat16", "tf32")]
+    rows += [compiled(target, "bfloat16", "huge", followed) for followed in FOLLOWED]
     json.dump(rows, sys.stdout)

@@ -72,6 +72,11 @@ def dense() -> mx.Symbol:
     return sym.relu(sym.FullyConnected(x, num_hidden=1024, name="fc")) + sym.Variable("residual")
 
 
+def wide_dense() -> mx.Symbol:
+    """More tiles than a GPU computes at a time."""
+    return sym.relu(sym.FullyConnected(sym.Variable("data"), num_hidden=4096, name="fc"))
+
+
 def narrow_dense() -> mx.Symbol:
     """Few columns: the product computes its operand itself."""
     a, b = variables("a", "b")
@@ -165,6 +170,7 @@ GRAPHS: dict[str, NamedGraph] = {
     "layer-norm": NamedGraph(layer_norm, {"a": (64, 768), "gamma": (1, 768), "beta": (1, 768)}),
     "perceptron": NamedGraph(perceptron, {"data": (16, 100)}),
     "dense": NamedGraph(dense, {"data": (512, 768)}, "bfloat16"),
+    "wide-dense": NamedGraph(wide_dense, {"data": (4096, 4096)}, "bfloat16"),
     "narrow-dense": NamedGraph(narrow_dense, {"a": (4096, 800), "b": (1, 800)}, "float16"),
     "attention": NamedGraph(
         attention, dict.fromkeys(("query", "key", "value"), (12, 256, 64)), "float16"

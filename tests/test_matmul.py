@@ -118,14 +118,16 @@ def launched(product: Expr, inputs: list[torch.Tensor], tile: Tile) -> torch.Ten
     """What a product's kernel with this tile writes, and that it writes nothing else."""
     from tritonsym import module_cache
     from tritonsym.context import gpu, torch_device
+    from tritonsym.kernel_launch import arguments_on
 
     device = torch_device(gpu(0))
     source = matmul(kernel_of(product), layouts(expr.toposort([product]), {}), tile)
     around = torch.full((product.size + 2 * GUARD,), 77, dtype=product.dtype.torch, device=device)
     out = around[GUARD:-GUARD]
     by_index = {x: inputs[x.integer("index")].to(device) for x in source.arguments[:-1]}
-    pointers = [by_index[x] for x in source.arguments[:-1]]
-    module_cache.load(source.text).kernel[(source.programs,)](*pointers, out, **source.options)
+    tensors = [*(by_index[x] for x in source.arguments[:-1]), out]
+    arguments = arguments_on(source, tensors)
+    module_cache.load(source.text).kernel[(source.programs,)](*arguments, **source.options)
     assert bool((around[:GUARD] == 77).all()) and bool((around[-GUARD:] == 77).all())
     return out.view(product.shape).cpu()
 

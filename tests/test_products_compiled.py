@@ -1,4 +1,4 @@
-"""Machine code of matrix products: tensor cores where they are as exact, wide loads, no spills."""
+"""Machine code of products: tensor cores where they are as exact, wide loads, no spills."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from test_ahead_of_time import HERE, TARGETS, without_interpreter
+from tritonsym.gpus import gpu_of_target
 
 # What multiplies matrices, by target and dtype; tf32 is float32 with less exact factors.
 UNITS = {
@@ -19,9 +20,14 @@ UNITS = {
     | {"float64": "DMMA", "int8": "IMMA", "uint8": "IMMA"},
     "sm_90": {"float16": "HGMMA", "bfloat16": "HGMMA", "tf32": "HGMMA", "tf32x3": "HGMMA"}
     | {"float64": "DMMA", "int8": "IGMMA", "uint8": "IGMMA"},
+    "sm_100": {"float16": "UTCHMMA", "bfloat16": "UTCHMMA", "tf32": "UTCHMMA"}
+    | {"float64": "DMMA", "int8": "UTCIMMA", "uint8": "UTCIMMA"},
 }
-# Triton chooses the units of sm_80 there for these kernels, and none that are new.
-UNITS["sm_100"] = UNITS["sm_80"]
+# The products of 4096 rows that there are.
+HUGE = {
+    *("float16 huge", "bfloat16 huge", "tf32 huge", "bfloat16 huge relu", "bfloat16 huge erf"),
+    *("bfloat16 huge residual", "bfloat16 huge ragged", "bfloat16 huge turned"),
+}
 
 # Bytes that do not fit the registers, by target and kernel: none with today's Triton. The one
 # before schedules these few otherwise, and has no units for float64 on sm_100.
@@ -79,5 +85,36 @@ def test_exact_products_of_float32_are_on_no_tensor_cores(target: str) -> None:
 def test_operands_are_read_128_bits_at_a_time(target: str) -> None:
     """Large products of wide integers, which have small tiles in registers, are the exception."""
     exempt = {f"{kind} {size}" for kind in ("int32", "int64") for size in ("large", "middle")}
-    narrow = {name for name, row in compiled(target).items() if row["widest"] < 128}
+    rows = compiled(target)
+    narrow = {n for n, row in rows.items() if row["widest"] < 128 and not row["descriptors"]}
     assert narrow <= exempt
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_shared_memory_suffices(target: str) -> None:
+    room = gpu_of_target(target).shared_memory
+    assert {n: row["shared"] for n, row in compiled(target).items() if row["shared"] > room} == {}
+
+
+@pytest.mark.parametrize("target", ["sm_90", "sm_100"])
+def test_huge_products_are_loaded_by_descriptors(target: str) -> None:
+    """No thread copies their elements."""
+    rows = compiled(target)
+    described = {name for name, row in rows.items() if row["descriptors"]}
+    assert described >= HUGE
+    for name in described:
+        assert "LDGSTS" not in rows[name]["instructions"], name
+        assert {"HGMMA", "UTCHMMA"} & {*rows[name]["instructions"]}, name
+    assert not any(name.split()[1] in ("small", "skinny", "row", "deep") for name in described)
+    assert {name.split()[0] for name in described} == {"float16", "bfloat16", "tf32"}
+
+
+def test_results_of_huge_products_go_by_descriptors() -> None:
+    """Where there is room for them besides operands; 32 bits or a second operand leave none."""
+    rows = compiled("sm_90")
+    stored = {name for name in HUGE if "UTMASTG" in rows[name]["instructions"]}
+    assert stored == HUGE - {"tf32 huge", "bfloat16 huge residual"}
+
+
+def test_earlier_gpus_have_no_descriptors() -> None:
+    assert not any(row["descriptors"] for row in compiled("sm_80").values())

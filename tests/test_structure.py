@@ -102,8 +102,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "torch_layers": words("expr library reference simplify trace"),
     "torch_updates": words("expr reference simplify torch_calls"),
     "regroup": words("expr layout simplify trace"),
-    "matmul_tiles": words("gpus"),
-    "products": words("expr gpus layout matmul_tiles simplify trace"),
+    "tensor_descriptor": words("expr layout"),
+    "matmul_tiles": words("gpus tensor_descriptor"),
+    "products": words("expr gpus layout matmul_tiles simplify tensor_descriptor trace"),
     "schedule": words("expr layout"),
     "recompute": words("expr schedule trace"),
     "split": words("expr layout regroup simplify trace"),
@@ -125,20 +126,22 @@ LAYERS: dict[str, frozenset[str]] = {
     "cpu": words(
         "expr instrument philox plan program reference schedule switches tiling torch_updates"
     ),
-    "triton_writer": words("expr layout philox"),
+    "triton_writer": words("expr layout philox tensor_descriptor"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
     "triton_rows": words("expr layout schedule triton_writer"),
-    "triton_matmul": words("expr layout matmul_tiles products schedule triton_writer"),
+    "triton_matmul": words(
+        "expr layout matmul_tiles products schedule tensor_descriptor triton_writer"
+    ),
     "triton_combined": words("expr layout schedule triton_writer"),
     "triton_source": words(
         "expr gpus layout matmul_tiles schedule triton_combined triton_matmul triton_pointwise "
         "triton_rows triton_writer"
     ),
-    "kernel_launch": words("progress reference"),
+    "kernel_launch": words("progress reference triton_writer"),
     "tuning": words("cuda_graph files module_cache reference triton_writer"),
     "triton_runtime": words(
         "context cuda_graph gpus instrument kernel_launch module_cache philox plan program "
-        "reference schedule switches triton_source triton_writer tuning"
+        "reference schedule switches tensor_descriptor triton_source triton_writer tuning"
     ),
     "ahead_of_time": words(
         "gpus module_cache plan schedule triton_runtime triton_source triton_writer"

@@ -31,6 +31,7 @@ KERNELS = {
     "scaled-bias": 1,
     "layer-norm": 1,
     "dense": 1,
+    "wide-dense": 1,
     "narrow-dense": 1,
     "attention": 3,
     "transformer-block": 11,

@@ -49,6 +49,11 @@ class Compiled:
         return bool(re.search(r"\b(?:HGMMA|HMMA|DMMA|IGMMA|IMMA|UTC\w*MMA)\b", self.sass))
 
     @property
+    def moves_blocks(self) -> bool:
+        """Whether it loads by tensor descriptors."""
+        return bool(re.search(r"\bUTMALDG\b", self.sass))
+
+    @property
     def widest_access(self) -> int:
         """Bits of the widest load from global memory."""
         widths = re.findall(r"LDG(?:STS)?\.E(?:\.[A-Z]\w*)*?\.(128|64)\b", self.sass)
@@ -73,8 +78,14 @@ def compile_source(source: Source, target: str) -> Compiled:
     # Arrays begin at multiples of 16 bytes, which 128-bit accesses need.
     constants = {"ALIGNMENT": ALIGNMENT} if source.table else {}
     kinds = ["*i64"] if source.table else [POINTERS[x.dtype.name] for x in source.arguments]
+    for number, descriptor in source.descriptors.items():
+        kinds[number] = f"tensordesc<{kinds[number][1:]}{list(descriptor.block)}>"
     signature = dict(zip(names, [*kinds, *("constexpr" for _ in constants)], strict=True))
-    attributes = {(index,): [["tt.divisibility", ALIGNMENT]] for index in range(len(kinds))}
+    attributes = {
+        (number,): [["tt.divisibility", ALIGNMENT]]
+        for number in range(len(kinds))
+        if number not in source.descriptors
+    }
     compiled = triton.compile(
         ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes),
         target=GPUTarget("cuda", capability, _THREADS_PER_WARP),
@@ -131,5 +142,6 @@ def report(results: Sequence[tuple[Kernel, Compiled | None]]) -> str:
                 f"  {number:3} {compiled.registers} registers, {compiled.spilled} bytes spilled, "
                 f"{compiled.shared} bytes of shared memory, {compiled.widest_access}-bit loads"
                 f"{', tensor cores' if compiled.uses_tensor_cores else ''}"
+                f"{', tensor descriptors' if compiled.moves_blocks else ''}"
             )
     return "\n".join(lines)

@@ -59,12 +59,13 @@ def _operations(half: float, tf32: float, single: float, double: float) -> Mappi
 A100 = Gpu("NVIDIA A100", 80, 108, 163 * _KIBI, 2.0e12, 5.0e12, _operations(312, 156, 19.5, 19.5))
 H100 = Gpu("NVIDIA H100", 90, 132, 227 * _KIBI, 3.35e12, 8.0e12, _operations(989, 494, 67, 67))
 H200 = replace(H100, name="NVIDIA H200", bandwidth=4.8e12)
+B200 = Gpu("NVIDIA B200", 100, 148, 227 * _KIBI, 8.0e12, 1.6e13, _operations(2250, 1125, 75, 37))
 # Of what is in no table: what the smaller cards since the A100 have at the least.
 OTHER = Gpu("another GPU", 80, 64, 99 * _KIBI, 0.8e12, 2.0e12, _operations(150, 75, 15, 0.5))
 
-TABLE = (A100, H100, H200)
+TABLE = (A100, H100, H200, B200)
 # What a kernel compiled for a target, without a GPU, is shaped for.
-BY_TARGET = {"sm_80": A100, "sm_90": H100, "sm_100": replace(H100, name="sm_100", capability=100)}
+BY_TARGET = {"sm_80": A100, "sm_90": H100, "sm_100": B200}
 
 
 @functools.cache

@@ -11,9 +11,11 @@ from functools import partial
 from typing import Any
 
 import triton
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from . import progress
 from .reference import Step, Tensor
+from .triton_writer import Source
 
 # Triton's tables of kernels, and the loading of one, are not made for two threads at once.
 _compiling = threading.Lock()
@@ -27,24 +29,35 @@ class Launch:
         name: for a person.
         function: Triton's.
         programs: how many of them run.
-        pointers: the function's arguments.
+        arguments: the function's: tensors, and tensor descriptors.
         options: of the compiler.
     """
 
     name: str
     function: Any
     programs: int
-    pointers: Sequence[Tensor]
+    arguments: Sequence[Any]
     options: Mapping[str, Any]
 
     @property
     def step(self) -> Step:
         """The call that launches it."""
-        return partial(self.function[(self.programs,)], *self.pointers, **self.options)
+        return partial(self.function[(self.programs,)], *self.arguments, **self.options)
 
     def compiled(self) -> Any:
         """The compiled kernel, or what will be it once its compiler is done."""
-        return self.function.run(*self.pointers, grid=(self.programs,), warmup=True, **self.options)
+        return self.function.run(
+            *self.arguments, grid=(self.programs,), warmup=True, **self.options
+        )
+
+
+def arguments_on(source: Source, tensors: Sequence[Tensor]) -> list[Any]:
+    """What a kernel is called with, given the memory of all its arguments."""
+    found: list[Any] = list(tensors)
+    for number, descriptor in source.descriptors.items():
+        shape, strides, block = map(list, (descriptor.shape, descriptor.strides, descriptor.block))
+        found[number] = TensorDescriptor(tensors[number], shape, strides, block)
+    return found
 
 
 def compile_all(launches: Sequence[Launch]) -> None:

@@ -15,11 +15,16 @@ from dataclasses import dataclass, replace
 
 from .dtype import DType
 from .gpus import Gpu
+from .tensor_descriptor import WITH_DESCRIPTORS
 
 # Seconds from asking for bytes of memory to having them, and those that a program takes to begin
 # and end.
 _LATENCY = 8e-7
 _START = 1.5e-6
+# Seconds until a program has a descriptor, before it can ask for anything else.
+_DESCRIPTOR = 4e-7
+# How much longer all else takes where threads compute addresses and ask for elements themselves.
+_BY_THREADS = 1.1
 # Seconds for which the warps of a program wait for each other at every step.
 _STEP = 3e-8
 # The share of what should happen meanwhile that does not.
@@ -27,6 +32,12 @@ _REST = 0.2
 # Bytes that a multiprocessor fetches at a time even if fewer are wanted.
 _SECTOR = 32
 _THREADS = 32
+# What a group of warps multiplies in one instruction has so many rows at the least.
+_GROUP_ROWS = 64
+_GROUP_WARPS = 4
+_GROUP_STAGES = 3
+# Ten times the compute capability from which on sums are in a memory of their own.
+_WITH_TENSOR_MEMORY = 100
 # Bytes of a thread's widest load.
 _WIDEST = 16
 _REGISTERS = 65536
@@ -59,6 +70,7 @@ class Product:
             the depth, else along its other axis.
         heavy: whether what follows it needs many registers.
         parts: into how many the depth is split.
+        described: whether tensor descriptors can say where its operands lie.
     """
 
     batch: int
@@ -71,6 +83,7 @@ class Product:
     right_runs: bool = True
     heavy: bool = False
     parts: int = 1
+    described: bool = False
 
     @property
     def on_tensor_cores(self) -> bool:
@@ -106,6 +119,8 @@ class Tile:
         rows, columns, depth: lengths, powers of two.
         warps: of 32 threads, that share a program's work.
         stages: blocks that are on their way to or in shared memory.
+        descriptors: whether operands come by tensor descriptors, else through pointers.
+        walkers: how many programs walk over all tiles; 0 where each tile is a program.
     """
 
     rows: int
@@ -113,19 +128,25 @@ class Tile:
     depth: int
     warps: int
     stages: int
+    descriptors: bool = False
+    walkers: int = 0
 
 
 @functools.lru_cache(maxsize=4096)
-def tiles(product: Product, gpu: Gpu, most: int = 6) -> tuple[Tile, ...]:
+def tiles(product: Product, gpu: Gpu, most: int = 8) -> tuple[Tile, ...]:
     """The tiles that suit a product best, the best first; there is always one."""
     found = _blocks(product, gpu) if product.in_blocks else _lanes(product)
     ordered = sorted(found, key=lambda tile: (seconds(product, tile, gpu), *_order(tile)))
     picked: list[Tile] = []
     for tile in ordered:
-        alike = sum((t.rows, t.columns) == (tile.rows, tile.columns) for t in picked)
+        alike = sum(_kind(t) == _kind(tile) for t in picked)
         if len(picked) < most and alike < _MOST_ALIKE:
             picked.append(tile)
     return tuple(picked)
+
+
+def _kind(tile: Tile) -> tuple[int, int, bool, bool]:
+    return tile.rows, tile.columns, tile.descriptors, tile.walkers > 0
 
 
 def _order(tile: Tile) -> tuple[int, ...]:
@@ -186,8 +207,33 @@ def _blocks(product: Product, gpu: Gpu) -> Iterator[Tile]:
             threads = min(row, column) * depth * itemsize // _WIDEST
             busy = threads >= warps * _THREADS and (warps < 8 or sums >= 32)
             busy &= warps >= 4 or sums <= 16
-            if busy and sums <= most_sums and shared_bytes(product, tile) <= gpu.shared_memory:
+            fits = shared_bytes(product, tile, gpu) <= gpu.shared_memory
+            if busy and sums <= most_sums and fits:
                 yield tile
+                yield from _described(product, tile, gpu)
+
+
+def _described(product: Product, tile: Tile, gpu: Gpu) -> Iterator[Tile]:
+    """The same tile by tensor descriptors, and with programs that walk from tile to tile.
+
+    The next tile's blocks are on their way while a program still computes what follows the product.
+    Where a multiprocessor has several programs at a time, these do so for each other.
+    """
+    if not product.described or gpu.capability < WITH_DESCRIPTORS or not _in_groups(tile):
+        return
+    described = replace(tile, descriptors=True)
+    yield described
+    walking = replace(described, walkers=gpu.multiprocessors)
+    several = programs_of(product, tile) > gpu.multiprocessors
+    alone = _resident(product, described, gpu) == 1
+    if several and alone and shared_bytes(product, walking, gpu) <= gpu.shared_memory:
+        yield walking
+
+
+def _in_groups(tile: Tile) -> bool:
+    """Whether the instructions that four warps share, which take both operands from shared memory,
+    can have this tile, and blocks are on their way while these work on one and begin another."""
+    return tile.rows >= _GROUP_ROWS and tile.warps >= _GROUP_WARPS and tile.stages >= _GROUP_STAGES
 
 
 def _lanes(product: Product) -> Iterator[Tile]:
@@ -211,10 +257,15 @@ def _within(size: int, rows: list[int], columns: list[int], depths: list[int]) -
     return min(depths[-1], max(1, size // (rows[-1] * columns[-1])))
 
 
-def shared_bytes(product: Product, tile: Tile) -> int:
+def shared_bytes(product: Product, tile: Tile, gpu: Gpu) -> int:
     """The shared memory of a tile: its blocks on their way, or the result on its way out."""
     itemsize = product.dtype.itemsize
     blocks = tile.stages * (tile.rows + tile.columns) * tile.depth * itemsize
+    if tile.walkers:
+        # The blocks of the next tile come before the result is out, and so does a row of a bias.
+        # Results in a memory of their own pass through here twice.
+        passes = 2 if gpu.capability >= _WITH_TENSOR_MEMORY else 1
+        return blocks + passes * tile.rows * tile.columns * itemsize + 2048
     # Blocks of 256 bytes hold the marks of what has arrived.
     return max(blocks, tile.rows * tile.columns * max(4, itemsize) // 2) + 256
 
@@ -222,12 +273,17 @@ def shared_bytes(product: Product, tile: Tile) -> int:
 # ---- what a tile costs -------------------------------------------------------------------------
 
 
+def programs_of(product: Product, tile: Tile) -> int:
+    """How many tiles there are, each of which is a program's work."""
+    row_tiles = -(-product.rows // tile.rows)
+    column_tiles = -(-product.columns // tile.columns)
+    return product.batch * product.parts * row_tiles * column_tiles
+
+
 def seconds(product: Product, tile: Tile, gpu: Gpu) -> float:
     """An estimate of how long a product takes with this tile."""
     itemsize = product.dtype.itemsize
-    row_tiles = -(-product.rows // tile.rows)
-    column_tiles = -(-product.columns // tile.columns)
-    programs = product.batch * product.parts * row_tiles * column_tiles
+    programs = programs_of(product, tile)
     depth = -(-product.depth // product.parts)
     steps = -(-depth // tile.depth)
     resident = _resident(product, tile, gpu)
@@ -241,7 +297,8 @@ def seconds(product: Product, tile: Tile, gpu: Gpu) -> float:
     left, right = tile.rows * tile.depth, tile.columns * tile.depth
     fetched = left * _waste(tile.depth if product.left_runs else tile.rows, itemsize)
     fetched += right * _waste(tile.depth if product.right_runs else tile.columns, itemsize)
-    traffic = programs * steps * fetched * itemsize
+    # What lies behind the end of the depth is not fetched.
+    traffic = programs * depth / tile.depth * fetched * itemsize
     operands = (product.rows + product.columns) * product.depth * product.batch * itemsize
     stored = product.rows * product.columns * product.batch * product.parts * itemsize
     ahead = tile.stages - 1 if product.in_blocks else 1
@@ -250,10 +307,13 @@ def seconds(product: Product, tile: Tile, gpu: Gpu) -> float:
     moving = max(
         (operands + stored) / min(gpu.bandwidth * busy / gpu.multiprocessors * 2, gpu.bandwidth),
         traffic / gpu.cache_bandwidth,
-        traffic / on_their_way,
+        programs * steps * fetched * itemsize / on_their_way,
     )
-    begun = -(-programs // (gpu.multiprocessors * resident))
-    return max(computing, moving) + _REST * min(computing, moving) + begun * _START
+    body = max(computing, moving) + _REST * min(computing, moving)
+    body *= 1 if tile.descriptors else _BY_THREADS
+    begun = 1 if tile.walkers else -(-programs // (gpu.multiprocessors * resident))
+    start = _START + (_DESCRIPTOR if tile.descriptors else 0)
+    return body + begun * start
 
 
 def _resident(product: Product, tile: Tile, gpu: Gpu) -> int:
@@ -262,7 +322,7 @@ def _resident(product: Product, tile: Tile, gpu: Gpu) -> int:
     sums = tile.rows * tile.columns * (1 if product.in_blocks else tile.depth)
     registers = min(255, 40 + 2 * sums * max(4, product.dtype.itemsize) // 4 // threads)
     by_registers = _REGISTERS // (threads * registers)
-    by_memory = gpu.shared_memory // shared_bytes(product, tile) if product.in_blocks else 16
+    by_memory = gpu.shared_memory // shared_bytes(product, tile, gpu) if product.in_blocks else 16
     return max(1, min(by_registers, by_memory, 2048 // threads))
 
 
@@ -271,7 +331,7 @@ def _share(product: Product, tile: Tile, gpu: Gpu) -> float:
     if not product.in_blocks:
         return 0.4
     share = min(1.0, 0.5 + 0.1 * math.log2(tile.rows * tile.columns / 1024))
-    if product.on_tensor_cores and gpu.capability >= 90 and tile.rows < 64:
+    if product.on_tensor_cores and gpu.capability >= 90 and tile.rows < _GROUP_ROWS:
         share *= 0.6  # the instructions for whole groups of warps take 64 rows
     return share / 3 if product.precision == "tf32x3" else share
 

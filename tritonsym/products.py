@@ -26,6 +26,7 @@ from .gpus import Gpu
 from .layout import Layout, layout_of
 from .matmul_tiles import Product, part_length
 from .simplify import rewritten
+from .tensor_descriptor import axes_of
 from .trace import Graph
 
 # From so many operations on, a library computes what 16-bit tensor cores do not, and what our
@@ -101,7 +102,11 @@ def _part(parts: Expr, number: int, shape: Shape) -> Expr:
 
 
 def describe(
-    x: Expr, where: Mapping[Expr, Layout], precision: str, body: Sequence[Expr] = ()
+    x: Expr,
+    where: Mapping[Expr, Layout],
+    precision: str,
+    body: Sequence[Expr] = (),
+    outputs: Sequence[Expr] = (),
 ) -> Product:
     """A product as its tiles depend on it, with what a kernel computes of it."""
     a, b = x.inputs
@@ -109,6 +114,10 @@ def describe(
     followed = [y for y in body if y is not x and y not in prologue]
     read = {y for z in followed for y in z.inputs if y not in body and y.primitive != "constant"}
     stored = x.shape[1:] if x.primitive == "dot_parts" else x.shape
+    left_runs = _dense_axis(a, where) == (-2 if x["transpose_a"] else -1)
+    right_runs = _dense_axis(b, where) == (-1 if x["transpose_b"] else -2)
+    # In shared memory the elements of wider operands have to lie along the depth.
+    comes_in_order = a.dtype.is_reduced or (precision == "tf32" and left_runs and right_runs)
     return Product(
         batch=math.prod(stored[:-2]),
         rows=stored[-2],
@@ -116,12 +125,15 @@ def describe(
         depth=contracted(a, x["transpose_a"]),
         dtype=a.dtype,
         precision=precision,
-        left_runs=_dense_axis(a, where) == (-2 if x["transpose_a"] else -1),
-        right_runs=_dense_axis(b, where) == (-1 if x["transpose_b"] else -2),
-        heavy=len(read) > _MANY_OPERANDS
+        left_runs=left_runs,
+        right_runs=right_runs,
+        heavy=len(read) + len(outputs[1:]) > _MANY_OPERANDS
         or any(y.primitive in _HEAVY for y in followed)
         or bool(prologue),
         parts=x.shape[0] if x.primitive == "dot_parts" else 1,
+        described=comes_in_order
+        and not prologue
+        and all(axes_of(y, where[y]) is not None for y in (a, b)),
     )
 
 

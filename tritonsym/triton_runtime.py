@@ -23,13 +23,14 @@ from .context import Context, torch_device
 from .cuda_graph import Launched, StreamOrder, on_device, recorder
 from .gpus import Gpu, gpu_of
 from .instrument import watched
-from .kernel_launch import Launch, compile_all
+from .kernel_launch import Launch, arguments_on, compile_all
 from .philox import RandomState
 from .plan import Plan
 from .program import Buffers, Pass, Program, run
 from .reference import Step, Tensor, prepare
 from .schedule import Kernel
 from .switches import Switches
+from .tensor_descriptor import UNIT
 from .triton_writer import ALIGNMENT, Source
 
 # Triton trusts what it finds in its cache, so it has one in our folder, which is the user's alone.
@@ -91,12 +92,12 @@ def _on_memory(kernel: Kernel, source: Source, buffers: Buffers) -> Launch:
     return replace(launch, options={**launch.options, "ALIGNMENT": alignment})
 
 
-def _launch(kernel: Kernel, source: Source, pointers: Sequence[Tensor]) -> Launch:
+def _launch(kernel: Kernel, source: Source, tensors: Sequence[Tensor]) -> Launch:
     return Launch(
         f"{kernel.form} {' '.join(x.primitive for x in kernel.body)}",
         module_cache.load(source.text).kernel,
         source.programs,
-        pointers,
+        arguments_on(source, tensors),
         {**LAUNCH_OPTIONS, **source.options},
     )
 
@@ -105,10 +106,14 @@ def _source(
     kernel: Kernel, plan: Plan, gpu: Gpu, buffers: Buffers, switched: Switches
 ) -> Source | None:
     """A kernel's source; of a product the fastest one, if it is to be timed and can be."""
-    measure = _timer(buffers.arena.device) if switched.tuning and kernel.form == "matmul" else None
-    if measure is None:
+    if kernel.form != "matmul":
         return triton_source.write(kernel, plan.layouts, gpu)
     choices = triton_source.choices(kernel, plan.layouts, gpu)
+    if not all(_is_aligned(source, buffers) for source in choices):
+        choices = triton_source.choices(kernel, plan.layouts, gpu, descriptors=False)
+    measure = _timer(buffers.arena.device) if switched.tuning else None
+    if measure is None:
+        return choices[0]
 
     def seconds(number: int) -> float:
         source = choices[number]
@@ -124,6 +129,12 @@ def _source(
 
     facts = {"gpu": repr(gpu), "triton": triton.__version__, "torch": torch.__version__}
     return choices[tuning.fastest(choices, facts, seconds)]
+
+
+def _is_aligned(source: Source, buffers: Buffers) -> bool:
+    """Whether what a kernel moves in blocks begins where it must, which a caller's need not."""
+    described = (buffers.tensors[source.arguments[number]] for number in source.descriptors)
+    return all(tensor.data_ptr() % UNIT == 0 for tensor in described)
 
 
 def _timer(device: torch.device) -> Callable[[Step], float] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from .expr import Expr
 from .gpus import Gpu
@@ -52,7 +53,17 @@ def _combined(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> Sourc
     return combined(sources, layouts)
 
 
-def choices(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> tuple[Source, ...]:
-    """The sources of a matrix product that a GPU may be fastest with, the likeliest first."""
-    found = tiles(product_of(kernel, layouts), gpu)
+def choices(
+    kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu, descriptors: bool = True
+) -> tuple[Source, ...]:
+    """The sources of a matrix product that a GPU may be fastest with, the likeliest first.
+
+    Args:
+        kernel: with a product.
+        layouts: of every expression.
+        gpu: for which it is.
+        descriptors: whether all memory begins where tensor descriptors can have it.
+    """
+    product = product_of(kernel, layouts)
+    found = tiles(replace(product, described=product.described and descriptors), gpu)
     return tuple(matmul(kernel, layouts, tile) for tile in found)

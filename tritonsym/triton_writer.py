@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .dtype import BOOL
 from .expr import ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
 from .layout import Layout, contiguous, places_in_copy
 from .philox import fraction_bits
+from .tensor_descriptor import Descriptor
 
 # Elements per program of the forms that go through memory once.
 BLOCK = 1024
@@ -84,6 +85,7 @@ class Source:
         text: of the module, whose function is ``kernel``.
         arguments: whose memory the function's pointers are, inputs first; outputs are the last
             ``output_count``.
+        descriptors: of those arguments that are no pointers but tensor descriptors, by position.
         programs: how many of them are launched.
         options: of the launch, such as ``num_warps``; Triton's own where it is empty.
         lines: of the function, without its head.
@@ -98,6 +100,7 @@ class Source:
     options: Mapping[str, int]
     lines: tuple[str, ...] = ()
     table: tuple[Address, ...] = ()
+    descriptors: Mapping[int, Descriptor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,9 @@ class Writer:
         self.layouts = layouts
         self.outputs = tuple(outputs)
         self.inputs: dict[Expr, str] = {}
+        # Inputs that are read, and outputs that are written, in blocks by their descriptors.
+        self.read_blocks: dict[str, tuple[Expr, Descriptor]] = {}
+        self.written_blocks: dict[int, Descriptor] = {}
         self.names: dict[Expr, str] = {}
         # Where the run's draw is, once something random was computed.
         self.draw: str | None = None
@@ -196,10 +202,14 @@ class Writer:
 
     def store(self, number: int, where: str, value: str, mask: str = "", depth: int = 1) -> None:
         """Store an output; values are in the dtype's own type, but 16-bit floats in float32."""
-        dtype = self.outputs[number].dtype
-        text = f"math.cast({value}, {TYPES[dtype.name]})" if dtype.is_reduced else value
         masked = f", {mask}" if mask else ""
+        text = self.stored(number, value)
         self.line(f"tl.store(out{number} + {where}, {text}{masked})", depth)
+
+    def stored(self, number: int, value: str) -> str:
+        """A value as an output has it."""
+        dtype = self.outputs[number].dtype
+        return f"math.cast({value}, {TYPES[dtype.name]})" if dtype.is_reduced else value
 
     def source(
         self, title: Sequence[Expr], programs: int, options: Mapping[str, int] | None = None
@@ -211,15 +221,35 @@ class Writer:
                 f"    seed = tl.load({self.draw})",
                 f"    number = tl.load({self.draw} + 1)",
             ]
-        arguments = (*self.inputs, *self.outputs)
-        head = f"def kernel({', '.join(pointer_names(len(self.inputs), len(self.outputs)))}):"
+        read = [value for value, _ in self.read_blocks.values()]
+        arguments = (*read, *self.inputs, *self.outputs)
+        names = [*self.read_blocks, *pointer_names(len(self.inputs), len(self.outputs))]
+        descriptors = {n: found for n, (_, found) in enumerate(self.read_blocks.values())}
+        before = len(arguments) - len(self.outputs)
+        descriptors |= {before + n: found for n, found in self.written_blocks.items()}
+        for number in descriptors:
+            names[number] = blocks_name(names[number])
+        head = f"def kernel({', '.join(names)}):"
         text = module(_title(title), [["@triton.jit", head, *lines]], self.draw is not None)
-        return Source(text, arguments, len(self.outputs), programs, options or {}, tuple(lines))
+        return Source(
+            text,
+            arguments,
+            len(self.outputs),
+            programs,
+            options or {},
+            tuple(lines),
+            descriptors=descriptors,
+        )
 
 
 def pointer_names(inputs: int, outputs: int) -> list[str]:
     """What the memory that a function reads and writes is called in it."""
     return [*(f"in{i}" for i in range(inputs)), *(f"out{i}" for i in range(outputs))]
+
+
+def blocks_name(name: str) -> str:
+    """What the descriptor of some memory is called."""
+    return f"{name}_blocks"
 
 
 def module(title: str, functions: Sequence[Sequence[str]], draws: bool) -> str:
