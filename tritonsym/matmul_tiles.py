@@ -31,6 +31,8 @@ _STEP = 3e-8
 _REST = 0.2
 # Bytes that a multiprocessor fetches at a time even if fewer are wanted.
 _SECTOR = 32
+# Bytes beside each other in a line of the cache, which descriptors move at a time.
+_LINE = 128
 _THREADS = 32
 # What a group of warps multiplies in one instruction has so many rows at the least.
 _GROUP_ROWS = 64
@@ -220,6 +222,8 @@ def _described(product: Product, tile: Tile, gpu: Gpu) -> Iterator[Tile]:
     Where a multiprocessor has several programs at a time, these do so for each other.
     """
     if not product.described or gpu.capability < WITH_DESCRIPTORS or not _in_groups(tile):
+        return
+    if tile.depth * product.dtype.itemsize < _LINE:
         return
     described = replace(tile, descriptors=True)
     yield described
