@@ -14,7 +14,7 @@ import tritonsym as mx
 from guard_bands import POISONS, guarded_where_interpreted
 from memory_checker import check_plan
 from test_matmul import TRANSPOSED, case_of, check, kernel_of, launched, tiles_of, values
-from tritonsym import compiler, expr, module_cache
+from tritonsym import compiler, expr, matmul_tiles, module_cache
 from tritonsym.dtype import BY_NAME
 from tritonsym.expr import Expr, Shape
 from tritonsym.gpus import A100, B200, H100, Gpu
@@ -345,6 +345,16 @@ def test_large_products_walk_over_their_tiles() -> None:
 def test_programs_do_not_walk_where_each_has_one_tile() -> None:
     tile = picked(1024, 1024, 1024)
     assert tile.descriptors and not tile.walkers
+
+
+def test_programs_of_small_tiles_do_not_walk() -> None:
+    """A multiprocessor has several of them at a time, and one computes while another loads."""
+    a, b = (expr.input_(i, (4096, 4096), BY_NAME["float16"]) for i in range(2))
+    x = expr.dot(a, b, transpose_b=True, precision="ieee")
+    where = describe(x, layouts([a, b, x], {}), "ieee")
+    small, large = Tile(64, 64, 64, 4, 3), Tile(128, 256, 64, 8, 3)
+    walkers = [[t.walkers for t in matmul_tiles._described(where, t, H100)] for t in (small, large)]
+    assert walkers == [[0], [0, H100.multiprocessors]]
 
 
 @pytest.mark.parametrize(
