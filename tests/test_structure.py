@@ -100,7 +100,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "layout": words("expr"),
     "torch_calls": words("expr library reference simplify trace"),
     "torch_layers": words("expr library reference simplify trace"),
-    "torch_updates": words("expr reference simplify torch_calls"),
+    "torch_updates": words("expr layout reference simplify torch_calls"),
     "regroup": words("expr layout simplify trace"),
     "tensor_descriptor": words("expr layout"),
     "matmul_tiles": words("gpus tensor_descriptor"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -53,12 +53,17 @@ def due(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 
 def calls(plan: Plan) -> list[Adam]:
     in_place = {plan.outputs[n]: plan.replaced[n] for n in plan.in_place}
-    found = [y for k in plan.kernels for y in with_updates(k.body, k.outputs, in_place)]
+    found = [
+        y
+        for kernel in plan.kernels
+        for y in with_updates(kernel.body, kernel.outputs, in_place, plan.layouts)
+    ]
     return [y for y in found if isinstance(y, Adam)]
 
 
-def check(plan: Plan, dtype: DType) -> None:
-    tensors = arrays(dtype)
+def check(plan: Plan, dtype: DType, turned: Sequence[int] = ()) -> None:
+    """Run a plan; the arrays of some inputs lie column by column."""
+    tensors = [x.t().contiguous().t() if n in turned else x for n, x in enumerate(arrays(dtype))]
     right = due(tensors)
     made = program(plan, tensors, RandomState(1))
     made.buffers.arena.fill_(0xFF)
@@ -85,10 +90,26 @@ def test_it_takes_the_place_of_what_it_computes() -> None:
     plan = make_plan(graph_of(FLOAT32))
     (kernel,) = plan.kernels
     in_place = {plan.outputs[n]: plan.replaced[n] for n in plan.in_place}
-    work = with_updates(kernel.body, kernel.outputs, in_place)
+    work = with_updates(kernel.body, kernel.outputs, in_place, plan.layouts)
     # What is left is the gradient: scaled, and the weight's share added.
     assert [x.primitive for x in work if isinstance(x, Expr)] == ["mul", "mul", "add"]
     assert isinstance(work[-1], Adam)
+
+
+@pytest.mark.parametrize("turned", [0, 1, 2])
+def test_arrays_that_lie_otherwise(turned: int) -> None:
+    """Without decay or scale the gradient is the caller's array, as it is bound."""
+    weight, gradient, mean, variance = (input_(n, SHAPE, FLOAT32) for n in range(4))
+    share = weight * 0.01 + gradient * 0.5
+    for used in (gradient, share):
+        results = adam_update(
+            weight, used, mean, variance, lr=input_(4, (1,), FLOAT32), epsilon=1e-6
+        )
+        graph = in_torch_calls(simplify(Graph(results, {}, updates={0: 0, 1: 2, 2: 3})))
+        plan = make_plan(graph, {turned: (1, SHAPE[0])})
+        assert len(calls(plan)) == (turned == 1 and used is share)
+        if used is share:
+            check(plan, FLOAT32, [turned])
 
 
 def test_16_bit_floats_are_computed_as_they_were() -> None:

@@ -47,7 +47,7 @@ def program(
 def _steps(kernel: Kernel, plan: Plan, buffers: Buffers) -> list[Step]:
     """The calls that compute a kernel."""
     in_place = {plan.outputs[number]: plan.replaced[number] for number in plan.in_place}
-    work = with_updates(kernel.body, kernel.outputs, in_place)
+    work = with_updates(kernel.body, kernel.outputs, in_place, plan.layouts)
     tiling = plan.tilings.get(kernel)
     if tiling is not None:
         return _tiles(work, tiling, buffers)

@@ -16,6 +16,7 @@ import torch
 
 from .dtype import FLOAT32, FLOAT64
 from .expr import VIEWS, Expr
+from .layout import Layout
 from .reference import Step, Tensor
 from .simplify import number_of, pairs
 from .torch_calls import subtract_quotient
@@ -66,18 +67,25 @@ class Adam:
 
 
 def with_updates(
-    body: Sequence[Expr], outputs: Collection[Expr], in_place: Mapping[Expr, int]
+    body: Sequence[Expr],
+    outputs: Collection[Expr],
+    in_place: Mapping[Expr, int],
+    where: Mapping[Expr, Layout],
 ) -> list[Expr | Adam]:
     """The body of a kernel, with calls instead of what they take the place of.
 
     Args:
         outputs: what of it is read elsewhere.
-        in_place: the values that are written over an input, and its index.
+        in_place: the values that are written over an input, which lies densely, and its index.
+        where: the layouts of what is read.
     """
     found: list[Expr | Adam] = list(body)
     for x in body:
         adam = _adam(x, in_place)
-        if adam is not None and _is_alone(adam, body, outputs):
+        if adam is None or not _is_alone(adam, body, outputs):
+            continue
+        # torch takes all arrays as one axis, and does not look at strides.
+        if where[adam.gradient].is_dense(x.shape):
             found = [y for y in found if y not in adam.inside]
             found.append(adam)
     return found
