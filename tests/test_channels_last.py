@@ -27,7 +27,7 @@ def convolved(data: Expr, channels: int = 7) -> Expr:
 
 def strides_of(*values: Expr) -> list[tuple[int, ...]]:
     order = list(dict.fromkeys(y for x in values for y in _order(x)))
-    found = layouts(order, {}, free=order)
+    found = layouts(order, {}, free=set(order))
     return [found[x].strides for x in values]
 
 

@@ -8,7 +8,7 @@ wherever strides can say so; a reshape that they cannot say is a copy.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from .expr import SOURCES, VIEWS, Expr, Shape
@@ -67,8 +67,8 @@ def with_channels_last(shape: Shape) -> tuple[int, ...]:
 def layouts(
     order: Sequence[Expr],
     input_strides: Mapping[int, tuple[int, ...]],
-    copied: Collection[Expr] = (),
-    free: Collection[Expr] = (),
+    copied: Set[Expr] = frozenset(),
+    free: Set[Expr] = frozenset(),
 ) -> dict[Expr, Layout]:
     """The layout of each expression.
 

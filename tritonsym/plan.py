@@ -209,15 +209,16 @@ def _on_cpu(
     Transposed matrices are copies, if these are faster to read. But a kernel in tiles would need
     all of a copy in its first one, and no tile could take its place.
     """
-    where = layouts(order, strides, free=order)
+    free = set(order)
+    where = layouts(order, strides, free=free)
     copied = turned(order, where)
     if not copied:
         return where
-    found = layouts(order, strides, copied, order)
+    found = layouts(order, strides, copied, free)
     kernels, _ = schedule(graph.outputs, found, ends=graph.ends)
     cut = (kernel for kernel in kernels if tiling_of(kernel, found) is not None)
     read = {y for kernel in cut for x in kernel.body for y in x.inputs}
-    return layouts(order, strides, copied - read, order)
+    return layouts(order, strides, copied - read, free)
 
 
 def _stages(
