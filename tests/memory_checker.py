@@ -300,7 +300,8 @@ class _Schedule:
         """Whether element i of a value that is read lies where element i of ``x`` is written."""
         read, written = self.plan.layouts[y], self.plan.layouts[x]
         starts = read.offset == written.offset == 0
-        return starts and (y.shape, read.strides) == (x.shape, written.strides)
+        sizes = (read.base.size, y.dtype.itemsize) == (x.size, x.dtype.itemsize)
+        return starts and sizes and (y.shape, read.strides) == (x.shape, written.strides)
 
     def bytes_needed(self, x: Expr) -> int:
         tiling = self.plan.tilings.get(self.kernel[x])

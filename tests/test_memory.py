@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+import torch
 from hypothesis import given, settings, strategies
 
 import tritonsym as mx
 from memory_checker import ALIGNMENT, Use, check_plan, conflict
 from tritonsym import memory
+from tritonsym.cpu import program
+from tritonsym.dtype import FLOAT64, INT32
+from tritonsym.expr import cast, concat, input_, narrow
 from tritonsym.gpus import H100
 from tritonsym.infer import infer_dtypes, infer_shapes
 from tritonsym.memory import Lifetime, aligned, allocate
+from tritonsym.philox import RandomState
 from tritonsym.plan import Plan, make_plan
-from tritonsym.trace import trace
+from tritonsym.trace import Graph, trace
 
 
 @strategies.composite
@@ -215,3 +220,16 @@ def test_a_long_chain_of_reductions_lives_in_little_memory() -> None:
     check_plan(executor.plan)
     assert executor.plan.arena_size <= 3 * 32 * 32 * 4
     assert executor.plan.size_without_reuse > 30 * 32 * 32 * 4
+
+
+def test_a_wider_number_does_not_take_the_place_of_two_narrow_ones() -> None:
+    """As many bytes are not the same elements: torch refuses to write over what it reads."""
+    x = input_(0, (1, 1), INT32)
+    pair = concat([x, x + 1], 0)
+    wide = cast(narrow(pair, 0, 0, 1), FLOAT64)
+    graph = Graph((wide * 2 + 1,))
+    plan = make_plan(graph)
+    check_plan(plan)
+    made = program(plan, [torch.tensor([[3]], dtype=torch.int32)], RandomState(1))
+    made.run()
+    assert made.buffers.outputs[0].item() == 7

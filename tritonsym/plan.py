@@ -420,7 +420,8 @@ def _ending(x: Expr, step: int, times: _Times, where: Mapping[Expr, Layout]) -> 
         """Whether each element lies where ``x`` would have its own, in memory of the same size."""
         layout = where[y]
         same = (y.shape, layout.strides, layout.offset) == (x.shape, where[x].strides, 0)
-        return same and byte_count(layout.base) == byte_count(x)
+        whole = layout.base.size == x.size
+        return same and whole and y.dtype.itemsize == x.dtype.itemsize
 
     read = times.beside[x]
     spoiled = {where[y].base for y in read if not is_read_in_order(y)}
