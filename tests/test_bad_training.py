@@ -446,3 +446,52 @@ def test_states_of_other_weights(structure: Any, array: np.ndarray) -> None:
     with pytest.raises(MXNetError, match="state of weight 0"):
         updater(0, mx.nd.ones((3,)), weight)
     assert (weight.asnumpy() == 1).all()
+
+
+# ---- metrics -----------------------------------------------------------------------------------
+
+ROWS = np.full((4, 3), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "outputs", "needed"),
+    [
+        ("acc", np.zeros(3), ROWS, "one label for each sample, of scores along axis 1"),
+        ("acc", np.zeros((4, 1)), np.zeros(4), "the classes along axis 1"),
+        ("f1", np.zeros((2, 3)), np.zeros((2, 3, 4)), "one label for each sample"),
+        ("mcc", np.array([5, 7, 9, 5]), ROWS, r"of two classes.*\[5, 7, 9\]; use acc or pcc"),
+        ("pcc", np.zeros(5), ROWS, "one label for each sample"),
+        ("top_k_accuracy", np.zeros(3), ROWS, "one label for each row of scores"),
+        ("top_k_accuracy", np.zeros((4, 3)), np.zeros((4, 3, 2)), "for each row of scores"),
+        ("perplexity", np.zeros(3), ROWS, "one label for each sample, of probabilities"),
+        ("ce", np.zeros(3), ROWS, "one label for each row of probabilities"),
+        ("ce", np.zeros(4), np.zeros(4), "one label for each row of probabilities"),
+        ("nll_loss", np.array([0, 1, 2, 3]), ROWS, "a label 3, and an output of 3 classes"),
+        ("mse", np.zeros(3), ROWS, "one prediction for each label"),
+        ("mae", np.zeros((2, 3)), np.zeros((2, 3, 4)), "one prediction for each label"),
+        ("pearsonr", np.zeros(4), ROWS, "the shapes must be equal"),
+    ],
+)
+def test_labels_that_do_not_fit_an_output(
+    name: str, labels: np.ndarray, outputs: np.ndarray, needed: str
+) -> None:
+    """The pair before them does not count either."""
+    given = {"top_k_accuracy": {"top_k": 2}, "perplexity": {"ignore_label": None}}
+    metric = mx.metric.create(name, **given.get(name, {}))
+    fine = np.zeros((4, 1)) if name == "pearsonr" else np.zeros(4)
+    output = np.full((4, 1), 0.5) if name == "pearsonr" else ROWS
+    metric.update([mx.nd.array(fine)], [mx.nd.array(output)])
+    before = metric.num_inst, metric.sum_metric, metric.get_global()[1]
+    arrays = [mx.nd.array(x) for x in (fine, labels)], [mx.nd.array(x) for x in (output, outputs)]
+    with pytest.raises(ValueError, match=rf"metric {metric.name}.*{needed}"):
+        metric.update(*arrays)
+    np.testing.assert_equal((metric.num_inst, metric.sum_metric, metric.get_global()[1]), before)
+
+
+@pytest.mark.parametrize("name", ["acc", "mse", "ce", "f1", "pearsonr"])
+def test_more_labels_than_outputs(name: str) -> None:
+    metric = mx.metric.create(name)
+    labels, outputs = [mx.nd.zeros((4,))] * 2, [mx.nd.array(ROWS)]
+    with pytest.raises(ValueError, match=rf"{metric.name} .* 2 arrays of labels for 1 outputs"):
+        metric.update(labels, outputs)
+    assert metric.num_inst == 0

@@ -38,12 +38,6 @@ def check_label_shapes(
     return labels, preds
 
 
-def pairs(labels: Any, preds: Any) -> list[tuple[Array, Array]]:
-    """Each label with its output, as numpy arrays."""
-    labels, preds = check_label_shapes(labels, preds, wrap=True)
-    return [(values(x), values(y)) for x, y in zip(labels, preds, strict=True)]
-
-
 def as_list(given: Any) -> Any:
     """A list of arrays, where one may have been given."""
     return [given] if isinstance(given, (NDArray, numpy.ndarray)) else given
@@ -154,6 +148,37 @@ def _name_values(found: tuple[Any, Any]) -> list[tuple[str, float]]:
     if isinstance(names, list):
         return list(zip(names, values, strict=True))
     return [(names, values)]
+
+
+class PairwiseMetric(EvalMetric):
+    """A metric that compares each array of labels with the output of the same number."""
+
+    def _pairs(self, labels: Any, preds: Any) -> list[tuple[Array, Array]]:
+        """Each array of labels with its output, as numpy arrays."""
+        labels, preds = as_list(labels), as_list(preds)
+        if len(labels) != len(preds):
+            raise ValueError(
+                f"metric {self.name} compares each output with labels of its own, and got"
+                f" {len(labels)} arrays of labels for {len(preds)} outputs; output_names and"
+                " label_names choose some of them in update_dict"
+            )
+        return [(values(x), values(y)) for x, y in zip(labels, preds, strict=True)]
+
+    def _misfit(self, label: Array, pred: Array, needed: str) -> ValueError:
+        """The error for labels and an output that cannot be compared."""
+        return ValueError(
+            f"metric {self.name}: labels of shape {label.shape} do not fit an output of shape"
+            f" {pred.shape}; {needed}"
+        )
+
+    def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
+        """What labels and an output add to the sum and to the count."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is computed")
+
+    def update(self, labels: Any, preds: Any) -> None:
+        """Take a batch into account."""
+        for measured in [self._measure(*pair) for pair in self._pairs(labels, preds)]:
+            self._add(*measured)
 
 
 registry: Registry[EvalMetric] = Registry(EvalMetric, "metric")

@@ -8,19 +8,31 @@ from typing import Any
 import numpy
 
 from ...text import shown
-from .base import Array, EvalMetric, Names, check_label_shapes, pairs, registry
+from .base import Array, Names, PairwiseMetric, registry
 
 
-def _classes(scores: Array, label: Array, axis: int) -> tuple[Array, Array]:
-    """The best class of each sample, and the label's, as flat integers."""
-    chosen = scores.argmax(axis) if scores.shape != label.shape else scores
-    flat = label.astype(numpy.int32).ravel(), chosen.astype(numpy.int32).ravel()
-    check_label_shapes(*flat)
-    return flat
+class _OfClasses(PairwiseMetric):
+    """A metric of the class that each sample gets, and of the one that it should get."""
+
+    def _classes(self, label: Array, pred: Array, axis: int = 1) -> tuple[Array, Array]:
+        """The label's class of each sample, and the one with the largest score, as flat integers.
+
+        An output of the labels' shape has classes, and not scores.
+        """
+        chosen = pred
+        if pred.shape != label.shape:
+            if not -pred.ndim <= axis < pred.ndim:
+                raise self._misfit(label, pred, f"scores need the classes along axis {axis}")
+            chosen = pred.argmax(axis)
+        if label.size != chosen.size:
+            raise self._misfit(
+                label, pred, f"there must be one label for each sample, of scores along axis {axis}"
+            )
+        return label.astype(numpy.int32).ravel(), chosen.astype(numpy.int32).ravel()
 
 
 @registry.register("acc")
-class Accuracy(EvalMetric):
+class Accuracy(_OfClasses):
     """How many samples get the right class; the class is the largest score along ``axis``."""
 
     def __init__(
@@ -33,15 +45,13 @@ class Accuracy(EvalMetric):
         super().__init__(name, output_names, label_names, axis=axis)
         self.axis = axis
 
-    def update(self, labels: Any, preds: Any) -> None:
-        """Take a batch into account."""
-        for label, pred in pairs(labels, preds):
-            wanted, chosen = _classes(pred, label, self.axis)
-            self._add((wanted == chosen).sum(), len(chosen))
+    def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
+        wanted, chosen = self._classes(label, pred, self.axis)
+        return (wanted == chosen).sum(), len(chosen)
 
 
 @registry.register("top_k_accuracy", "top_k_acc")
-class TopKAccuracy(EvalMetric):
+class TopKAccuracy(PairwiseMetric):
     """How many samples have the right class among the ``top_k`` largest scores."""
 
     def __init__(
@@ -55,18 +65,16 @@ class TopKAccuracy(EvalMetric):
         super().__init__(f"{name}_{top_k}", output_names, label_names, top_k=top_k)
         self.top_k = top_k
 
-    def update(self, labels: Any, preds: Any) -> None:
-        """Take a batch into account."""
-        for label, pred in pairs(labels, preds):
-            assert pred.ndim <= 2, f"Predictions should be no more than 2 dims, got {pred.shape}"
-            wanted = label.astype(numpy.int32)
-            check_label_shapes(wanted, pred)
-            if pred.ndim == 1:
-                self._add((pred.astype(numpy.int32) == wanted.ravel()).sum(), len(pred))
-                continue
-            count = min(self.top_k, pred.shape[1])
-            best = numpy.argpartition(pred.astype(numpy.float32), -count)[:, -count:]
-            self._add((best == wanted.reshape(-1, 1)).sum(), len(pred))
+    def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
+        if pred.ndim not in (1, 2) or label.size != len(pred):
+            needed = "there must be one label for each row of scores, or for each class"
+            raise self._misfit(label, pred, needed)
+        wanted = label.astype(numpy.int32)
+        if pred.ndim == 1:
+            return (pred.astype(numpy.int32) == wanted.ravel()).sum(), len(pred)
+        count = min(self.top_k, pred.shape[1])
+        best = numpy.argpartition(pred.astype(numpy.float32), -count)[:, -count:]
+        return (best == wanted.reshape(-1, 1)).sum(), len(pred)
 
 
 class _BinaryCounts:
@@ -75,12 +83,7 @@ class _BinaryCounts:
     def __init__(self) -> None:
         self.true_positive = self.false_positive = self.true_negative = self.false_negative = 0
 
-    def count(self, label: Array, pred: Array) -> None:
-        wanted, chosen = _classes(pred, label, 1)
-        if len(numpy.unique(wanted)) > 2:
-            raise ValueError(
-                f"only binary classification is supported, the labels are {shown(set(wanted))}"
-            )
+    def count(self, wanted: Array, chosen: Array) -> None:
         self.true_positive += int(((chosen == 1) & (wanted == 1)).sum())
         self.false_positive += int(((chosen == 1) & (wanted == 0)).sum())
         self.true_negative += int(((chosen == 0) & (wanted == 0)).sum())
@@ -110,7 +113,7 @@ class _BinaryCounts:
         return (hits - self.false_positive * self.false_negative) / spread
 
 
-class _BinaryMetric(EvalMetric):
+class _BinaryMetric(_OfClasses):
     """A score of counts: the mean over updates (macro), or of all samples together (micro)."""
 
     def __init__(self, name: str, output_names: Names, label_names: Names, average: str) -> None:
@@ -120,12 +123,23 @@ class _BinaryMetric(EvalMetric):
     def _score(self, counts: _BinaryCounts) -> float:
         raise NotImplementedError
 
+    def _binary(self, label: Array, pred: Array) -> tuple[Array, Array]:
+        """The classes, of which the labels have no more than two."""
+        wanted, chosen = self._classes(label, pred)
+        classes = numpy.unique(wanted)
+        if len(classes) > 2:
+            raise ValueError(
+                f"metric {self.name} is of two classes, and the labels are"
+                f" {shown(classes.tolist())}; use acc or pcc"
+            )
+        return wanted, chosen
+
     def update(self, labels: Any, preds: Any) -> None:
         """Take a batch into account."""
         batch = _BinaryCounts()
-        for label, pred in pairs(labels, preds):
+        for wanted, chosen in [self._binary(*pair) for pair in self._pairs(labels, preds)]:
             for counts in (batch, self._counts, self._global_counts):
-                counts.count(label, pred)
+                counts.count(wanted, chosen)
         if self.average == "macro":
             self._add(self._score(batch), 1)
             return
@@ -190,7 +204,7 @@ class MCC(_BinaryMetric):
 
 
 @registry.register()
-class PCC(EvalMetric):
+class PCC(_OfClasses):
     """Matthews' correlation coefficient of any number of classes, of all samples together.
 
     Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient", 2004.
@@ -206,8 +220,7 @@ class PCC(EvalMetric):
 
     def update(self, labels: Any, preds: Any) -> None:
         """Take a batch into account."""
-        for label, pred in pairs(labels, preds):
-            wanted, chosen = _classes(pred, label, 1)
+        for wanted, chosen in [self._classes(*pair) for pair in self._pairs(labels, preds)]:
             size = max(len(self._table), int(max(wanted.max(), chosen.max())) + 1)
             wider = (0, size - len(self._table))
             self._table = numpy.pad(self._table, wider)
@@ -242,7 +255,7 @@ def _correlation(table: Array) -> float:
 
 
 @registry.register()
-class Perplexity(EvalMetric):
+class Perplexity(PairwiseMetric):
     """The exponential of the mean negative logarithm of the label's probability.
 
     Args:
@@ -262,38 +275,42 @@ class Perplexity(EvalMetric):
         self.ignore_label = ignore_label
         self.axis = axis
 
-    def update(self, labels: Any, preds: Any) -> None:
-        """Take a batch into account."""
-        assert len(labels) == len(preds), f"{len(labels)} labels for {len(preds)} outputs"
-        for label, pred in pairs(labels, preds):
-            assert label.size == pred.size // pred.shape[-1], (
-                f"shape mismatch: {label.shape} vs. {pred.shape}"
-            )
-            wanted = label.reshape(-1).astype(numpy.int64)
-            rows = numpy.moveaxis(pred, self.axis, -1).reshape(-1, pred.shape[self.axis])
-            found = rows[numpy.arange(len(rows)), numpy.clip(wanted, 0, rows.shape[1] - 1)]
-            if self.ignore_label is not None:
-                found = found[wanted != self.ignore_label]
-            self._add(-numpy.log(numpy.maximum(1e-10, found)).sum(), len(found))
+    def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
+        axis = self.axis
+        if not -pred.ndim <= axis < pred.ndim or label.size * pred.shape[axis] != pred.size:
+            needed = f"there must be one label for each sample, of probabilities along axis {axis}"
+            raise self._misfit(label, pred, needed)
+        wanted = label.reshape(-1).astype(numpy.int64)
+        rows = numpy.moveaxis(pred, axis, -1).reshape(-1, pred.shape[axis])
+        found = rows[numpy.arange(len(rows)), numpy.clip(wanted, 0, rows.shape[1] - 1)]
+        if self.ignore_label is not None:
+            found = found[wanted != self.ignore_label]
+        return -numpy.log(numpy.maximum(1e-10, found)).sum(), len(found)
 
     def _value(self, total: float, count: float) -> float:
         return math.exp(total / count) if count else math.nan
 
 
-class _LogLikelihood(EvalMetric):
+class _LogLikelihood(PairwiseMetric):
     """The mean of -log(probability of the label + eps)."""
 
     def __init__(self, eps: float, name: str, output_names: Names, label_names: Names) -> None:
         super().__init__(name, output_names, label_names, eps=eps)
         self.eps = eps
 
-    def update(self, labels: Any, preds: Any) -> None:
-        """Take a batch into account."""
-        for label, pred in pairs(labels, preds):
-            wanted = label.ravel().astype(numpy.int64)
-            assert len(wanted) == len(pred), f"{len(wanted)} labels for {len(pred)} predictions"
-            found = pred[numpy.arange(len(wanted)), wanted]
-            self._add(-numpy.log(found + self.eps).sum(), len(wanted))
+    def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
+        wanted = label.ravel().astype(numpy.int64)
+        if pred.ndim < 2 or len(wanted) != len(pred):
+            raise self._misfit(label, pred, "there must be one label for each row of probabilities")
+        count = pred.shape[1]
+        outside = wanted[(wanted < -count) | (wanted >= count)]
+        if outside.size:
+            raise ValueError(
+                f"metric {self.name}: there is a label {outside[0]}, and an output of"
+                f" {count} classes; labels are numbers from 0 to {count - 1}"
+            )
+        found = pred[numpy.arange(len(wanted)), wanted]
+        return -numpy.log(found + self.eps).sum(), len(wanted)
 
 
 @registry.register("ce")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy
 
-from .base import Array, EvalMetric, Names, as_list, check_label_shapes, pairs, registry, values
+from .base import Array, EvalMetric, Names, PairwiseMetric, as_list, registry, values
 
 
-class _OfErrors(EvalMetric):
+class _OfErrors(PairwiseMetric):
     """The mean over updates of what the differences of labels and predictions come to."""
 
     def __init__(self, name: str, output_names: Names, label_names: Names) -> None:
@@ -19,12 +19,15 @@ class _OfErrors(EvalMetric):
     def _of(self, errors: Array) -> Any:
         raise NotImplementedError
 
-    def update(self, labels: Any, preds: Any) -> None:
-        """Take a batch into account."""
-        for label, pred in pairs(labels, preds):
-            # A vector is a column beside another column, and must not broadcast to a square.
-            columns = [x.reshape(-1, 1) if x.ndim == 1 else x for x in (label, pred)]
-            self._add(self._of(columns[0] - columns[1]), 1)
+    def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
+        # A vector is a column beside another column, and must not broadcast to a square.
+        wanted, given = (x.reshape(-1, 1) if x.ndim == 1 else x for x in (label, pred))
+        try:
+            errors = wanted - given
+        except ValueError:
+            needed = "there must be one prediction for each label"
+            raise self._misfit(label, pred, needed) from None
+        return self._of(errors), 1
 
 
 @registry.register()
@@ -94,7 +97,7 @@ class _Moments:
 
 
 @registry.register("pearsonr")
-class PearsonCorrelation(EvalMetric):
+class PearsonCorrelation(PairwiseMetric):
     """Pearson's correlation coefficient of labels and predictions.
 
     Args:
@@ -113,8 +116,11 @@ class PearsonCorrelation(EvalMetric):
 
     def update(self, labels: Any, preds: Any) -> None:
         """Take a batch into account."""
-        for label, pred in pairs(labels, preds):
-            check_label_shapes(label, pred, shape=True)
+        compared = self._pairs(labels, preds)
+        for label, pred in compared:
+            if label.shape != pred.shape:
+                raise self._misfit(label, pred, "the shapes must be equal")
+        for label, pred in compared:
             batch = _Moments()
             for moments in (batch, self._moments, self._global_moments):
                 moments.add(label, pred)
