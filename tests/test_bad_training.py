@@ -483,7 +483,7 @@ def test_labels_that_do_not_fit_an_output(
     metric.update([mx.nd.array(fine)], [mx.nd.array(output)])
     before = metric.num_inst, metric.sum_metric, metric.get_global()[1]
     arrays = [mx.nd.array(x) for x in (fine, labels)], [mx.nd.array(x) for x in (output, outputs)]
-    with pytest.raises(ValueError, match=rf"metric {metric.name}.*{needed}"):
+    with pytest.raises((ValueError, AssertionError), match=rf"metric {metric.name}.*{needed}"):
         metric.update(*arrays)
     np.testing.assert_equal((metric.num_inst, metric.sum_metric, metric.get_global()[1]), before)
 

@@ -101,7 +101,7 @@ class EvalMetric:
             preds: the outputs of the network.
 
         Raises:
-            ValueError: labels and outputs do not fit.
+            ValueError, AssertionError: labels and outputs do not fit.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it is computed")
 
@@ -164,9 +164,11 @@ class PairwiseMetric(EvalMetric):
             )
         return [(values(x), values(y)) for x, y in zip(labels, preds, strict=True)]
 
-    def _misfit(self, label: Array, pred: Array, needed: str) -> ValueError:
-        """The error for labels and an output that cannot be compared."""
-        return ValueError(
+    def _misfit(
+        self, label: Array, pred: Array, needed: str, kind: type[Exception] = ValueError
+    ) -> Exception:
+        """The error for labels and an output that cannot be compared; of MXNet's kind."""
+        return kind(
             f"metric {self.name}: labels of shape {label.shape} do not fit an output of shape"
             f" {pred.shape}; {needed}"
         )

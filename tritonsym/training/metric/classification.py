@@ -66,8 +66,10 @@ class TopKAccuracy(PairwiseMetric):
         self.top_k = top_k
 
     def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
-        if pred.ndim not in (1, 2) or label.size != len(pred):
-            needed = "there must be one label for each row of scores, or for each class"
+        needed = "there must be one label for each row of scores, or for each class"
+        if pred.ndim > 2:
+            raise self._misfit(label, pred, needed, AssertionError)
+        if label.size != len(pred):
             raise self._misfit(label, pred, needed)
         wanted = label.astype(numpy.int32)
         if pred.ndim == 1:
@@ -279,7 +281,7 @@ class Perplexity(PairwiseMetric):
         axis = self.axis
         if not -pred.ndim <= axis < pred.ndim or label.size * pred.shape[axis] != pred.size:
             needed = f"there must be one label for each sample, of probabilities along axis {axis}"
-            raise self._misfit(label, pred, needed)
+            raise self._misfit(label, pred, needed, AssertionError)
         wanted = label.reshape(-1).astype(numpy.int64)
         rows = numpy.moveaxis(pred, axis, -1).reshape(-1, pred.shape[axis])
         found = rows[numpy.arange(len(rows)), numpy.clip(wanted, 0, rows.shape[1] - 1)]
@@ -301,7 +303,8 @@ class _LogLikelihood(PairwiseMetric):
     def _measure(self, label: Array, pred: Array) -> tuple[Any, int]:
         wanted = label.ravel().astype(numpy.int64)
         if pred.ndim < 2 or len(wanted) != len(pred):
-            raise self._misfit(label, pred, "there must be one label for each row of probabilities")
+            needed = "there must be one label for each row of probabilities"
+            raise self._misfit(label, pred, needed, AssertionError)
         count = pred.shape[1]
         outside = wanted[(wanted < -count) | (wanted >= count)]
         if outside.size:
