@@ -248,13 +248,12 @@ def test_slopes_that_are_learned_see_the_data_as_it_was() -> None:
     """MXNet writes prelu's gradient over computed data before it sums that of the slopes."""
     data = np.arange(-6, 6, dtype=np.float32).reshape(2, 3, 2)
     head = np.linspace(1, 2, 12, dtype=np.float32).reshape(2, 3, 2)
-    slope = mx.nd.zeros((3,))
-    gradient = mx.nd.zeros((3,))
+    gradients = {"data": mx.nd.zeros((2, 3, 2)), "slope": mx.nd.zeros((3,))}
     doubled = mx.sym.Variable("data") * 2
     net = mx.sym.LeakyReLU(doubled, mx.sym.Variable("slope"), act_type="prelu")
-    arrays = {"data": mx.nd.array(data), "slope": slope}
-    executor = net.bind(mx.cpu(), arrays, args_grad={"slope": gradient})
+    arrays = {"data": mx.nd.array(data), "slope": mx.nd.zeros((3,))}
+    executor = net.bind(mx.cpu(), arrays, args_grad=gradients)
     executor.forward(is_train=True)
     executor.backward(mx.nd.array(head))
     expected = (np.minimum(2 * data, 0) * head).sum((0, 2))
-    np.testing.assert_allclose(gradient.asnumpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(gradients["slope"].asnumpy(), expected, rtol=1e-6)
