@@ -290,6 +290,29 @@ def test_runs_on_changing_streams_follow_each_other() -> None:
     np.testing.assert_array_equal(executor.outputs[0].asnumpy(), due)
 
 
+def test_batches_are_sent_while_the_one_before_trains() -> None:
+    """Their arrays are used again at once, and the copies' memory as well."""
+    data = np.random.default_rng(0).standard_normal((40, 256, 512)).astype(np.float32)
+    labels = data[:, :, :3].argmax(-1).astype(np.float32)
+
+    def trained(context: mx.Context) -> dict[str, np.ndarray]:
+        net = sym.FullyConnected(sym.Variable("data"), num_hidden=3, name="fc")
+        module = mx.mod.Module(sym.SoftmaxOutput(net, name="softmax"), context=context)
+        module.bind([("data", (256, 512))], [("softmax_label", (256,))])
+        module.init_params(mx.init.One())
+        module.init_optimizer(optimizer_params={"learning_rate": 0.1})
+        batch = mx.io.DataBatch([mx.nd.zeros((256, 512))], [mx.nd.zeros((256,))])
+        for samples, classes in zip(data, labels, strict=True):
+            batch.data[0][:], batch.label[0][:] = samples, classes
+            module.prepare(batch)
+            module.train_by(batch)
+        return {name: array.asnumpy() for name, array in module.get_params()[0].items()}
+
+    due = trained(mx.cpu())
+    for name, found in trained(mx.gpu(0)).items():
+        np.testing.assert_allclose(found, due[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
 def test_inputs_that_only_the_executor_holds_stay() -> None:
     executor = bound()
     check(executor)

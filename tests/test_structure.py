@@ -225,6 +225,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "backward collector compiler executor expr grad graph ndarray.core reference trace "
         "training.optimizer.base training.optimizer.compiled training.optimizer.updater"
     ),
+    "training.upload": words("context ndarray.core ndarray.create reference training.io.base"),
     "training.model": words("ndarray.core ndarray.create symbol.create"),
     "training.callback": words("training.model"),
     "training.kvstore": words(
@@ -242,7 +243,7 @@ LAYERS: dict[str, frozenset[str]] = {
         "training.initializer training.io.base training.kvstore training.metric.base "
         "training.model "
         "training.module.base training.module.parameters training.optimizer.base "
-        "training.optimizer.updater training.step"
+        "training.optimizer.updater training.step training.upload"
     ),
     "training.module.bucketing": words(
         "context ndarray.core training.io.base training.metric.base training.model "
@@ -337,6 +338,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "training.optimizer.base": words("torch"),
     "training.optimizer.compiled": words("torch"),
     "training.step": words("torch"),
+    "training.upload": words("torch"),
     "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),
     "triton_random": words("triton"),

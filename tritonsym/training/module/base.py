@@ -439,12 +439,17 @@ class BaseModule:
             began = time.perf_counter()
             metric.reset()
             number = -1
-            for number, batch in _limited(train_data):
+            batches = _limited(train_data)
+            following = self._prepared(batches)
+            while following is not None:
+                number, batch = following
                 if monitor is not None:
                     monitor.tic()
-                self.prepare(batch)
                 self.train_by(batch)
-                self.update_metric(metric, batch.label)
+                # A device still computes, and an iterator may use the arrays of a batch again.
+                labels = batch.label and [label.copy() for label in batch.label]
+                following = self._prepared(batches)
+                self.update_metric(metric, labels)
                 if monitor is not None:
                     monitor.toc_print()
                 for callback in as_list(batch_end_callback):
@@ -466,6 +471,13 @@ class BaseModule:
                 for name, value in scores:
                     self.logger.info("Epoch[%d] Validation-%s=%f", epoch, name, value)
             train_data.reset()
+
+    def _prepared(self, batches: Iterator[tuple[int, DataBatch]]) -> tuple[int, DataBatch] | None:
+        """The next batch and its number, or None after the last."""
+        found = next(batches, None)
+        if found is not None:
+            self.prepare(found[1])
+        return found
 
 
 def _limited(data: Any, count: int | None = None) -> Iterator[tuple[int, DataBatch]]:

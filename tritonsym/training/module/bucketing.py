@@ -212,10 +212,12 @@ class BucketingModule(BaseModule):
     # ---- a batch ----
 
     def prepare(self, data_batch: DataBatch, sparse_row_id_fn: Any = None) -> None:
-        """Make what the batch's bucket needs, and stay with the present one."""
+        """Make what the batch's bucket needs, copy the batch, and stay with the present bucket."""
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         present = self._key, self.data_shapes, self.label_shapes
-        self._switch_to(as_batch(data_batch))
+        batch = as_batch(data_batch)
+        self._switch_to(batch)
+        self._module.prepare(batch)
         self.switch_bucket(*present)
 
     def _switch_to(self, batch: DataBatch) -> None:

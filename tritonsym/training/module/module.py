@@ -26,6 +26,7 @@ from ..model import load_checkpoint, save_checkpoint
 from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
 from ..step import Steps
+from ..upload import Upload
 from .base import (
     BaseModule,
     Outputs,
@@ -112,6 +113,7 @@ class Module(BaseModule):
         self._executors: dict[Any, Executor] = {}
         self._executor: Executor | None = None
         self._steps = Steps()
+        self._upload = Upload(self._context)
         self._loaded: tuple[Parameters, Parameters] | None = None
         self._loaded_states: bytes | None = None
         self._updater: Updater | None = None
@@ -434,6 +436,10 @@ class Module(BaseModule):
 
     # ---- a batch ----
 
+    def prepare(self, data_batch: DataBatch, sparse_row_id_fn: Any = None) -> None:
+        """Copy a batch to the device, which may still compute the one before."""
+        self._upload.begin(as_batch(data_batch))
+
     def forward(self, data_batch: DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs of a batch; arrays of other shapes than before are made for it.
 
@@ -456,6 +462,7 @@ class Module(BaseModule):
     def _given_by(self, batch: DataBatch) -> dict[str, NDArray]:
         """The arrays of a batch by name; those that are bound have their shapes then."""
         check_count(batch, self.data_names)
+        batch = self._upload.end(batch)
         data = described_as(self.data_shapes, batch.data, batch.provide_data)
         described = described_as(self.label_shapes, batch.label, batch.provide_label)
         found = dict(zip(self._label_order(described), batch.label or (), strict=False))
