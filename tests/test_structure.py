@@ -203,7 +203,9 @@ LAYERS: dict[str, frozenset[str]] = {
         "eager expr ndarray.core ndarray.create ndarray.values ops.optimizer philox reference "
         "trace training.lr_scheduler training.registry"
     ),
-    "training.optimizer.compiled": words("collector compiler ndarray.core training.optimizer.base"),
+    "training.optimizer.compiled": words(
+        "collector compiler ndarray.core ndarray.values training.optimizer.base"
+    ),
     "training.optimizer.methods": words("expr ndarray.core ops.optimizer training.optimizer.base"),
     "training.optimizer.large_batches": words(
         "expr ndarray.core ops.common ops.optimizer ops.optimizer_layers training.optimizer.base"
@@ -222,8 +224,8 @@ LAYERS: dict[str, frozenset[str]] = {
         "training.optimizer.updater training.optimizer.variants"
     ),
     "training.step": words(
-        "backward collector compiler executor expr grad graph ndarray.core reference trace "
-        "training.optimizer.base training.optimizer.compiled training.optimizer.updater"
+        "backward collector compiler executor expr grad graph ndarray.core ndarray.values "
+        "reference trace training.optimizer.base training.optimizer.compiled training.optimizer.updater"
     ),
     "training.upload": words("context ndarray.core ndarray.create reference training.io.base"),
     "training.model": words("ndarray.core ndarray.create symbol.create"),
@@ -336,8 +338,6 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "training.module.parameters": words("numpy"),
     "training.visualization": words("graphviz"),
     "training.optimizer.base": words("torch"),
-    "training.optimizer.compiled": words("torch"),
-    "training.step": words("torch"),
     "training.upload": words("torch"),
     "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),

@@ -112,6 +112,13 @@ def write_all(copies: Sequence[tuple[Tensor, Tensor]]) -> None:
         write(target, source)
 
 
+def write_numbers(target: Tensor, numbers: Sequence[float]) -> None:
+    """Write numbers into a vector of float64, without waiting for a device that still computes."""
+    on_gpu = target.device.type == "cuda"
+    source = torch.tensor(numbers, dtype=torch.float64, pin_memory=on_gpu)
+    target.copy_(source, non_blocking=on_gpu)
+
+
 def check_fits(source: Shape, target: Shape) -> None:
     """Whether an array can be assigned to one of another shape; leading ones do not count.
 

@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
-
 from ..backward import backward, is_loss
 from ..collector import paused
 from ..compiler import Traced, compile_graph, trace_entries
@@ -19,6 +17,7 @@ from ..expr import Expr, input_
 from ..grad import substitute
 from ..graph import toposort
 from ..ndarray.core import NDArray
+from ..ndarray.values import write_numbers
 from ..reference import Tensor
 from ..trace import Graph
 from .optimizer.base import Optimizer, State, Update, arrays_in, update_of
@@ -104,8 +103,8 @@ class CompiledStep:
             batch: values of arguments by name.
         """
         optimizer._update_count(indices)
-        rates = torch.tensor(optimizer.rates(indices), dtype=torch.float64)
-        executor.run_program([partial(self._numbers.copy_, rates), *self._steps], batch)
+        rates = partial(write_numbers, self._numbers, optimizer.rates(indices))
+        executor.run_program([rates, *self._steps], batch)
 
 
 class Steps:

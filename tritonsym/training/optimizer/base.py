@@ -17,7 +17,7 @@ from ...errors import LoweringError, MXNetError
 from ...expr import Expr, cast, input_, narrow
 from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
-from ...ndarray.values import write
+from ...ndarray.values import write, write_numbers
 from ...ops.optimizer import Scalar
 from ...philox import default_state
 from ...reference import Tensor
@@ -274,7 +274,7 @@ class Optimizer:
             index, weight, grad, state = [index], [weight], [grad], [state]
         made = update_of(self, weight, grad, state)
         self._update_count(index)
-        made.numbers.copy_(torch.tensor(self.rates(index), dtype=torch.float64))
+        write_numbers(made.numbers, self.rates(index))
         results = compute(made.graph.outputs, made.inputs, default_state(), weight[0].context)
         for place, result in enumerate(results):
             write(made.inputs[made.graph.updates[place]], result)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from ...collector import paused
 from ...compiler import compile_graph
 from ...ndarray.core import NDArray
+from ...ndarray.values import write_numbers
 from .base import Optimizer, State, arrays_in, update_of
 
 # What is handed to a program at every run, or has nothing to do with the formula.
@@ -53,7 +52,7 @@ class CompiledUpdate:
             indices: what it calls the weights.
         """
         optimizer._update_count(indices)
-        self._numbers.copy_(torch.tensor(optimizer.rates(indices), dtype=torch.float64))
+        write_numbers(self._numbers, optimizer.rates(indices))
         self._program.run()
 
 
