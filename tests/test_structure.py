@@ -225,7 +225,8 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "training.step": words(
         "backward collector compiler executor expr grad graph ndarray.core ndarray.values "
-        "reference trace training.optimizer.base training.optimizer.compiled training.optimizer.updater"
+        "reference trace training.optimizer.base training.optimizer.compiled "
+        "training.optimizer.updater"
     ),
     "training.upload": words("context ndarray.core ndarray.create reference training.io.base"),
     "training.model": words("ndarray.core ndarray.create symbol.create"),
