@@ -14,13 +14,16 @@ import triton
 import tritonsym as mx
 from guard_bands import POISONS, guarded_where_interpreted
 from memory_checker import check_plan
+from sparse_memory import sparse
 from test_matmul import TRANSPOSED, case_of, check, kernel_of, launched, tiles_of, values
 from tritonsym import compiler, expr, matmul_tiles, module_cache
+from tritonsym.context import torch_device
 from tritonsym.dtype import BY_NAME
 from tritonsym.expr import Expr, Shape
 from tritonsym.gpus import A100, B200, H100, Gpu
 from tritonsym.layout import Layout, contiguous, layouts
 from tritonsym.matmul_tiles import Tile, tiles
+from tritonsym.ndarray import NDArray
 from tritonsym.products import describe, dot_parts
 from tritonsym.tensor_descriptor import axes_of, descriptor_of
 from tritonsym.triton_matmul import matmul
@@ -189,6 +192,24 @@ def test_a_second_output(small: list[str], gpu: mx.Context) -> None:
     due = a @ b.mT + bias
     torch.testing.assert_close(second.double(), due, rtol=2.0**-9, atol=2.0**-12)
     assert first.equal(second.relu())
+
+
+def test_a_batch_is_wide_where_pointers_need_it(small: list[str], gpu: mx.Context) -> None:
+    """Descriptors take places of 32 bits; what is added lies 2^31 elements and more apart."""
+    a, b = (values((3, 400, 264), "float16", i) / 16 for i in range(2))
+    far = 2**30
+    # What wraps around is within the memory as well.
+    memory = sparse(5 * far, torch.float16, torch_device(gpu))
+    residual = memory.as_strided((3, 400, 400), (far, 400, 1), 2 * far)
+    residual.copy_(values((3, 400, 400), "float16", 2))
+    arrays = {n: mx.nd.from_torch(t).copyto(gpu) for n, t in (("a", a), ("b", b))}
+    arrays["residual"] = NDArray(residual, gpu)
+    product = sym.batch_dot(sym.Variable("a"), sym.Variable("b"), transpose_b=True)
+    found = (product + RESIDUAL).bind(gpu, arrays).forward()[0].to_torch().cpu().double()
+    assert "left_blocks.load([batch, row_begin" in small[-1]
+    due = a.double() @ b.double().mT + residual.cpu().double()
+    # Two roundings of numbers smaller than 16, and sums of 264 products in float32.
+    torch.testing.assert_close(found, due, rtol=0, atol=2 * 16 * 2.0**-11)
 
 
 def test_infinity_and_nan_stay_in_their_rows(small: list[str], gpu: mx.Context) -> None:

@@ -72,8 +72,8 @@ class _Matmul:
         self.column_tiles = -(-self.columns // tile.columns)
         self.prologue = prologue_of(self.product, self.body)
         self.writer = Writer(layouts, kernel.outputs)
-        operands = [y for y in (*self.product.inputs, *reads(self.prologue)) if y.shape != ()]
-        reach = max(reach_of(y.shape, [access_of(y, layouts)]) for y in operands)
+        read = [y for y in (*self.product.inputs, *reads(self.body)) if y.shape != ()]
+        reach = max(reach_of(y.shape, [access_of(y, layouts)]) for y in read)
         self.wide = ".to(tl.int64)" if max(reach, self.product.size) >= WIDE else ""
 
     def write(self) -> Source:
@@ -98,6 +98,9 @@ class _Matmul:
             for axis, length in (("column", tile.columns), ("row", tile.rows)):
                 index = _typed(f"{axis}_begin + tl.arange(0, {length})", self.wide)
                 self._define(axis, index, after)
+            if self.wide and self.batch and not writer.written_blocks:
+                # Descriptors take places of 32 bits, pointers the distance to them.
+                self._define("batch", f"batch{self.wide}", after)
         if tile.walkers:
             writer.lines[begin:] = [f"    {line}" for line in writer.lines[begin:]]
         options = {"num_warps": tile.warps, "num_stages": tile.stages}
@@ -139,8 +142,9 @@ class _Matmul:
             if tile.descriptors:
                 line(f"{axis}_begin = {begin}")
             else:
-                before = "" if begin == "0" else f"{begin} + "
-                line(f"{axis} = {before}tl.arange(0, {length})")
+                index = f"tl.arange(0, {length})"
+                index = _typed(index, self.wide) if begin == "0" else f"{begin} + {index}"
+                line(f"{axis} = {index}")
 
     # ---- the sum over the depth ----
 

@@ -7,7 +7,7 @@ joins, lookups.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .expr import GENERATED, VIEWS, Expr
 from .layout import Layout, contiguous
@@ -81,7 +81,7 @@ def concat(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
     """Inputs one after the other: each is loaded where its own elements are."""
     axis = x.integer("axis")
     writer = Writer(layouts, (x,))
-    programs = begin(writer, x.size, 0)
+    programs = begin(writer, x.size, _reach(x.inputs, layouts))
     coordinates = coordinates_of(writer, "i", x.shape, "i")
     position = coordinates[axis]
     start, result = 0, ""
@@ -104,7 +104,7 @@ def take(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
     data, indices = x.inputs
     axis, rank = x.integer("axis"), len(indices.shape)
     writer = Writer(layouts, (x,))
-    programs = begin(writer, x.size, data.size)
+    programs = begin(writer, x.size, _reach(x.inputs, layouts))
     coordinates = coordinates_of(writer, "i", x.shape, "i")
     own = coordinates[axis : axis + rank]
     chosen = writer.load(access_of(indices, layouts), own, "mask")
@@ -118,9 +118,14 @@ def pick(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
     data, indices = x.inputs
     axis = x.integer("axis")
     writer = Writer(layouts, (x,))
-    programs = begin(writer, x.size, data.size)
+    programs = begin(writer, x.size, _reach(x.inputs, layouts))
     coordinates = coordinates_of(writer, "i", x.shape, "i")
     chosen = writer.load(access_of(indices, layouts), coordinates, "mask")
     places = [*coordinates[:axis], chosen, *coordinates[axis + 1 :]]
     writer.store(0, "i", writer.load(access_of(data, layouts), places, "mask"), "mask")
     return writer.source([x], programs)
+
+
+def _reach(read: Sequence[Expr], layouts: Mapping[Expr, Layout]) -> int:
+    """The largest offset of any element that is read."""
+    return max(reach_of(y.shape, [access_of(y, layouts)]) for y in read)

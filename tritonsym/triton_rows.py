@@ -118,7 +118,7 @@ class _Rows:
         self.full_rows, self.rest_rows = kept[: len(full)], kept[len(full) :]
         self.full_columns = reduced
         reach = reach_of(self.row_lengths, kept) + reach_of(self.column_lengths, reduced)
-        self.is_wide = reach >= WIDE
+        self.is_wide = max(reach, *(x.size for x in outputs)) >= WIDE
 
     def _side_by_side(self) -> bool:
         """Whether most of what is read and stored has the same column of all rows in order."""
