@@ -6,6 +6,8 @@ a few functions.
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +17,8 @@ from graphs import examples
 from guard_bands import guarded_where_interpreted
 from named_graphs import transformer_block
 from test_planned_equals_node_by_node import check_plan
-from tritonsym import split, triton_rows
+from tritonsym import eager, expr, split, triton_rows
+from tritonsym.dtype import BY_NAME
 from tritonsym.expr import SOURCES, toposort
 from tritonsym.philox import default_state, drawing
 from tritonsym.reference import run
@@ -99,6 +102,23 @@ def test_one_condition_for_a_whole_block(context: mx.Context) -> None:
     graph = mx.sym.broadcast_logical_or(a, b)
     ones, zeros = mx.nd.ones((1, 1), context), mx.nd.zeros((1, 5), context)
     assert graph.eval(context, a=ones, b=zeros)[0].asnumpy().tolist() == [[1.0] * 5]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_functions_of_numbers_alone(
+    dtype: str, gpu: mx.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference has some of them by numpy, which reads no GPU's memory."""
+    from tritonsym import triton_runtime
+
+    monkeypatch.delattr(triton_runtime, "prepare")
+    four, three = (expr.constant(value, BY_NAME[dtype]) for value in (4, 3))
+    wanted = [expr.make(name, four) for name in ("log", "sqrt", "rsqrt", "cbrt", "round")]
+    wanted += [expr.make(name, four, three) for name in ("mod", "lt", "pow")]
+    found = eager.compute(wanted, [], default_state(), gpu)
+    due = [math.log(4), 2, 0.5, 4 ** (1 / 3), 4, 1, False, 64]
+    for value, right in zip(found, due, strict=True):
+        assert value.item() == pytest.approx(right, rel=2.0**-10 if dtype == "float16" else 2e-7)
 
 
 def test_a_transformer_block(context: mx.Context) -> None:

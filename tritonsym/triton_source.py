@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from .expr import Expr
+from .expr import ELEMENTWISE, Expr
 from .gpus import Gpu
 from .layout import Layout
 from .matmul_tiles import tiles
@@ -40,6 +40,8 @@ def write(kernel: Kernel, layouts: Mapping[Expr, Layout], gpu: Gpu) -> Source | 
     if kernel.form == "combined":
         return _combined(kernel, layouts, gpu)
     (x,) = kernel.body
+    if x.primitive in ELEMENTWISE:  # of constants, which are no array
+        return pointwise(kernel, layouts)
     return _SINGLE[x.primitive](x, layouts) if x.primitive in _SINGLE else None
 
 
