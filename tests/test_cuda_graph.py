@@ -204,8 +204,9 @@ class FakeTensor:
 
 
 def test_a_run_on_another_stream_waits_for_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = FakeStream(0), FakeStream(7)
-    current = [one]
+    """And the first one for what was launched when the graph was bound."""
+    bound, one, other = FakeStream(3), FakeStream(0), FakeStream(7)
+    current = [bound]
     monkeypatch.setattr(
         torch._C, "_cuda_getCurrentRawStream", lambda index: current[0].cuda_stream, raising=False
     )
@@ -216,7 +217,7 @@ def test_a_run_on_another_stream_waits_for_the_one_before(monkeypatch: pytest.Mo
         current[0] = stream
         order()
     assert memory.streams == [one, other, one]
-    assert (one.waited_for, other.waited_for) == ([other], [one])
+    assert (one.waited_for, other.waited_for) == ([bound, other], [one])
 
 
 # ---- programs ------------------------------------------------------------------------------------

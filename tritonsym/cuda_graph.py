@@ -111,6 +111,8 @@ class Launched:
 class StreamOrder:
     """A step that keeps runs on the same memory in order when the caller changes the stream.
 
+    The first run comes after what was launched until now, such as the zeros of the outputs.
+
     Args:
         device: a CUDA device.
         tensors: all memory of a program.
@@ -119,7 +121,7 @@ class StreamOrder:
     def __init__(self, device: torch.device, tensors: Sequence[Tensor]) -> None:
         self._device = device
         self._tensors = tuple(tensors)
-        self._last: torch.cuda.Stream | None = None
+        self._last = torch.cuda.current_stream(device)
         self._address: int | None = None
 
     def __call__(self) -> None:
@@ -129,8 +131,7 @@ class StreamOrder:
 
     def _follow(self) -> None:
         stream = torch.cuda.current_stream(self._device)
-        if self._last is not None:
-            stream.wait_stream(self._last)
+        stream.wait_stream(self._last)
         for tensor in self._tensors:
             # Its memory is given to nobody else before this stream is done with it.
             tensor.record_stream(stream)
