@@ -99,7 +99,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "simplify": words("expr reference trace"),
     "layout": words("expr"),
     "torch_calls": words("expr library reference simplify trace"),
-    "torch_layers": words("expr library reference simplify trace"),
+    "torch_patterns": words("expr library reference simplify"),
+    "torch_norms": words("expr library reference simplify torch_patterns"),
+    "torch_layers": words("expr library reference simplify torch_norms torch_patterns trace"),
     "torch_updates": words("expr layout reference simplify torch_calls"),
     "regroup": words("expr layout simplify trace"),
     "tensor_descriptor": words("expr layout"),
@@ -124,7 +126,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "rounding": words("expr reference"),
     "instrument": words("plan plan_text program reference rounding switches"),
     "cpu": words(
-        "expr instrument philox plan program reference schedule switches tiling torch_updates"
+        "expr instrument philox plan program reference schedule switches tiling torch_norms "
+        "torch_updates"
     ),
     "triton_writer": words("expr layout philox tensor_descriptor"),
     "triton_pointwise": words("expr layout schedule triton_writer"),
@@ -310,7 +313,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
         ("cuda_graph", "debug", "instrument", "library", "torch_calls"), words("torch")
     ),
     "rounding": words("torch"),
-    **dict.fromkeys(("torch_layers", "torch_updates"), words("torch")),
+    **dict.fromkeys(("torch_layers", "torch_norms", "torch_updates"), words("torch")),
     "kernel_launch": words("triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),

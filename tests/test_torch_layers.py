@@ -14,7 +14,7 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym import expr, torch_layers
+from tritonsym import expr, torch_layers, torch_norms
 from tritonsym.dtype import FLOAT32, FLOAT64, INT64, DType
 from tritonsym.expr import (
     Expr,
@@ -166,7 +166,8 @@ LAYERS: dict[str, tuple[Made, list[str]]] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_are_calls_with_the_same_results(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_layers, "_PART", 1000)
+    monkeypatch.setattr(torch_layers, "PART", 1000)
+    monkeypatch.setattr(torch_norms, "PART", 1000)
     check(*LAYERS[name])
 
 

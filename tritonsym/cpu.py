@@ -16,6 +16,7 @@ from .reference import Step, Tensor, prepare, prepare_tile
 from .schedule import Kernel
 from .switches import Switches
 from .tiling import Box, Tiling
+from .torch_norms import Norm, with_norms
 from .torch_updates import Adam, with_updates
 
 
@@ -47,7 +48,9 @@ def program(
 def _steps(kernel: Kernel, plan: Plan, buffers: Buffers) -> list[Step]:
     """The calls that compute a kernel."""
     in_place = {plan.outputs[number]: plan.replaced[number] for number in plan.in_place}
-    work = with_updates(kernel.body, kernel.outputs, in_place, plan.layouts)
+    work = with_norms(
+        with_updates(kernel.body, kernel.outputs, in_place, plan.layouts), kernel.outputs
+    )
     tiling = plan.tilings.get(kernel)
     if tiling is not None:
         return _tiles(work, tiling, buffers)
@@ -60,7 +63,7 @@ def _steps(kernel: Kernel, plan: Plan, buffers: Buffers) -> list[Step]:
     ]
 
 
-def _tiles(work: Sequence[Expr | Adam], tiling: Tiling, buffers: Buffers) -> list[Step]:
+def _tiles(work: Sequence[Expr | Adam | Norm], tiling: Tiling, buffers: Buffers) -> list[Step]:
     """The steps of a kernel, once for each tile."""
 
     def part(box: Box, y: Expr) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,6 @@ import torch
 from .dtype import FLOAT32, FLOAT64, INT64
 from .expr import (
     Expr,
-    Shape,
     make,
     maximum,
     minimum,
@@ -30,27 +29,12 @@ from .expr import (
 from .library import library_call
 from .reference import Step, Tensor
 from .simplify import number_of, pairs, replaced
+from .torch_norms import data_gradient, norm, parameter_gradients
+from .torch_patterns import PART, Layer, is_near, layer_of, library, once, times, unless
 from .trace import Graph
 
-# Bytes of a result that is copied to its place: few take little memory, and each part costs a call.
-_PART = 2**22
 # Where torch's gelu of float32 begins to be wrong, and no gelu differs from its input or from 0.
 _HUGE = 1e18
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A layer found in a graph.
-
-    Attributes:
-        inputs: what it reads.
-        inside: what it computes on the way, and nothing else may read.
-        call: its result, from what its inputs became.
-    """
-
-    inputs: tuple[Expr, ...]
-    inside: frozenset[Expr]
-    call: Callable[..., Expr]
 
 
 def in_torch_layers(graph: Graph) -> Graph:
@@ -59,6 +43,7 @@ def in_torch_layers(graph: Graph) -> Graph:
     layers = _apart({x: found for x in order if (found := _found(x))}, order, graph.outputs)
     if not layers:
         return graph
+    layers = {**_beside(layers, order), **layers}
     names = dict(graph.origins)
     for x, layer in layers.items():
         every = (name for y in (x, *layer.inside) for name in graph.origins.get(y, ()))
@@ -73,7 +58,7 @@ def in_torch_layers(graph: Graph) -> Graph:
     return replaced(replace(graph, origins=names), change)
 
 
-def _found(x: Expr) -> list[_Layer]:
+def _found(x: Expr) -> list[Layer]:
     """The layers that an expression is the result of, the largest first."""
     if x.dtype not in (FLOAT32, FLOAT64):
         return []
@@ -82,8 +67,8 @@ def _found(x: Expr) -> list[_Layer]:
 
 
 def _apart(
-    found: Mapping[Expr, list[_Layer]], order: Sequence[Expr], outputs: Sequence[Expr]
-) -> dict[Expr, _Layer]:
+    found: Mapping[Expr, list[Layer]], order: Sequence[Expr], outputs: Sequence[Expr]
+) -> dict[Expr, Layer]:
     """For each result the largest layer whose inside nothing else needs, if there is one.
 
     Several layers may share an inside.
@@ -107,59 +92,18 @@ def _apart(
         left.update({x: left[x][1:] for x in wrong})
 
 
-# ---- parts of patterns -------------------------------------------------------------------------
-
-
-def _is_near(x: Expr, value: float) -> bool:
-    """Whether it is a number throughout, rounded to any dtype that layers are computed in."""
-    number = number_of(x)
-    return number is not None and math.isclose(number, value, rel_tol=1e-6)
-
-
-def _times(x: Expr, factor: float) -> Iterator[Expr]:
-    """What is multiplied by a number, or divided by its inverse."""
-    yield from (data for data, other in pairs(x, "mul") if _is_near(other, factor))
-    if x.primitive == "div" and _is_near(x.inputs[1], 1 / factor):
-        yield x.inputs[0]
-
-
-def _once(x: Expr) -> Expr:
-    """What is repeated along axes of length 1, or the expression itself."""
-    return x.inputs[0] if x.primitive == "expand" else x
-
-
-def _between(x: Expr, inputs: Sequence[Expr]) -> frozenset[Expr]:
-    """What is computed from the inputs on the way to ``x``."""
-    found: set[Expr] = set()
-    waiting = [x]
-    while waiting:
-        new = {y for y in waiting.pop().inputs if y.inputs and y not in inputs} - found
-        found |= new
-        waiting += new
-    return frozenset(found)
-
-
-def _layer_of(x: Expr, inputs: Sequence[Expr], call: Callable[..., Expr]) -> _Layer:
-    return _Layer(tuple(inputs), _between(x, inputs), call)
-
-
-def _library(
-    function: Any, name: str, x: Expr, attributes: Any = "", elementwise: bool = False
-) -> Callable[..., Expr]:
-    """What makes a call that gives what ``x`` gives."""
-    return lambda *inputs: library_call(
-        function, name, inputs, attributes, x.shape, x.dtype, elementwise=elementwise
-    )
+def _beside(layers: Mapping[Expr, Layer], order: Sequence[Expr]) -> dict[Expr, Layer]:
+    """What the calls of layers give as well, as far as it comes after what they read."""
+    place = {x: n for n, x in enumerate(order)}
+    return {
+        x: Layer(layer.inputs, frozenset(), call)
+        for layer in layers.values()
+        for x, call in layer.beside.items()
+        if x in place and all(place[y] < place[x] for y in layer.inputs)
+    }
 
 
 # ---- gelu --------------------------------------------------------------------------------------
-
-
-def _unless(
-    is_huge: Callable[[], bool], quick: Step, exact: Callable[[], Tensor], out: Tensor
-) -> Step:
-    """The quick call, or the exact one where numbers are huge or none, whose squares overflow."""
-    return lambda: out.copy_(exact()) if is_huge() else quick()
 
 
 def _probability(data: Tensor) -> Tensor:
@@ -173,7 +117,7 @@ def _gelu_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     highest = torch.empty((), dtype=data.dtype)
     find = partial(torch.amax, data, out=highest)
     # NaN is not below, either.
-    return _unless(lambda: not find().item() < _HUGE, quick, lambda: data * _probability(data), out)
+    return unless(lambda: not find().item() < _HUGE, quick, lambda: data * _probability(data), out)
 
 
 def _gelu_slope_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
@@ -184,7 +128,7 @@ def _gelu_slope_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step
         return head * (_probability(data) + data * density)
 
     quick = partial(torch.ops.aten.gelu_backward.grad_input, head, data, grad_input=out)
-    return _unless(
+    return unless(
         lambda: not all(abs(x.item()) < _HUGE for x in torch.aminmax(data)), quick, exact, out
     )
 
@@ -192,117 +136,46 @@ def _gelu_slope_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step
 def _twice_probable(x: Expr) -> Iterator[Expr]:
     """The data of 1 + erf(data / sqrt(2)), twice the probability of a normal number below it."""
     for error, one in pairs(x, "add"):
-        if error.primitive == "erf" and _is_near(one, 1):
-            yield from _times(error.inputs[0], math.sqrt(0.5))
+        if error.primitive == "erf" and is_near(one, 1):
+            yield from times(error.inputs[0], math.sqrt(0.5))
 
 
 def _probable(x: Expr) -> Iterator[Expr]:
-    for twice in _times(x, 0.5):
+    for twice in times(x, 0.5):
         yield from _twice_probable(twice)
 
 
-def _gelu(x: Expr) -> _Layer | None:
+def _gelu(x: Expr) -> Layer | None:
     """data * (1 + erf(data / sqrt(2))) / 2, halved wherever."""
     for data, other in pairs(x, "mul"):
-        halves = list(_times(data, 0.5))
+        halves = list(times(data, 0.5))
         if data in _probable(other) or set(halves) & set(_twice_probable(other)):
             argument = data if data in _probable(other) else halves[0]
-            return _layer_of(x, [argument], _library(_gelu_call, "gelu", x, elementwise=True))
-    for product in _times(x, 0.5):
+            return layer_of(x, [argument], library(_gelu_call, "gelu", x, elementwise=True))
+    for product in times(x, 0.5):
         for data, other in pairs(product, "mul"):
             if data in _twice_probable(other):
-                return _layer_of(x, [data], _library(_gelu_call, "gelu", x, elementwise=True))
+                return layer_of(x, [data], library(_gelu_call, "gelu", x, elementwise=True))
     return None
 
 
 def _is_density(x: Expr, data: Expr) -> bool:
     """Whether it is the density of a normal number at ``data``."""
-    for power in _times(x, 1 / math.sqrt(2 * math.pi)):
+    for power in times(x, 1 / math.sqrt(2 * math.pi)):
         if power.primitive == "exp":
-            squares = _times(power.inputs[0], -0.5)
+            squares = times(power.inputs[0], -0.5)
             return any(y.primitive == "mul" and y.inputs == (data, data) for y in squares)
     return False
 
 
-def _gelu_slope(x: Expr) -> _Layer | None:
+def _gelu_slope(x: Expr) -> Layer | None:
     """head * (probability + data * density)."""
     for head, slope in pairs(x, "mul"):
         for probability, rest in pairs(slope, "add"):
             for data in _probable(probability):
                 if any(y is data and _is_density(d, data) for y, d in pairs(rest, "mul")):
-                    call = _library(_gelu_slope_call, "gelu_backward", x, elementwise=True)
-                    return _layer_of(x, [head, data], call)
-    return None
-
-
-# ---- layer norm --------------------------------------------------------------------------------
-
-
-def _norm_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
-    """There is none that writes to a place: results are copied, part by part."""
-    axes, epsilon = attributes
-    data, *parameters = inputs
-    shape = data.shape[data.ndim - axes :]
-    given: list[Tensor | None] = [x.view(shape) for x in parameters]
-    scale, shift = given or [None, None]
-    count = max(1, _PART // (out[0].numel() * out.itemsize))
-    parts = list(zip(torch.split(data, count), torch.split(out, count), strict=True))
-
-    def step() -> None:
-        for part, place in parts:
-            place.copy_(torch.layer_norm(part, shape, scale, shift, epsilon))
-
-    return step
-
-
-def _mean(x: Expr) -> tuple[Expr, tuple[int, ...]] | None:
-    """What an expression is the mean of, and the axes, which are the last ones but not all."""
-    for total in (data for data, _ in pairs(x, "mul") if data.primitive == "sum"):
-        (data,), axes = total.inputs, total.integers("axes")
-        count = math.prod(data.shape[axis] for axis in axes)
-        last = tuple(range(max(1, len(data.shape) - len(axes)), len(data.shape)))
-        if total in _times(x, 1 / count) and tuple(sorted(axes)) == last:
-            return data, axes
-    return None
-
-
-def _normalised(x: Expr) -> tuple[Expr, int, float] | None:
-    """The data of (data - mean) / sqrt(variance + epsilon), how many last axes, and epsilon."""
-    centred, deviation = x.inputs[0], _once(x.inputs[1])
-    if x.primitive != "div" or deviation.primitive != "sqrt" or centred.primitive != "sub":
-        return None
-    data = centred.inputs[0]
-    of_mean = _mean(_once(centred.inputs[1]))
-    for variance, epsilon in pairs(deviation.inputs[0], "add"):
-        number, of_variance = number_of(epsilon), _mean(variance)
-        if number is not None and of_mean is not None and of_variance is not None:
-            squares, axes = of_variance
-            is_square = squares.primitive == "mul" and squares.inputs == (centred, centred)
-            if is_square and of_mean == (data, axes):
-                return data, len(axes), number
-    return None
-
-
-def _norm(x: Expr) -> _Layer | None:
-    found = _normalised(x)
-    if found is None:
-        return None
-    data, *attributes = found
-    return _layer_of(x, [data], _library(_norm_call, "layer_norm", x, tuple(attributes)))
-
-
-def _scaled_norm(x: Expr) -> _Layer | None:
-    """A normal form times a scale plus a shift, each of which all rows share."""
-    for product, shift in pairs(x, "add"):
-        for normal, scale in pairs(product, "mul"):
-            found = _normalised(normal) if normal.primitive == "div" else None
-            if found is not None:
-                data, *attributes = found
-                rows: Shape = (1,) * (len(x.shape) - found[1])
-                parameters = [_once(scale), _once(shift)]
-                if all(y.shape == (*rows, *x.shape[len(rows) :]) for y in parameters):
-                    call = _library(_norm_call, "layer_norm", x, tuple(attributes))
-                    return _layer_of(x, [data, *parameters], call)
+                    call = library(_gelu_slope_call, "gelu_backward", x, elementwise=True)
+                    return layer_of(x, [head, data], call)
     return None
 
 
@@ -321,7 +194,7 @@ def _shifted(x: Expr) -> tuple[Expr, int] | None:
     """The data of data - max(data), and the axis."""
     if x.primitive != "sub":
         return None
-    data, highest = x.inputs[0], _once(x.inputs[1])
+    data, highest = x.inputs[0], once(x.inputs[1])
     if highest.primitive != "max" or highest.inputs[0] is not data:
         return None
     axes = highest.integers("axes")
@@ -335,22 +208,22 @@ def _exponents(x: Expr, axis: int) -> Expr | None:
     return x.inputs[0].inputs[0]
 
 
-def _softmax(x: Expr) -> _Layer | None:
-    exponents, total = x.inputs[0], _once(x.inputs[1])
+def _softmax(x: Expr) -> Layer | None:
+    exponents, total = x.inputs[0], once(x.inputs[1])
     found = _shifted(exponents.inputs[0]) if exponents.primitive == "exp" else None
     if found is None or _exponents(total, found[1]) is not exponents.inputs[0]:
         return None
-    return _layer_of(x, found[:1], _library(_softmax_call, "softmax", x, found[1]))
+    return layer_of(x, found[:1], library(_softmax_call, "softmax", x, found[1]))
 
 
-def _log_softmax(x: Expr) -> _Layer | None:
-    shifted, logarithm = x.inputs[0], _once(x.inputs[1])
+def _log_softmax(x: Expr) -> Layer | None:
+    shifted, logarithm = x.inputs[0], once(x.inputs[1])
     found = _shifted(shifted)
     if found is None or logarithm.primitive != "log":
         return None
     if _exponents(logarithm.inputs[0], found[1]) is not shifted:
         return None
-    return _layer_of(x, found[:1], _library(_log_softmax_call, "log_softmax", x, found[1]))
+    return layer_of(x, found[:1], library(_log_softmax_call, "log_softmax", x, found[1]))
 
 
 # ---- sums of one element -----------------------------------------------------------------------
@@ -359,7 +232,7 @@ def _log_softmax(x: Expr) -> _Layer | None:
 def _picked_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     """Row by row, but for some rows at a time: not all logarithms are needed at once."""
     data, places = inputs
-    count = max(1, _PART // (data[0].numel() * data.itemsize))
+    count = max(1, PART // (data[0].numel() * data.itemsize))
     memory = torch.empty(min(count, len(data)), *data.shape[1:], dtype=data.dtype)
     parts = [torch.split(x, count) for x in (data, places, out)]
     pieces = [(x, y, z, memory[: len(x)]) for x, y, z in zip(*parts, strict=True)]
@@ -387,7 +260,7 @@ def _one(x: Expr) -> tuple[Expr, Expr, int] | None:
     if chosen.inputs[1].shape != chosen.shape:  # one number
         return None
     for positions, repeated in pairs(chosen.inputs[0], "eq"):
-        axis, places = _position(positions), _once(repeated)
+        axis, places = _position(positions), once(repeated)
         if axis is None or axis not in x.integers("axes") or places.dtype is not INT64:
             continue
         row = (*chosen.shape[:axis], 1, *chosen.shape[axis + 1 :])
@@ -408,7 +281,7 @@ def _sum_of_picked(x: Expr, axis: int, element: Expr, places: Expr, length: int)
     return reduce("sum", kept, others) if others else kept
 
 
-def _sum_of_one(x: Expr) -> _Layer | None:
+def _sum_of_one(x: Expr) -> Layer | None:
     """The sum of what is in one place of each row, and 0 elsewhere."""
     found = _one(x)
     if found is None:
@@ -420,10 +293,10 @@ def _sum_of_one(x: Expr) -> _Layer | None:
         element = pick(data, _within(places, length), axis)
         return _sum_of_picked(x, axis, element, places, length)
 
-    return _Layer((data, places), frozenset(x.inputs), call)
+    return Layer((data, places), frozenset(x.inputs), call)
 
 
-def _cross_entropy(x: Expr) -> _Layer | None:
+def _cross_entropy(x: Expr) -> Layer | None:
     """The same of the negative logarithms of a softmax along the last axis."""
     found = _one(x)
     if found is None or found[0].primitive != "neg":
@@ -441,13 +314,13 @@ def _cross_entropy(x: Expr) -> _Layer | None:
         element = library_call(_picked_call, "picked", inputs, "", places.shape, data.dtype)
         return _sum_of_picked(x, axis, make("neg", element), places, length)
 
-    return _Layer((data, places), layer.inside | {logarithms, found[0], *x.inputs}, call)
+    return Layer((data, places), layer.inside | {logarithms, found[0], *x.inputs}, call)
 
 
-_RULES: dict[str, tuple[Callable[[Expr], _Layer | None], ...]] = {
-    "mul": (_gelu, _gelu_slope),
-    "add": (_scaled_norm,),
-    "div": (_norm, _softmax),
+_RULES: dict[str, tuple[Callable[[Expr], Layer | None], ...]] = {
+    "mul": (_gelu, _gelu_slope, data_gradient),
+    "add": (norm,),
+    "div": (norm, _softmax),
     "sub": (_log_softmax,),
-    "sum": (_cross_entropy, _sum_of_one),
+    "sum": (_cross_entropy, _sum_of_one, parameter_gradients),
 }
