@@ -84,7 +84,8 @@ class Functions:
     @staticmethod
     def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
         scale = gamma * lax.rsqrt(variance + 1e-5)
-        return x * scale[:, None, None] + (beta - mean * scale)[:, None, None]
+        result = x * scale[:, None, None] + (beta - mean * scale)[:, None, None]
+        return result.astype(x.dtype)
 
     @staticmethod
     def flatten(x: Any) -> Any:
@@ -130,10 +131,11 @@ def prepare(workload: Workload, values: Mapping[str, Array]) -> Prepared:
     """
     if workload.kind is Kind.ADAM:
         raise Missing("no optimizers")
-    given = {
-        name: jnp.asarray(value, jnp.int32 if workload.inputs[name].classes else workload.dtype)
-        for name, value in values.items()
+    dtypes = {
+        name: "int32" if one.classes else one.dtype_in(workload.dtype)
+        for name, one in workload.inputs.items()
     }
+    given = {name: jnp.asarray(value, dtypes[name]) for name, value in values.items()}
     function = partial(workload.compute, Functions)
     if workload.kind is Kind.STEP:
         return _step(workload, given, function)

@@ -11,10 +11,16 @@ from .workload import RATE, Array, Kind, Missing, Prepared, Role, Workload
 
 
 class Functions:
-    """The functions that computations are written in, as symbols of a library."""
+    """The functions that computations are written in, as symbols of a library.
 
-    def __init__(self, mx: Any) -> None:
+    Args:
+        mx: the library.
+        dtype: of all that is no whole number.
+    """
+
+    def __init__(self, mx: Any, dtype: str) -> None:
         self._sym = mx.sym
+        self._dtype = dtype
 
     def __getattr__(self, name: str) -> Any:
         """An operator that has the same name and meaning here."""
@@ -48,6 +54,8 @@ class Functions:
         return self.LayerNorm(x, gamma, beta, eps=1e-5)
 
     def cross_entropy(self, scores: Any, label: Any) -> Any:
+        if self._dtype != "float32":  # in which classes are, and 16 bits would not hold them all
+            scores = self.cast(scores, dtype="float32")
         return self.softmax_cross_entropy(scores, label)
 
     def loss(self, scores: Any, label: Any) -> Any:
@@ -160,7 +168,7 @@ def prepare(
 def _array(mx: Any, context: Any, workload: Workload, name: str, value: Any) -> Any:
     if isinstance(value, mx.nd.NDArray):
         return value
-    dtype = "float32" if workload.inputs[name].classes else workload.dtype
+    dtype = workload.inputs[name].dtype_in(workload.dtype)
     return mx.nd.array(value, ctx=context, dtype=dtype)
 
 
@@ -179,7 +187,7 @@ def _symbol(mx: Any, workload: Workload) -> Any:
         for name, one in workload.inputs.items()
         if one.role is not Role.HEAD
     ]
-    made = workload.compute(Functions(mx), *variables)
+    made = workload.compute(Functions(mx, workload.dtype), *variables)
     return mx.sym.Group(made) if isinstance(made, (list, tuple)) else made
 
 

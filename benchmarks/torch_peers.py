@@ -111,7 +111,7 @@ def tensors(
 ) -> dict[str, torch.Tensor]:
     """The data on a device; classes are whole numbers."""
     dtypes = {
-        name: torch.int64 if one.classes else DTYPES[workload.dtype]
+        name: torch.int64 if one.classes else DTYPES[one.dtype_in(workload.dtype)]
         for name, one in workload.inputs.items()
     }
     return {

@@ -63,6 +63,7 @@ class Input:
         scale: of normal numbers.
         classes: whole numbers below this one instead.
         positive: numbers from 0.5 to 1.5 instead.
+        wide: float32 whatever the workload's dtype, as what a batch is normalized with.
     """
 
     shape: tuple[int, ...]
@@ -70,6 +71,11 @@ class Input:
     scale: float = 1.0
     classes: int = 0
     positive: bool = False
+    wide: bool = False
+
+    def dtype_in(self, dtype: str) -> str:
+        """What it is in a workload of a dtype, where classes are numbers like all others."""
+        return "float32" if self.wide or self.classes else dtype
 
     def values(self, random: np.random.RandomState) -> Array:
         if self.classes:

@@ -56,6 +56,19 @@ def named(part: str) -> Workload:
     return next(one for one in WORKLOADS if part in one.name)
 
 
+@pytest.mark.parametrize("workload", questions.workloads(sizes.CUDA), ids=lambda one: one.name)
+def test_sizes_for_a_gpu_fit(workload: Workload) -> None:
+    """Shapes and dtypes of every workload, without its data."""
+    if workload.kind is Kind.ADAM:
+        return
+    symbol = symbols._symbol(mx, workload)
+    shapes = {name: workload.inputs[name].shape for name in symbol.list_inputs()}
+    dtypes = {name: workload.inputs[name].dtype_in(workload.dtype) for name in shapes}
+    found = [*map(tuple, symbol.infer_shape(**shapes)[1])]
+    assert found == [*workload.results] or workload.kind is not Kind.FORWARD
+    assert None not in symbol.infer_type(**dtypes)[1]
+
+
 def given(workload: Workload) -> tuple[dict[str, torch.Tensor], list[np.ndarray]]:
     """The data, and the reference's results."""
     tensors = torch_peers.tensors(workload, workload.values(), torch.device("cpu"))

@@ -90,10 +90,11 @@ def _residual(size: Triple, dtype: str) -> Workload:
     for number in (1, 2):
         weight = (channels, channels, 3, 3)
         inputs[f"weight{number}"] = Input(weight, Role.PARAMETER, (2 / (9 * channels)) ** 0.5)
-        inputs[f"gamma{number}"] = Input((channels,), Role.PARAMETER, positive=True)
-        inputs[f"beta{number}"] = Input((channels,), Role.PARAMETER, 0.1)
-        inputs[f"mean{number}"] = Input((channels,), Role.STATE, 0.1)
-        inputs[f"variance{number}"] = Input((channels,), Role.STATE, positive=True)
+        of_channels = (channels,)
+        inputs[f"gamma{number}"] = Input(of_channels, Role.PARAMETER, positive=True, wide=True)
+        inputs[f"beta{number}"] = Input(of_channels, Role.PARAMETER, 0.1, wide=True)
+        inputs[f"mean{number}"] = Input(of_channels, Role.STATE, 0.1, wide=True)
+        inputs[f"variance{number}"] = Input(of_channels, Role.STATE, positive=True, wide=True)
     name = f"residual block {batch}x{channels}x{side}x{side} {dtype}"
     flops = 2 * 2 * 9 * channels**2 * batch * side**2
     return Workload(name, inputs, compute, [shape], flops=flops, dtype=dtype)
