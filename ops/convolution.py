@@ -11,7 +11,7 @@ import torch
 from tritonsym.dtype import FLOAT32, FLOAT64
 from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, broadcast, reshape
-from tritonsym.library import exactly, library_call
+from tritonsym.library import computable, exactly, library_call
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count
@@ -39,13 +39,6 @@ def _convolution_window(attributes: Any) -> Window:
 # ---- the calls ---------------------------------------------------------------------------------
 
 
-def _computable(*tensors: Tensor) -> list[Tensor]:
-    """The CPU's library computes 16-bit floats in float32."""
-    if tensors[0].device.type == "cpu" and tensors[0].dtype in (torch.float16, torch.bfloat16):
-        return [tensor.float() for tensor in tensors]
-    return list(tensors)
-
-
 def _runs_along_channels(x: Tensor) -> bool:
     """Whether the channels of images lie next to each other."""
     return x.ndim == 4 and not x.is_contiguous() and x.stride(1) == 1
@@ -64,7 +57,7 @@ def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -
     along_channels = _runs_along_channels(out)
 
     def step() -> object:
-        data, weight, *bias = _computable(*inputs)
+        data, weight, *bias = computable(inputs)
         if along_channels:
             data = _with_channels_last(data)
         result = torch.ops.aten.convolution(
@@ -96,7 +89,7 @@ def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
     along_channels = any(map(_runs_along_channels, inputs))
 
     def step() -> object:
-        head, data, kernel = _computable(*inputs, out)
+        head, data, kernel = computable([*inputs, out])
         if along_channels:
             head, data = _with_channels_last(head), _with_channels_last(data)
         _, result, _ = torch.ops.aten.convolution_backward(

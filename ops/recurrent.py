@@ -27,7 +27,7 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.library import exactly, library_call
+from tritonsym.library import computable, exactly, library_call
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count, Single
@@ -130,10 +130,8 @@ def _results(layer: Layer, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _computable(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The CPU's library computes 16-bit floats in float32."""
-    if tensors[0].device.type == "cpu" and tensors[0].dtype in (torch.float16, torch.bfloat16):
-        return [tensor.float() for tensor in tensors]
-    return [tensor.contiguous() for tensor in tensors]
+    """The tensors as the library takes them."""
+    return [tensor.contiguous() for tensor in computable(tensors)]
 
 
 def _store(parts: Sequence[Tensor], out: Tensor) -> None:

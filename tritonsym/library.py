@@ -61,6 +61,13 @@ def library_call(
     )
 
 
+def computable(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors in a dtype that convolutions and recurrent layers have: on a CPU 32 bits."""
+    if tensors[0].device.type == "cpu" and tensors[0].dtype in (torch.float16, torch.bfloat16):
+        return [tensor.float() for tensor in tensors]
+    return list(tensors)
+
+
 def exactly(step: Step, out: Tensor) -> Step:
     """A library's step that keeps all bits of float32, as matrix products do."""
     return _in_whole_float32()(step) if out.is_cuda else step
