@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -122,11 +123,17 @@ def _results(layer: Layer, tensors: Sequence[Tensor]) -> list[Tensor]:
         "rnn_tanh": torch.rnn_tanh,
     }
     two_ways = layer.directions == 2
-    with warnings.catch_warnings():
-        # Each weight is an array of the caller's; a GPU's library would have them in one.
-        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+    # Each weight is an array of the caller's; a GPU's library would have them in one, and says so.
+    with _unwarned() if data.is_cuda else nullcontext():
         found = functions[layer.mode](data, hidden, parts, True, 1, 0.0, False, two_ways, False)
     return list(found)
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+        yield
 
 
 def _computable(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -23,9 +23,11 @@ from tritonsym.expr import (
     input_,
     iota,
     make,
+    maximum,
     permute,
     reduce,
     reshape,
+    take,
     where,
 )
 from tritonsym.philox import RandomState
@@ -210,6 +212,29 @@ def test_the_sum_of_one_element_keeps_every_bit() -> None:
     }
     np.testing.assert_array_equal(found[:, 0].numpy(), [1, 0, float("nan"), 0, 0])
     assert not np.signbit(found[1, 0].item())
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_are_taken_in_the_order_in_which_they_are_needed(axis: int) -> None:
+    table, places = input_(0, (12, 12, 5), FLOAT32), input_(1, (3, 2, 4), INT64)
+    rows = take(table, maximum(places, 0), axis)
+    order = [0, 1, 2, 3, 4]
+    order[axis : axis + 3] = [axis + 2, axis, axis + 1]
+    moved = permute(rows, order)
+    others = [
+        (1, 0, 2, 3, 4) if axis == 1 else (0, 1, 2, 4, 3),  # an axis of the rows moves as well
+        (4, 3, 2, 1, 0),
+    ]
+    graph = in_torch_layers(Graph((moved,), {}))
+    (found,) = graph.outputs
+    assert found.primitive == "take"
+    given = tensors([moved])
+    due = given[0].index_select(axis, given[1].clamp_min(0).view(-1))
+    due = due.view(rows.shape).permute(order)
+    (result,) = run(graph.outputs, given, RandomState(1))
+    np.testing.assert_array_equal(result.numpy(), due.numpy())
+    for outputs in ((moved, rows), *((permute(rows, other),) for other in others)):
+        assert in_torch_layers(Graph(outputs, {})).outputs == outputs
 
 
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)

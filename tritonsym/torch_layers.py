@@ -21,8 +21,10 @@ from .expr import (
     make,
     maximum,
     minimum,
+    permute,
     pick,
     reduce,
+    take,
     toposort,
     where,
 )
@@ -317,10 +319,32 @@ def _cross_entropy(x: Expr) -> Layer | None:
     return Layer((data, places), layer.inside | {logarithms, found[0], *x.inputs}, call)
 
 
+# ---- rows in another order ---------------------------------------------------------------------
+
+
+def _moved_rows(x: Expr) -> Layer | None:
+    """Rows of a table whose places are moved: they are taken from there in that order."""
+    (rows,), axes = x.inputs, x.integers("axes")
+    if rows.primitive != "take":
+        return None
+    table, places = rows.inputs
+    first = rows.integer("axis")
+    inner = range(first, first + len(places.shape))
+    if any(axis != n for n, axis in enumerate(axes) if n not in inner):
+        return None
+    order = [axes[n] - first for n in inner]
+
+    def call(table: Expr, places: Expr) -> Expr:
+        return take(table, permute(places, order), first)
+
+    return Layer((table, places), frozenset((rows,)), call)
+
+
 _RULES: dict[str, tuple[Callable[[Expr], Layer | None], ...]] = {
     "mul": (_gelu, _gelu_slope, data_gradient),
     "add": (norm,),
     "div": (norm, _softmax),
     "sub": (_log_softmax,),
+    "permute": (_moved_rows,),
     "sum": (_cross_entropy, _sum_of_one, parameter_gradients),
 }
