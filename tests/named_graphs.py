@@ -159,6 +159,20 @@ def side_by_side() -> mx.Symbol:
     return sym.Group([*updates, *(sym.softmax(x) for x in variables("left", "right"))])
 
 
+def many_terms() -> mx.Symbol:
+    """As in the gradients of a recurrent network: much is read, and much of it is stored."""
+    gates = [sym.sigmoid(x) for x in variables(*(f"a{i}" for i in range(30)))]
+    state = gates[0]
+    for gate in gates[1:]:
+        state = gate * sym.tanh(state)
+    return sym.Group([state, *(gate * (1 - gate) for gate in gates)])
+
+
+def many_sums() -> mx.Symbol:
+    """The gradient of a bias that each step of a recurrent network has added."""
+    return sym.add_n(*(sym.sum(x, axis=0) for x in variables(*(f"a{i}" for i in range(30)))))
+
+
 GRAPHS: dict[str, NamedGraph] = {
     "tutorial": NamedGraph(tutorial, dict.fromkeys("abcd", (1000, 1000))),
     "chain": NamedGraph(chain, {"a": (64, 1000)}, "float16"),
@@ -185,6 +199,8 @@ GRAPHS: dict[str, NamedGraph] = {
         dict.fromkeys([f"{name}{i}" for i in range(4) for name in ("weight", "gradient")], (99, 64))
         | {"left": (40, 300), "right": (40, 300)},
     ),
+    "many-terms": NamedGraph(many_terms, {f"a{i}": (64, 650) for i in range(30)}),
+    "many-sums": NamedGraph(many_sums, {f"a{i}": (64, 2600) for i in range(30)}),
     "integers": NamedGraph(integers, {"a": (5, 40), "b": (5, 40)}, "int32"),
 }
 

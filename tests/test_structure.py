@@ -129,9 +129,10 @@ LAYERS: dict[str, frozenset[str]] = {
         "expr instrument philox plan program reference schedule switches tiling torch_norms "
         "torch_updates"
     ),
+    "registers": words("expr"),
     "triton_writer": words("expr layout philox tensor_descriptor"),
-    "triton_pointwise": words("expr layout schedule triton_writer"),
-    "triton_rows": words("expr layout schedule triton_writer"),
+    "triton_pointwise": words("expr layout registers schedule triton_writer"),
+    "triton_rows": words("expr layout registers schedule triton_writer"),
     "triton_matmul": words(
         "expr layout matmul_tiles products schedule tensor_descriptor triton_writer"
     ),

@@ -17,7 +17,8 @@ import torch
 from .expr import PRODUCTS, VIEWS, Expr, contracted
 from .reference import Tensor, evaluate, evaluate_within
 
-_RUNS = 4
+# Enough that two equal numbers, whose comparison rounding decides, are moved apart in one of them.
+_RUNS = 8
 # Times the variation; and units in the last place in any case, for functions such as `pow`.
 _MARGIN = 8.0
 _UNITS = 4.0

@@ -36,7 +36,7 @@ def combined(parts: Sequence[Source], layouts: Mapping[Expr, Layout]) -> Source:
     """The source of several kernels side by side.
 
     Args:
-        parts: their sources, with the compiler's own options.
+        parts: their sources; the programs of all have as many warps as one of them wants.
         layouts: of every expression.
     """
     alike: dict[tuple[int, *tuple[str, ...]], list[Source]] = {}
@@ -68,7 +68,9 @@ def combined(parts: Sequence[Source], layouts: Mapping[Expr, Layout]) -> Source:
     counts = "; ".join(f"{len(group)} times {_title(group[0])}" for group in alike.values())
     draws = any("random." in line for part in parts for line in part.lines)
     text = module(counts, [*functions, kernel], draws)
-    return Source(text, (), 0, begin, {}, tuple(kernel), tuple(table))
+    warps = [part.options["num_warps"] for part in parts if "num_warps" in part.options]
+    options = {"num_warps": max(warps)} if warps else {}
+    return Source(text, (), 0, begin, options, tuple(kernel), tuple(table))
 
 
 def _lines(part: Source, layouts: Mapping[Expr, Layout]) -> list[str]:

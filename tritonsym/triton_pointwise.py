@@ -7,12 +7,14 @@ joins, lookups.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from .expr import GENERATED, VIEWS, Expr
 from .layout import Layout, contiguous
+from .registers import THREADS, WARPS, Order, ordered
 from .schedule import Kernel
 from .triton_writer import (
+    BLOCK,
     Access,
     Source,
     Writer,
@@ -35,14 +37,16 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
     dense = Access(kernel.body[0], 0, contiguous(shape))
     lengths, accesses = collapse(shape, [*(access_of(y, layouts) for y in full), dense])
     writer = Writer(layouts, kernel.outputs)
-    programs = begin(writer, math.prod(shape), reach_of(lengths, accesses))
+    order, block = _in_registers(kernel, full, {writer.source_of(x) for x in kernel.outputs})
+    programs = begin(writer, math.prod(shape), reach_of(lengths, accesses), block)
     coordinates = coordinates_of(writer, "i", lengths, "i")
     for y in ones:
         writer.names[y] = writer.load(Access(layouts[y].base, layouts[y].offset, ()), (), "mask")
-    for y, access in zip(full, accesses, strict=False):
-        writer.names[y] = writer.load(access, coordinates, "mask")
-    for x in kernel.computed:
-        if x.primitive in GENERATED:
+    access = dict(zip(full, accesses, strict=False))
+    for x in order.steps:
+        if x in access:
+            writer.names[x] = writer.load(access[x], coordinates, "mask")
+        elif x.primitive in GENERATED:
             writer.generate(x, "i")
         else:
             writer.compute(x)
@@ -52,6 +56,18 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
         where = offset_in_copy(x, layouts, own) if x in copies else "i"
         writer.store(number, where, writer.names[writer.source_of(x)], "mask")
     return writer.source(kernel.body, programs)
+
+
+def _in_registers(
+    kernel: Kernel, read: Sequence[Expr], stored: Collection[Expr]
+) -> tuple[Order, int]:
+    """When a kernel loads what it reads, and how many elements a program has."""
+    for block in (BLOCK, BLOCK // 2, BLOCK // 4):
+        elements = block // (WARPS * THREADS)
+        order = ordered(read, kernel.computed, stored, elements)
+        if order.fits(elements):
+            break
+    return order, block
 
 
 def copy(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .dtype import DType
 from .expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from .layout import Layout, contiguous
+from .registers import THREADS, WARPS, Order, ordered
 from .schedule import Kernel
 from .triton_writer import (
     TYPES,
@@ -38,6 +39,7 @@ TOGETHER = 1024
 # Rows side by side in memory: as many as a cache line has, or more where many programs are left.
 SIDE_BY_SIDE = (128, 64, 32)
 PROGRAMS = 128
+_MOST_WARPS = 16
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class _Rows:
         self.tile = tile_for(self.rows, self.columns, self._side_by_side())
         self.is_long = self.columns > self.tile.columns
         self.is_flat = self.tile.rows == 1
+        self.warps = WARPS
 
     def is_full(self, x: Expr) -> bool:
         """Whether a value has one element for each column of a row."""
@@ -148,16 +151,19 @@ class _Rows:
             self._walk()
         else:
             self._columns("", 1)
-            self._load(self.full_reads, 1)
-            for x in self.body:
-                self._value(x)
+            for x in self._ordered(self.full_reads, self.body).steps:
+                if x in self.full_reads:
+                    self._load(x, 1)
+                else:
+                    self._value(x)
             self._store_full(1)
         for number, x in enumerate(writer.outputs):
             if not self.is_full(x):
                 is_copy = x.primitive in VIEWS
                 where = offset_in_copy(x, writer.layouts, self._places(1)) if is_copy else "row"
                 writer.store(number, where, writer.names[writer.source_of(x)], self._row_mask)
-        return writer.source(self.body, -(-self.rows // height))
+        options = {} if self.warps == WARPS else {"num_warps": self.warps}
+        return writer.source(self.body, -(-self.rows // height), options)
 
     @property
     def _row_mask(self) -> str:
@@ -197,15 +203,29 @@ class _Rows:
             places[axis] = text
         return places
 
-    def _load(self, wanted: Sequence[Expr], depth: int) -> None:
-        for y, row, column in zip(self.full_reads, self.full_rows, self.full_columns, strict=False):
-            if y in wanted:
-                both = Access(row.base, row.offset, (*row.strides, *column.strides))
-                places = [*self.row_coordinates, *self.column_coordinates]
-                by_column = self._column_mask if any(column.strides) else ""
-                by_row = self._row_mask if any(row.strides) else ""
-                mask = "mask" if by_column and by_row else by_column or by_row
-                self.writer.names[y] = self.writer.load(both, places, mask, depth)
+    def _ordered(self, read: Sequence[Expr], body: Sequence[Expr]) -> Order:
+        """When what is read of each column is loaded, and which of a row's values are computed."""
+        stored = {self.writer.source_of(x) for x in self.writer.outputs}
+        order = ordered(read, body, stored, self._elements, self.is_full)
+        while not order.fits(self._elements) and self.warps < _MOST_WARPS:
+            self.warps *= 2
+            order = ordered(read, body, stored, self._elements, self.is_full)
+        return order
+
+    @property
+    def _elements(self) -> int:
+        """How many elements a thread has."""
+        return max(1, self.tile.rows * self.tile.columns // (self.warps * THREADS))
+
+    def _load(self, y: Expr, depth: int) -> None:
+        number = self.full_reads.index(y)
+        row, column = self.full_rows[number], self.full_columns[number]
+        both = Access(row.base, row.offset, (*row.strides, *column.strides))
+        places = [*self.row_coordinates, *self.column_coordinates]
+        by_column = self._column_mask if any(column.strides) else ""
+        by_row = self._row_mask if any(row.strides) else ""
+        mask = "mask" if by_column and by_row else by_column or by_row
+        self.writer.names[y] = self.writer.load(both, places, mask, depth)
 
     def _value(self, x: Expr) -> None:
         """One expression of a row that is in registers."""
@@ -312,9 +332,12 @@ class _Rows:
                 needed.update(x.inputs)
         self.writer.line(f"for start in range(0, {self.columns}, {self.tile.columns}):")
         self._columns("start + ", 2)
-        self._load([y for y in self.full_reads if y in needed], 2)
-        for x in self.body:
-            if x in needed and self.is_full(x):
+        read = [y for y in self.full_reads if y in needed]
+        computed = [x for x in self.body if x in needed and self.is_full(x)]
+        for x in self._ordered(read, computed).steps:
+            if x in self.full_reads:
+                self._load(x, 2)
+            else:
                 self._compute(x, 2)
 
     def _loop(self, x: Expr) -> None:

@@ -351,12 +351,12 @@ def coordinates_of(
     return names
 
 
-def begin(writer: Writer, size: int, largest: int) -> int:
+def begin(writer: Writer, size: int, largest: int, block: int = BLOCK) -> int:
     """The index and mask of a form whose programs take a block of elements each."""
     wide = ".to(tl.int64)" if max(size, largest) >= WIDE else ""
-    writer.line(f"i = tl.program_id(0){wide} * {BLOCK} + tl.arange(0, {BLOCK})")
+    writer.line(f"i = tl.program_id(0){wide} * {block} + tl.arange(0, {block})")
     writer.line(f"mask = i < {size}")
-    return -(-size // BLOCK)
+    return -(-size // block)
 
 
 def reach_of(shape: Sequence[int], accesses: Sequence[Access]) -> int:
