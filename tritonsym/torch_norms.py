@@ -342,7 +342,8 @@ def _parameter_gradients_call(attributes: Any, inputs: list[Tensor], out: Tensor
     row = data.shape[rows:]
     count = max(1, _ROWS // math.prod(data.shape[1:rows]))
     parts = list(zip(*(torch.split(x, count) for x in inputs), strict=True))
-    sums = torch.empty(len(parts), *out.shape, dtype=out.dtype)
+    alone = len(parts) == 1
+    sums = out.unsqueeze(0) if alone else torch.empty(len(parts), *out.shape, dtype=out.dtype)
     like = torch.ones(row, dtype=out.dtype)
 
     def step() -> None:
@@ -352,7 +353,8 @@ def _parameter_gradients_call(attributes: Any, inputs: list[Tensor], out: Tensor
             )
             of_scale.copy_(scale)
             of_shift.copy_(shift)
-        torch.sum(sums, 0, out=out)
+        if not alone:
+            torch.sum(sums, 0, out=out)
 
     return step
 
