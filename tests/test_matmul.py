@@ -289,14 +289,16 @@ def errors(precision: str, depth: int) -> float:
 
 @pytest.mark.parametrize("depth", [64, 1500])
 def test_the_precisions_keep_what_they_promise(depth: int) -> None:
-    """Eleven bits of each factor, or nearly all of them; both as the interpreter emulates them.
+    """Eleven bits of each factor, or nearly all of them.
 
-    Factors that are rounded to 11 bits are off by 2**-11 each at most. Of three products of 11 and
-    11 bits only the product of trailing bits is missing, and what 22 bits do not hold of a factor.
+    Factors that are rounded to 11 bits, as the interpreter does it, are off by 2**-11 each at most;
+    a GPU that reads them from shared memory leaves the others out, twice as much. Of three products
+    of 11 and 11 bits only the product of trailing bits is missing, and what 22 bits do not hold of
+    a factor.
     """
     ieee, tf32, tf32x3 = (errors(p, depth) for p in ("ieee", "tf32", "tf32x3"))
     assert ieee <= 2.0**-21
-    assert 2.0**-18 < tf32 <= 2.0**-10
+    assert 2.0**-18 < tf32 <= 2.0**-9
     assert tf32x3 <= ieee + 2.0**-20
 
 

@@ -84,14 +84,14 @@ def test_parts(walkers: int) -> None:
 
 @pytest.mark.parametrize("precision", ["ieee", "tf32"])
 def test_float32(precision: str) -> None:
-    """The text is the same but for the precision; tf32 keeps 11 bits of each factor."""
+    """The text is the same but for the precision; tf32 leaves all but 11 bits of factors out."""
     case = case_of("float32", SIZE, (False, True))
     product = expr.dot(*case.expression.inputs, transpose_b=True, precision=precision)
     found = launched(product, [case.a, case.b], replace(TILE, walkers=3))
     if precision == "ieee":
         case.check(found)
     due, magnitudes = case.a @ case.b.mT, case.a.abs() @ case.b.mT.abs()
-    assert ((found - due).abs() <= 2.0**-10 * magnitudes).all()
+    assert ((found - due).abs() <= 2.0**-9 * magnitudes).all()
 
 
 def test_every_tile_computes_the_same() -> None:
