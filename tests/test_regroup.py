@@ -85,6 +85,23 @@ def test_heads_are_batch_axes() -> None:
     assert forms(scores, dtype="float16", x=(2, 5, 32), y=(2, 7, 32)) == ["matmul: dot mul"]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_layer_norm_in_16_bits_is_one_kernel(dtype: str) -> None:
+    """Scale and shift are converted where they are used, not by a kernel before it."""
+    layer = sym.LayerNorm(*map(sym.Variable, ("x", "gamma", "beta")))
+    (kernel,) = forms(layer, dtype, x=(64, 40))
+    assert kernel.startswith("rows: cast sum")
+    assert kernel.count("cast") == 4, "three of what is read, and one of the result"
+
+
+def test_what_is_converted_for_more_than_repetition_stays() -> None:
+    """A product would read a copy that is repeated instead of a small one."""
+    x, wide = sym.Variable("x"), sym.cast(sym.Variable("w"), dtype="float32")
+    product = sym.batch_dot(sym.cast(x, dtype="float32"), sym.broadcast_to(wide, shape=(4, 6, 5)))
+    found = forms(product, "float16", x=(4, 3, 6), w=(1, 6, 5))
+    assert found == ["pointwise: cast", "matmul: cast dot"]
+
+
 def test_a_reshape_that_breaks_rows_stays() -> None:
     x = sym.Variable("x")
     torn = sym.sum(sym.reshape(sym.exp(x), shape=(5, 4)), axis=1)

@@ -3,14 +3,15 @@
 A reshape is no work, but what stands behind it walks over other axes than what stands before it,
 so that the two would be kernels of their own. The same elements in the same order can as well be
 computed in the earlier shape, and be given the later one at the end: by the elementwise
-primitives, by reductions over whole groups of axes, and by products for their batch axes.
+primitives, by reductions over whole groups of axes, and by products for their batch axes. What is
+converted first and then repeated, such as the scale of a layer norm, is converted last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, make, reshape
+from .expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, cast, make, reshape
 from .layout import Layout, layout_of
 from .simplify import rewritten
 from .trace import Graph
@@ -51,6 +52,32 @@ class _Regrouping:
         return layout_of(x, self._layouts, self._strides).base is not x
 
     def _elementwise(self, x: Expr) -> Expr | None:
+        """With operands converted after they are repeated; else in an earlier shape."""
+        inputs = tuple(self._converted_last(y) for y in x.inputs)
+        if inputs != x.inputs:
+            return make(x.primitive, *inputs, **dict(x.attributes))
+        return self._in_earlier_shape(x)
+
+    def _converted_last(self, y: Expr) -> Expr:
+        """What is converted and then repeated, converted last: a kernel for few elements less."""
+        if y.primitive != "expand":
+            return y
+        path = [y]
+        while path[-1].inputs[0].primitive in ("expand", "reshape"):
+            path.append(path[-1].inputs[0])
+        conversion = path[-1].inputs[0]
+        if conversion.primitive != "cast":
+            return y
+        (moved,) = conversion.inputs
+        if layout_of(moved, self._layouts, self._strides).base.primitive != "input":
+            return y
+        for step in reversed(path):
+            moved = make(step.primitive, moved, shape=step.shape)
+            if not self._is_view(moved):
+                return y
+        return cast(moved, conversion.dtype)
+
+    def _in_earlier_shape(self, x: Expr) -> Expr | None:
         """In the shape of a computed operand before its reshape, if all others can follow."""
         for shape in dict.fromkeys(filter(None, map(_earlier_shape, x.inputs))):
             inputs = [in_shape(y, shape, self._is_view) for y in x.inputs]
