@@ -22,6 +22,7 @@ from test_planned_equals_node_by_node import (
     WAYS,
     Tensors,
     assert_same_bits,
+    each_expression_is_a_call,  # noqa: F401
     extent,
     node_by_node,
     one_thread,  # noqa: F401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 from collections import Counter
@@ -58,6 +59,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_expression_is_a_call() -> Iterator[None]:
+    """Calls for several expressions at once round otherwise; they have tests of their own."""
+    module = importlib.import_module(program.__module__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "with_norms", lambda calls, outputs: calls)
+        patch.setattr(module, "with_updates", lambda body, *rest: body)
+        yield
 
 
 def orders(plan: Plan) -> dict[Expr, tuple[int, ...]]:

@@ -126,8 +126,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "rounding": words("expr reference"),
     "instrument": words("plan plan_text program reference rounding switches"),
     "cpu": words(
-        "expr instrument philox plan program reference schedule switches tiling torch_norms "
-        "torch_updates"
+        "expr instrument philox plan program reference switches tiling torch_norms torch_updates"
     ),
     "registers": words("expr"),
     "triton_writer": words("expr layout philox tensor_descriptor"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -12,12 +12,14 @@ from .instrument import watched
 from .philox import RandomState
 from .plan import Plan
 from .program import Buffers, Program
-from .reference import Step, Tensor, prepare, prepare_tile
-from .schedule import Kernel
+from .reference import Step, Tensor, prepare_tile
 from .switches import Switches
 from .tiling import Box, Tiling
 from .torch_norms import Norm, with_norms
 from .torch_updates import Adam, with_updates
+
+# What one torch call computes: an expression, or several at once.
+Call = Expr | Adam | Norm
 
 
 def program(
@@ -37,7 +39,12 @@ def program(
         outputs: memory for the outputs, or None where it is to be made.
     """
     buffers = Buffers(plan, inputs, torch.device("cpu"), outputs)
-    launches = [_steps(kernel, plan, buffers) for kernel in plan.kernels]
+    in_place = {plan.outputs[number]: plan.replaced[number] for number in plan.in_place}
+    launches = []
+    for kernel in plan.kernels:
+        updated = with_updates(kernel.body, kernel.outputs, in_place, plan.layouts)
+        calls = with_norms(updated, kernel.outputs)
+        launches.append(_steps(calls, plan.tilings.get(kernel), buffers))
     if switched is not None:
         launches = [
             watched(steps, plan, number, buffers, switched) for number, steps in enumerate(launches)
@@ -45,26 +52,10 @@ def program(
     return Program(buffers, buffers.passes(launches, state))
 
 
-def _steps(kernel: Kernel, plan: Plan, buffers: Buffers) -> list[Step]:
-    """The calls that compute a kernel."""
-    in_place = {plan.outputs[number]: plan.replaced[number] for number in plan.in_place}
-    work = with_norms(
-        with_updates(kernel.body, kernel.outputs, in_place, plan.layouts), kernel.outputs
-    )
-    tiling = plan.tilings.get(kernel)
-    if tiling is not None:
-        return _tiles(work, tiling, buffers)
-    whole = buffers.tensors.__getitem__
-    return [
-        prepare(x, [whole(y) for y in x.inputs], whole(x))
-        if isinstance(x, Expr)
-        else x.prepare(whole)
-        for x in work
-    ]
-
-
-def _tiles(work: Sequence[Expr | Adam | Norm], tiling: Tiling, buffers: Buffers) -> list[Step]:
-    """The steps of a kernel, once for each tile."""
+def _steps(calls: Sequence[Call], tiling: Tiling | None, buffers: Buffers) -> list[Step]:
+    """The prepared calls of a kernel, once for each tile where it has tiles."""
+    if tiling is None:
+        return [_prepared(call, buffers.tensors.__getitem__, lambda x: 0) for call in calls]
 
     def part(box: Box, y: Expr) -> Tensor:
         """What a tile has of a value."""
@@ -81,9 +72,14 @@ def _tiles(work: Sequence[Expr | Adam | Norm], tiling: Tiling, buffers: Buffers)
         return whole[box]
 
     return [
-        prepare_tile(x, [part(box, y) for y in x.inputs], part(box, x), tiling.position(box, x))
-        if isinstance(x, Expr)
-        else x.prepare(partial(part, box))
+        _prepared(call, partial(part, box), partial(tiling.position, box))
         for box in tiling.boxes()
-        for x in work
+        for call in calls
     ]
+
+
+def _prepared(call: Call, part: Callable[[Expr], Tensor], start: Callable[[Expr], int]) -> Step:
+    """A call on parts of values, which begin at a position in row-major order."""
+    if isinstance(call, Expr):
+        return prepare_tile(call, [part(y) for y in call.inputs], part(call), start(call))
+    return call.prepare(part)
