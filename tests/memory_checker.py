@@ -10,6 +10,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tritonsym.expr import REDUCTIONS, SOURCES, Expr
 from tritonsym.plan import Plan
@@ -132,20 +133,41 @@ def _order(strides: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_hosted(plan: Plan, schedule: _Schedule, x: Expr, host: Expr) -> None:
-    """A value in the place of a result is read for the last time when the next one is written.
+    """A value in another's place is read for the last time when the next one is written there.
 
     All tiles of both are the same elements, so that no tile reaches into another one's.
     """
-    kernel = schedule.kernel[host]
-    assert kernel in plan.tilings and host in kernel.outputs and plan.places[x] == plan.places[host]
-    assert x in kernel.body and x not in kernel.outputs, f"{x} is needed outside its tile"
-    assert (x.shape, x.dtype.itemsize) == (host.shape, host.dtype.itemsize)
+    kernel = schedule.kernel[x]
+    assert kernel in plan.tilings and plan.places[x] == plan.places[host]
+    assert x not in kernel.outputs, f"{x} is needed outside its tile"
+    assert (x.size, x.dtype.itemsize) == (host.size, host.dtype.itemsize)
     assert plan.places[x].output not in plan.in_place, f"{x} lies in an input"
     guests = [y for y in kernel.body if plan.hosted.get(y) is host]
-    follower = [*guests, host][guests.index(x) + 1]
-    readers = [z for z in kernel.body if any(plan.layouts[y].base is x for y in z.inputs)]
-    assert readers[-1] is follower, f"{follower} is written over {x}, which is read later"
-    assert x in schedule.may_replace(follower), f"{follower} reads {x} in another order"
+    if host in kernel.outputs:
+        chain = [*guests, host]
+    else:
+        chain = [host, *guests]
+        check_given_up(plan, schedule, kernel, host, guests[0])
+    for y, follower in pairwise(chain):
+        readers = [z for z in kernel.body if any(plan.layouts[v].base is y for v in z.inputs)]
+        assert readers[-1] is follower, f"{follower} is written over {y}, which is read later"
+        assert y in schedule.may_replace(follower), f"{follower} reads {y} in another order"
+
+
+def check_given_up(
+    plan: Plan, schedule: _Schedule, kernel: Kernel, host: Expr, guest: Expr
+) -> None:
+    """A value that a tiled kernel writes over is read by nobody later, nor by another tile."""
+    assert plan.places[host].output is None and host not in plan.hosted
+    position = plan.kernels.index(kernel)
+    for number, other in enumerate(plan.kernels):
+        for z in other.body:
+            for y in z.inputs:
+                if plan.layouts[y].base is host:
+                    assert number <= position, f"{z} reads {host}, which was written over"
+                    in_order = schedule.in_order(y, guest)
+                    assert number < position or in_order, f"{z} reads {host} across tiles"
+    assert all(plan.layouts[y].base is not host for y in plan.outputs)
 
 
 def check_output(plan: Plan, number: int, x: Expr) -> None:
@@ -292,11 +314,11 @@ class _Schedule:
         for z in reversed(self.together[x]):
             if any(z in other.inputs for other in scattered):
                 scattered.add(z)
-        spoiled = {base for z, y, base in readers if z in scattered or not self._in_order(y, x)}
+        spoiled = {base for z, y, base in readers if z in scattered or not self.in_order(y, x)}
         spoiled |= self.read_beside.get(x, set())
         return list({base: None for _, _, base in readers if base not in spoiled})
 
-    def _in_order(self, y: Expr, x: Expr) -> bool:
+    def in_order(self, y: Expr, x: Expr) -> bool:
         """Whether element i of a value that is read lies where element i of ``x`` is written."""
         read, written = self.plan.layouts[y], self.plan.layouts[x]
         starts = read.offset == written.offset == 0

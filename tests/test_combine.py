@@ -98,12 +98,19 @@ def test_an_input_is_replaced_after_all_who_read_it() -> None:
     assert forms(plan) == [("combined", 2), ("pointwise", 0)]
 
 
-def test_an_input_that_another_part_reads_is_not_replaced_beside_it() -> None:
+def test_an_input_that_another_part_reads_is_replaced_after_it() -> None:
     weight, gradient = vector(0), vector(1)
     size = reduce("sum", weight * weight, (0,))
     plan = planned([weight - gradient, size], updates={0: 0})
-    assert forms(plan) == [("combined", 2)]
-    assert not plan.in_place and plan.stages[0].updates == (0,)
+    assert forms(plan) == [("rows", 0), ("pointwise", 0)]
+    assert plan.in_place == {0}
+
+
+def test_of_inputs_that_are_replaced_by_each_other_one_is_copied() -> None:
+    """There is no order in which each comes after all who read what it replaces."""
+    one, two = vector(0), vector(1)
+    plan = planned([one - two, two * one], updates={0: 0, 1: 1})
+    assert plan.in_place == {0} and plan.stages[0].updates == (1,)
 
 
 def test_little_is_held_in_memory_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

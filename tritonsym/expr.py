@@ -10,7 +10,7 @@ import functools
 import math
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -628,18 +628,25 @@ def argsort(x: Expr, axis: int, descending: bool) -> Expr:
 # ---- walking -----------------------------------------------------------------------------------
 
 
-def toposort(outputs: Iterable[Expr]) -> list[Expr]:
-    """Every expression that the outputs need, inputs first, in a depth-first order."""
+def toposort(
+    outputs: Iterable[Expr], before: Mapping[Expr, Iterable[Expr]] | None = None
+) -> list[Expr]:
+    """Every expression that the outputs need, inputs first, in a depth-first order.
+
+    Args:
+        before: what else comes before an expression, if no way leads from there to it.
+    """
     order: list[Expr] = []
     opened: set[Expr] = set()
     done: set[Expr] = set()
+    earlier = before or {}
     for output in outputs:
         stack = [output]
         while stack:
             x = stack[-1]
             if x not in opened:
                 opened.add(x)
-                for y in reversed(x.inputs):
+                for y in (*reversed(x.inputs), *earlier.get(x, ())):
                     if y not in opened:
                         stack.append(y)
                 continue

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
 from .combine import combined
-from .expr import PRODUCTS, SOURCES, Expr
+from .expr import SOURCES, Expr
 from .gpus import Gpu
 from .layout import Layout, layouts, turned
+from .lifetimes import (
+    Times,
+    byte_count,
+    hosted_in_results,
+    hosted_in_what_is_read,
+    lent,
+    lifetimes_of,
+    times_of,
+)
 from .memory import Lifetime, aligned, allocate
-from .products import chosen, prologue_of
+from .products import chosen
 from .prologue import with_prologues
 from .refine import refined
 from .regroup import regrouped
@@ -20,9 +28,6 @@ from .schedule import Kernel, Refusal, schedule, stages_of
 from .split import split
 from .tiling import Tiling, tiling_of
 from .trace import Graph
-
-# What is read: a value, or the input of an index.
-_Read = TypeVar("_Read", Expr, int)
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ class Plan:
         layouts: of every expression.
         places: of every expression that a kernel writes. What lives only within a tiled kernel
             has the size of one tile, or the place of its host.
-        hosted: values that live only within a tiled kernel and lie in the place of one of its
-            results, the host, which is then written over them.
+        hosted: values that live only within a tiled kernel and lie in the place of another one, the
+            host: a result, which is then written over them, or what nobody reads after them.
         lifetimes: of what is in the arena.
         outputs: the graph's outputs.
         replaced: the outputs that replace an input, by number: its index.
@@ -140,12 +145,12 @@ def make_plan(
         graph = regrouped(split(graph, strides), strides)
     if gpu is not None:
         graph = chosen(graph, strides, gpu, precision)
-    stage_of = stages_of(graph.outputs, graph.ends)
+    stage_of = stages_of(graph.outputs, graph.ends, graph.updates)
     if fuse and not in_registers:
-        where = _on_cpu(graph, list(stage_of), strides)
+        where = _on_cpu(graph, stage_of, strides)
     else:
         where = layouts(list(stage_of), strides)
-    kernels, refusals = schedule(graph.outputs, where, fuse, graph.ends, in_registers)
+    kernels, refusals = schedule(graph.outputs, where, fuse, stage_of, in_registers)
     if fuse and in_registers:
         kernels = refined(kernels, graph.outputs, where, stage_of)
         if gpu is not None:
@@ -158,7 +163,7 @@ def make_plan(
         kernels = combined(kernels, where, stage_of, updates)
     found = ((kernel, tiling_of(kernel, where)) for kernel in kernels if not in_registers)
     tilings = {kernel: tiling for kernel, tiling in found if tiling is not None}
-    times = _times(kernels, tilings, where, graph.outputs, in_registers)
+    times = times_of(kernels, tilings, where, graph.outputs, in_registers)
     parts = [part for kernel in kernels for part in kernel.each]
     makers = {x: part for part in parts for x in part.outputs}
     in_place = frozenset(
@@ -170,11 +175,13 @@ def make_plan(
         and _fits_in_place(x, graph.updates[number], graph.outputs, makers[x], where, times)
     )
     in_outputs = dict(owners)
+    hosted: dict[Expr, Expr] = {}
     if reuse:
-        in_outputs.update(_lent(times, where, stage_of, owners, in_place))
-    hosted = _hosted(tilings, {x for x, n in owners.items() if n in in_place}, times, where)
-    hosted = hosted if reuse else {}
-    values, lifetimes = _lifetimes(times, where, {*in_outputs, *hosted})
+        in_inputs = {x for x, number in owners.items() if number in in_place}
+        in_outputs.update(lent(times, where, stage_of, owners, in_place))
+        hosted.update(hosted_in_results(tilings, in_inputs, times, where))
+        hosted.update(hosted_in_what_is_read(tilings, {*in_outputs, *hosted}, times, where))
+    values, lifetimes = lifetimes_of(times, where, {*in_outputs, *hosted})
     offsets, arena_size = allocate(lifetimes, reuse)
     places = {
         x: Place(None, offset, lifetime.size)
@@ -202,20 +209,21 @@ def make_plan(
 
 
 def _on_cpu(
-    graph: Graph, order: Sequence[Expr], strides: Mapping[int, tuple[int, ...]]
+    graph: Graph, stage_of: Mapping[Expr, int], strides: Mapping[int, tuple[int, ...]]
 ) -> dict[Expr, Layout]:
     """The layouts for calls of a library: in the order that it likes best.
 
     Transposed matrices are copies, if these are faster to read. But a kernel in tiles would need
     all of a copy in its first one, and no tile could take its place.
     """
+    order = list(stage_of)
     free = set(order)
     where = layouts(order, strides, free=free)
     copied = turned(order, where)
     if not copied:
         return where
     found = layouts(order, strides, copied, free)
-    kernels, _ = schedule(graph.outputs, found, ends=graph.ends)
+    kernels, _ = schedule(graph.outputs, found, stages=stage_of)
     cut = (kernel for kernel in kernels if tiling_of(kernel, found) is not None)
     read = {y for kernel in cut for x in kernel.body for y in x.inputs}
     return layouts(order, strides, copied - read, free)
@@ -259,7 +267,7 @@ def _fits_in_place(
     outputs: Sequence[Expr],
     maker: Kernel,
     where: Mapping[Expr, Layout],
-    times: _Times,
+    times: Times,
 ) -> bool:
     """Whether a value can be written straight into the input that it replaces.
 
@@ -298,11 +306,6 @@ def _still_apart(refusals: Sequence[Refusal], kernels: Sequence[Kernel]) -> tupl
     return tuple(row for row in refusals if not homes[row[0]] & homes[row[1]])
 
 
-def byte_count(x: Expr) -> int:
-    """The size of a value's elements."""
-    return x.size * x.dtype.itemsize
-
-
 def _output_owners(
     outputs: Sequence[Expr], where: Mapping[Expr, Layout]
 ) -> tuple[dict[Expr, int], tuple[int, ...]]:
@@ -318,178 +321,3 @@ def _output_owners(
         else:
             copies.append(number)
     return owners, tuple(copies)
-
-
-@dataclass
-class _Times:
-    """When values are written and last read, in steps, and how much memory they take."""
-
-    first: dict[Expr, int] = field(default_factory=dict)
-    last: dict[Expr, int] = field(default_factory=dict)
-    sizes: dict[Expr, int] = field(default_factory=dict)
-    # When values are computed, in the first tile where there are tiles, and when in the last.
-    computed: dict[Expr, int] = field(default_factory=dict)
-    until: dict[Expr, int] = field(default_factory=dict)
-    # What is read in the pass that writes a value.
-    beside: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
-    # When inputs are last read, by index.
-    read: dict[int, int] = field(default_factory=dict)
-    # Which part of a kernel writes a value, and which read it, or an input, when it is last read.
-    part: dict[Expr, int] = field(default_factory=dict)
-    readers: dict[Expr | int, set[int]] = field(default_factory=dict)
-    # What a product in that pass reads, all of it for every tile of the result.
-    scattered: dict[Expr, Sequence[Expr]] = field(default_factory=dict)
-
-    def note(self, value: _Read, last: dict[_Read, int], step: int, part: int) -> None:
-        """A part reads a value, or the input of an index, in a step."""
-        if step > last.get(value, -1):
-            last[value] = step
-            self.readers[value] = set()
-        if step == last[value]:
-            self.readers.setdefault(value, set()).add(part)
-
-
-def _times(
-    kernels: Sequence[Kernel],
-    tilings: Mapping[Kernel, Tiling],
-    where: Mapping[Expr, Layout],
-    outputs: Sequence[Expr],
-    in_registers: bool,
-) -> _Times:
-    """Steps of one expression each; where inner values stay in registers, of one kernel each.
-
-    A tiled kernel runs its steps once a tile: what it reads and what it leaves behind is in use
-    for the whole of it, only its inner values come and go.
-    """
-    times, step, number = _Times(), 0, 0
-    for kernel in kernels:
-        begin, end = step, step if in_registers else step + len(kernel.body) - 1
-        tiling = tilings.get(kernel)
-        inner = set(kernel.body).difference(kernel.outputs) if tiling or in_registers else set()
-        for part in kernel.each:
-            number += 1
-            read = [y for x in part.body for y in x.inputs]
-            multiplied = [
-                y
-                for product in part.body
-                if product.primitive in PRODUCTS
-                for x in (product, *prologue_of(product, part.body))
-                for y in x.inputs
-            ]
-            products = [where[y].base for y in multiplied]
-            for x in part.body:
-                lasting = bool(tiling) and x not in inner
-                if not (in_registers and x in inner):
-                    times.computed[x] = step
-                    times.until[x] = end if lasting else step
-                    times.first[x] = begin if lasting else step
-                    times.last[x] = end if lasting else step
-                    times.part[x] = number
-                    times.beside[x] = read if in_registers else x.inputs
-                    times.scattered[x] = products if in_registers else ()
-                    whole = tiling is None or lasting
-                    times.sizes[x] = byte_count(x) if whole else tilings[kernel].bytes(x)
-                for y in x.inputs:
-                    base = where[y].base
-                    if base.primitive == "input":
-                        index = base.integer("index")
-                        times.note(index, times.read, end if tiling else step, number)
-                    elif base in times.last:
-                        until = end if tiling and base not in inner else step
-                        times.note(base, times.last, until, number)
-                step += not in_registers
-        step += in_registers
-    for x in outputs:
-        if where[x].base in times.last:
-            times.last[where[x].base] = step
-    return times
-
-
-def _ending(x: Expr, step: int, times: _Times, where: Mapping[Expr, Layout]) -> list[Expr]:
-    """The values whose memory ``x`` may take over: it is the last to read them, element by element.
-
-    Memory that is read through a view as well may be read in another order than it is written.
-
-    Args:
-        step: when ``x`` is computed.
-    """
-    if not x.is_elementwise:
-        return []
-
-    def is_read_in_order(y: Expr) -> bool:
-        """Whether each element lies where ``x`` would have its own, in memory of the same size."""
-        layout = where[y]
-        same = (y.shape, layout.strides, layout.offset) == (x.shape, where[x].strides, 0)
-        whole = layout.base.size == x.size
-        return same and whole and y.dtype.itemsize == x.dtype.itemsize
-
-    read = times.beside[x]
-    spoiled = {where[y].base for y in read if not is_read_in_order(y)}
-    spoiled.update(times.scattered.get(x, ()))
-    return [
-        y
-        for y in dict.fromkeys(where[y].base for y in read)
-        if y in times.last
-        and times.last[y] == step > times.first[y]
-        and times.readers[y] == {times.part[x]}
-        and y not in spoiled
-    ]
-
-
-def _lent(
-    times: _Times,
-    where: Mapping[Expr, Layout],
-    stage_of: Mapping[Expr, int],
-    owners: Mapping[Expr, int],
-    in_place: frozenset[int],
-) -> dict[Expr, int]:
-    """The values that may lie in the memory of an output until it is written over them."""
-    lent: dict[Expr, int] = {}
-    for owner, number in owners.items():
-        x: Expr | None = None if number in in_place else owner
-        while x is not None:
-            ending = _ending(x, times.first[x], times, where)
-            free = (y for y in ending if y not in owners and y not in lent)
-            x = next((y for y in free if stage_of[y] == stage_of[owner]), None)
-            if x is not None:
-                lent[x] = number
-    return lent
-
-
-def _hosted(
-    tilings: Mapping[Kernel, Tiling],
-    in_place: Collection[Expr],
-    times: _Times,
-    where: Mapping[Expr, Layout],
-) -> dict[Expr, Expr]:
-    """The inner values of tiled kernels that lie in the place of a result, and that result.
-
-    What is written straight into an input has no room before: its kernel may read the input.
-    """
-    hosted: dict[Expr, Expr] = {}
-    for kernel in tilings:
-        inner = set(kernel.body).difference(kernel.outputs)
-        for host in kernel.outputs:
-            x: Expr | None = None if host in in_place else host
-            while x is not None:
-                ending = _ending(x, times.computed[x], times, where)
-                x = next((y for y in ending if y in inner and y not in hosted), None)
-                if x is not None:
-                    hosted[x] = host
-    return hosted
-
-
-def _lifetimes(
-    times: _Times, where: Mapping[Expr, Layout], elsewhere: Collection[Expr]
-) -> tuple[list[Expr], list[Lifetime]]:
-    """What has to be in the arena, and when, sorted by its beginning."""
-    values = sorted((x for x in times.first if x not in elsewhere), key=times.first.__getitem__)
-    number = {x: position for position, x in enumerate(values)}
-    lifetimes = []
-    for x in values:
-        ending = _ending(x, times.first[x], times, where)
-        over = [number[y] for y in ending if y in number]
-        lifetimes.append(
-            Lifetime(times.sizes[x], times.first[x], times.last[x], over[-1] if over else None)
-        )
-    return values, lifetimes

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from .expr import PRODUCTS, REDUCTIONS, SOURCES, Expr, contracted, toposort
-from .plan import Plan, byte_count
+from .lifetimes import byte_count
+from .plan import Plan
 from .products import why_library
 from .schedule import Kernel
 

@@ -9,7 +9,7 @@ share memory are no work and belong to no kernel.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, VIEWS, Expr, Shape, toposort
@@ -162,18 +162,53 @@ def is_row_broadcast(y: Expr, layouts: Mapping[Expr, Layout]) -> bool:
     return y.primitive == "expand" and layouts[y].base is y.inputs[0]
 
 
-def stages_of(outputs: Sequence[Expr], ends: Sequence[int]) -> dict[Expr, int]:
-    """The first stage that needs each expression, in an order in which they can be computed."""
+def stages_of(
+    outputs: Sequence[Expr], ends: Sequence[int], updates: Mapping[int, int] | None = None
+) -> dict[Expr, int]:
+    """The first stage that needs each expression, in an order in which they can be computed.
+
+    Args:
+        outputs: what is wanted.
+        ends: how many outputs there are by the end of each stage.
+        updates: the outputs that replace an input, by number: the index of the input. In the last
+            stage they are computed after all that reads it, so that its memory can be theirs.
+    """
     # The order of the first outputs alone is where the order of all begins.
-    counts = [len(toposort(outputs[:end])) for end in ends[:-1]]
-    return {x: bisect_right(counts, n) for n, x in enumerate(toposort(outputs))}
+    first = [toposort(outputs[:end]) for end in ends[:-1]]
+    done = set(first[-1]) if first else set()
+    every = toposort(outputs)
+    read = {y for x in every for y in x.inputs}
+    replacing = {outputs[number]: index for number, index in (updates or {}).items()}
+    # What nothing reads cannot be on the way to what comes before it.
+    last = {x: index for x, index in replacing.items() if x not in read and x not in done}
+    if last:
+        readers = _readers(every, set(last.values()))
+        every = toposort(outputs, {x: readers[index] for x, index in last.items()})
+    counts = [len(order) for order in first]
+    return {x: bisect_right(counts, n) for n, x in enumerate(every)}
+
+
+def _readers(order: Sequence[Expr], indices: Collection[int]) -> dict[int, list[Expr]]:
+    """What reads inputs of these indices, at once or through views."""
+    found: dict[int, list[Expr]] = {index: [] for index in indices}
+    seen: dict[Expr, set[int]] = {}
+    for x in order:
+        if x.primitive == "input":
+            seen[x] = {x.integer("index")}.intersection(found)
+            continue
+        through = set().union(*(seen.get(y, ()) for y in x.inputs))
+        for index in through:
+            found[index].append(x)
+        if x.primitive in VIEWS:
+            seen[x] = through
+    return found
 
 
 def schedule(
     outputs: Sequence[Expr],
     layouts: Mapping[Expr, Layout],
     fuse: bool = True,
-    ends: Sequence[int] = (),
+    stages: Mapping[Expr, int] | None = None,
     beside: bool = False,
 ) -> tuple[tuple[Kernel, ...], tuple[Refusal, ...]]:
     """The kernels that compute ``outputs``, in an order in which they can run, and what is apart.
@@ -182,13 +217,13 @@ def schedule(
         outputs: what is wanted.
         layouts: of every expression; those that own no memory are views.
         fuse: put expressions together; without it each is a kernel.
-        ends: how many outputs there are by the end of each stage; all of them are one without it.
+        stages: of every expression, in the order in which they are computed; one without it.
         beside: put reductions of the same rows together, though none reads another's result.
 
     Returns:
         The kernels, and each value that is stored for a reader in another kernel with the reason.
     """
-    stages = stages_of(outputs, ends)
+    stages = stages_of(outputs, ()) if stages is None else stages
     order = list(stages)
     groups: list[_Group] = []
     stored: list[tuple[Expr, Expr, str]] = []
