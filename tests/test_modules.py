@@ -198,9 +198,9 @@ def test_gradients_that_add_up() -> None:
     module = bound(grad_req="add")
     batch = next(mx.io.NDArrayIter(*samples(10), 10))
     module.forward_backward(batch)
-    once = module._grads["fc1_weight"].asnumpy()
+    once = module._kept.gradients["fc1_weight"].asnumpy()
     module.forward_backward(batch)
-    np.testing.assert_allclose(module._grads["fc1_weight"].asnumpy(), 2 * once, rtol=1e-5)
+    np.testing.assert_allclose(module._kept.gradients["fc1_weight"].asnumpy(), 2 * once, rtol=1e-5)
 
 
 def test_weights_of_16_bits_train_with_a_copy() -> None:
@@ -215,7 +215,7 @@ def test_weights_of_16_bits_train_with_a_copy() -> None:
         initializer=mx.init.Xavier(),
         num_epoch=8,
     )
-    assert module._params["fc_weight"].dtype is np.float16
+    assert module._kept.parameters["fc_weight"].dtype is np.float16
     assert module._updater.states[0][1].dtype is np.float32
     assert module.score(data_iter, "acc")[0][1] > 0.9
 
@@ -259,7 +259,7 @@ def test_buckets_share_parameters_and_optimizer() -> None:
         if step >= 34:
             module.update_metric(metric, batch.label)
     assert metric.get()[1] > 0.9
-    assert len({id(one._params["w_weight"]) for one in module._modules.values()}) == 1
+    assert len({id(one._kept.parameters["w_weight"]) for one in module._modules.values()}) == 1
     assert module._modules[9]._updater.optimizer.num_update == 40
 
 

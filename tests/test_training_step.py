@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import tritonsym as mx
+from tritonsym import compiler
+from tritonsym.plan import Plan
 from tritonsym.training import step as steps
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -46,7 +48,7 @@ def trained(
     sizes: tuple[int, ...] = (8, 8, 8, 8),
     **module: Any,
 ) -> tuple[list[Arrays], mx.mod.Module]:
-    """Parameters, states, gradients and outputs after each batch."""
+    """Parameters, states and outputs after each batch."""
     net = mx.sym.SoftmaxOutput(network().get_internals()["last_output"], name="softmax")
     model = mx.mod.Module(net, context=context, **module)
     model.bind([("data", (sizes[0], 6))], [("softmax_label", (sizes[0],))])
@@ -66,9 +68,8 @@ def trained(
         else:
             model.train_by(batch)
         arguments, states = model.get_params()
-        gradients = {f"{n}_grad": g for n, g in model._bound().grad_dict.items() if g is not None}
         outputs = dict(zip(model.output_names, model.get_outputs(), strict=True))
-        every = {**arguments, **states, **gradients, **outputs}
+        every = {**arguments, **states, **outputs}
         found.append({name: array.asnumpy().copy() for name, array in every.items()})
     return found, model
 
@@ -163,3 +164,42 @@ def test_a_failing_batch_changes_nothing(context: mx.Context) -> None:
     now = model.get_params()[0]
     assert all(np.array_equal(found[-1][name], array.asnumpy()) for name, array in now.items())
     model.train_by(batches()[0])
+
+
+def test_a_step_stores_no_gradient_and_writes_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step keeps is what the next one needs: no more memory than that, and no copies."""
+    plans = []
+    make_plan = compiler.make_plan
+
+    def recorded(*args: Any, **options: Any) -> Plan:
+        plans.append(make_plan(*args, **options))
+        return plans[-1]
+
+    monkeypatch.setattr(compiler, "make_plan", recorded)
+    _, model = trained(mx.cpu(), False, "sgd", {"learning_rate": 0.1, "momentum": 0.9})
+    step = max(plans, key=lambda plan: len(plan.in_place))
+    parameters, states = (len(arrays) for arrays in model.get_params())
+    replaced = 2 * parameters + states  # a weight and a momentum each, and the network's states
+    assert len(step.in_place) == replaced
+    assert len(step.outputs) == len(model.output_names) + replaced
+    assert not any(stage.updates for stage in step.stages)
+    assert not model._kept.gradients
+
+
+def test_gradients_are_there_when_they_are_asked_for(context: mx.Context) -> None:
+    _, model = trained(context, False, "sgd", {"learning_rate": 0.1})
+    executor = model._bound()
+    weight, gradient = (d["one_bias"] for d in (executor.arg_dict, executor.grad_dict))
+    assert gradient is not None
+    assert (gradient.shape, gradient.dtype, gradient.context) == (
+        weight.shape,
+        weight.dtype,
+        weight.context,
+    )
+    assert not gradient.asnumpy().any()
+    model.forward_backward(batches()[0])
+    assert model._bound().grad_dict["one_bias"] is gradient
+    assert gradient.asnumpy().any()
+    before = gradient.asnumpy().copy()
+    model.train_by(batches()[1])
+    assert np.array_equal(gradient.asnumpy(), before)

@@ -10,6 +10,7 @@ from .context import Context, as_context, torch_device
 from .dtype import FLOAT32, as_dtype
 from .errors import MXNetError
 from .executor import Executor
+from .gradient_arrays import GradientArrays
 from .graph import toposort, variables
 from .infer import infer_dtypes, infer_shapes, known_shape
 from .ndarray.core import NDArray
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 GRADIENT_REQUESTS = ("null", "write", "add")
 Arrays = Sequence[NDArray] | Mapping[str, NDArray]
-Gradients = Sequence[NDArray] | Mapping[str, NDArray | None]
+Gradients = Sequence[NDArray] | Mapping[str, NDArray | None] | GradientArrays
 
 
 def bind(
@@ -44,6 +45,7 @@ def bind(
         args: the arguments, by name or in the order of ``list_arguments``. Names that the symbol
             does not have are ignored.
         args_grad: where gradients are written, in the same two forms; names may be missing.
+            Arrays that are made when they are first asked for are made for these very arguments.
         grad_req: ``write``, ``add`` or ``null``, for all, in order, or by name; ``null`` for names
             that are missing.
         aux_states: the auxiliary states.
@@ -131,14 +133,8 @@ def simple_bind(
             for nodes in (arguments, states)
         ]
         requests = gradient_requests(grad_req, names)
-        gradients: dict[str, NDArray | None] = {
-            name: None
-            if requests[name] == "null"
-            else filled(
-                array.shape, 0, as_dtype(array._tensor.dtype), ctx, f"gradient {shown(name)}"
-            )
-            for name, array in made[0].items()
-        }
+        learned = {name: array for name, array in made[0].items() if requests[name] != "null"}
+        gradients = dict(GradientArrays(learned, {}))
         return bind(symbol, ctx, made[0], gradients, requests, made[1])
     except Exception as error:
         raise RuntimeError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
@@ -231,10 +227,10 @@ def _gradients(
     names: Sequence[str],
     arguments: Mapping[str, NDArray],
     ctx: Context,
-) -> dict[str, NDArray | None] | None:
+) -> Mapping[str, NDArray] | None:
     """The arrays that gradients are written into: what their arguments are in every respect."""
-    if given is None:
-        return None
+    if given is None or isinstance(given, GradientArrays):
+        return given
     if isinstance(given, Mapping):
         _check_known("args_grad", given, names)
         asked = [name for name in names if given.get(name) is not None]
@@ -262,7 +258,7 @@ def _gradients(
                 f"args_grad: {escaped(name)} is on {array.context}, the argument on {ctx}: use "
                 f"as_in_context({ctx})"
             )
-    return {name: found.get(name) for name in names}
+    return found
 
 
 def _check_contexts(ctx: Context, bound: Mapping[str, NDArray], group2ctx: Any) -> None:

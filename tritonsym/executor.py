@@ -55,7 +55,7 @@ class Executor:
         ctx: Context,
         arguments: Mapping[str, NDArray],
         states: Mapping[str, NDArray],
-        gradients: Mapping[str, NDArray | None] | None,
+        gradients: Mapping[str, NDArray] | None,
         grad_req: Mapping[str, str],
     ) -> None:
         # Composition and attributes change symbols in place; this one stays as it was bound.
@@ -68,10 +68,7 @@ class Executor:
         self._monitor: tuple[Callable[[str, NDArray], object], bool] | None = None
         self._bound = {**self._arguments, **self._states}
         self._running = threading.Lock()
-        self._learns = any(
-            array is not None and self._grad_req[name] != "null"
-            for name, array in (gradients or {}).items()
-        )
+        self._learns = any(self._grad_req[name] != "null" for name in gradients or ())
         with collector.paused():
             self._compiled = compile_entries([self._symbol._entries], self._tensors(), ctx)
             if not self._learns:  # else it may never be needed
@@ -120,7 +117,7 @@ class Executor:
                     {
                         name: (self._grad_req[name], array._tensor)
                         for name, array in (self._gradients or {}).items()
-                        if array is not None and self._grad_req[name] != "null"
+                        if self._grad_req[name] != "null"
                     },
                     train,
                 )
@@ -418,7 +415,7 @@ class Executor:
         if gradients is not None:
             gradients = {
                 name: old
-                if old is None or old.shape == made[0][name].shape
+                if old.shape == made[0][name].shape
                 else filled(
                     made[0][name].shape,
                     0,

@@ -28,8 +28,8 @@ from .optimizer.updater import Updater
 class CompiledStep:
     """One program that trains the parameters of an executor by a batch.
 
-    It writes what the passes and the update apart would write: outputs, states, gradients,
-    parameters, and the optimizer's states.
+    It writes what the passes and the update apart would write: outputs, states, parameters, and
+    the optimizer's states. Gradients are only values on the way, without arrays of their own.
 
     Args:
         executor: with the arrays of the network.
@@ -48,26 +48,26 @@ class CompiledStep:
         names: Sequence[str],
         states: Sequence[State],
     ) -> None:
-        weights = [executor.arg_dict[name] for name in names]
-        gradients = [_given(executor.grad_dict[name]) for name in names]
         self._arrays = _arrays(executor, names, states)
         self._formula = formula_of(optimizer)
         entries = executor._symbol._entries
         by_name = {node.name: node for node in toposort(entries) if node.op is None}
-        # The last layer first, so that what its gradients are computed from can go soon.
-        order = [name for name in reversed(by_name) if name in names]
-        found = backward(entries, [None] * len(entries), [by_name[name] for name in order])
+        # The last layer first, so that its gradients, and what they are computed from, can go soon.
+        self._order = [names.index(name) for name in reversed(by_name) if name in names]
+        ordered = [names[place] for place in self._order]
+        found = backward(entries, [None] * len(entries), [by_name[name] for name in ordered])
+        weights = [executor.arg_dict[name] for name in ordered]
+        kept = [states[place] for place in self._order]
         with paused():
             traced = trace_entries([entries, found], executor._tensors(), executor._ctx, train=True)
-            update = update_of(optimizer, weights, gradients, list(states))
-            graph, inputs = _joined(traced, len(entries), order, update, names, states)
-            memory = [*executor.outputs, *(_given(executor.grad_dict[name]) for name in order)]
-            places = zip(traced.numbers, memory, strict=True)
+            # Gradients are what their weights are: their expressions come where weights stand.
+            update = update_of(optimizer, weights, weights, kept)
+            graph, inputs = _joined(traced, update, ordered, kept)
             program = compile_graph(
                 graph,
                 inputs,
                 executor._ctx,
-                outputs={number: array._tensor for number, array in places},
+                outputs={n: array._tensor for n, array in enumerate(executor.outputs)},
                 joined=True,
             ).program
         self._steps = program.passes[0].all
@@ -102,8 +102,9 @@ class CompiledStep:
             indices: what that calls the parameters.
             batch: values of arguments by name.
         """
-        optimizer._update_count(indices)
-        rates = partial(write_numbers, self._numbers, optimizer.rates(indices))
+        ordered = [indices[place] for place in self._order]
+        optimizer._update_count(ordered)
+        rates = partial(write_numbers, self._numbers, optimizer.rates(ordered))
         executor.run_program([rates, *self._steps], batch)
 
 
@@ -160,17 +161,18 @@ def _can_be_one(executor: Executor, optimizer: Optimizer, names: Sequence[str]) 
 
 
 def _joined(
-    traced: Traced,
-    output_count: int,
-    order: Sequence[str],
-    update: Update,
-    names: Sequence[str],
-    states: Sequence[State],
+    traced: Traced, update: Update, names: Sequence[str], states: Sequence[State]
 ) -> tuple[Graph, list[Tensor]]:
-    """The update on the very expressions of the gradients, and the memory of all inputs."""
+    """The update on the very expressions of the gradients, and the memory of all inputs.
+
+    Args:
+        traced: the outputs, new states, and gradients of parameters.
+        update: of these parameters by gradients that are inputs.
+        names, states: of the parameters, and the optimizer's for each of them.
+    """
     graph, inputs = traced.graph, list(traced.inputs)
-    values = [graph.outputs[number] for number in traced.numbers]
-    slopes = dict(zip(order, values[output_count:], strict=True))
+    first = graph.stages[0]
+    slopes = graph.outputs[first:]
 
     def appended(tensor: Tensor) -> Expr:
         inputs.append(tensor)
@@ -178,37 +180,29 @@ def _joined(
 
     # What each input of the update is now: the rates, then weight, gradient and states of each.
     targets = [appended(update.inputs[0])]
-    for name, state in zip(names, states, strict=True):
+    for name, slope, state in zip(names, slopes, states, strict=True):
         weight = update.inputs[len(targets)]
         place = input_(traced.names.index(name), tuple(weight.shape), as_dtype(weight.dtype))
-        targets += [place, slopes[name]]
+        targets += [place, slope]
         targets += [appended(array._tensor) for array in arrays_in(state)]
     moved = {
         input_(number, tuple(tensor.shape), as_dtype(tensor.dtype)): target
         for number, (tensor, target) in enumerate(zip(update.inputs, targets, strict=True))
     }
     new = [x for x in substitute(update.graph.outputs, moved) if x is not None]
-    count = len(graph.outputs)
     replaced = {
-        count + number: targets[index].integer("index")
+        first + number: targets[index].integer("index")
         for number, index in update.graph.updates.items()
     }
-    first, last = graph.stages
     joined = replace(
         graph,
-        outputs=(*graph.outputs, *new),
-        stages=(first, last + len(new)),
+        outputs=(*graph.outputs[:first], *new),
+        stages=(first, first + len(new)),
         updates={**graph.updates, **replaced},
     )
     return joined, inputs
 
 
 def _arrays(executor: Executor, names: Sequence[str], states: Sequence[State]) -> list[NDArray]:
-    """The parameters, their gradients, and the optimizer's states."""
-    gradients = [_given(executor.grad_dict[name]) for name in names]
-    return arrays_in([[executor.arg_dict[name] for name in names], gradients, list(states)])
-
-
-def _given(array: NDArray | None) -> NDArray:
-    assert array is not None
-    return array
+    """The parameters, and the optimizer's states."""
+    return arrays_in([[executor.arg_dict[name] for name in names], list(states)])

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...bind import bind as bind_arrays
 from ...bind import gradient_requests
 from ...context import Context, as_context
 from ...dtype import as_dtype
-from ...errors import MXNetError
 from ...executor import Executor
 from ...files import read_file, replace_file
 from ...ndarray.core import NDArray
-from ...ndarray.create import zeros
 from ...ndarray.values import write
 from ...text import listed, shown
 from .. import kvstore as kvstores
@@ -41,7 +38,7 @@ from .base import (
     described_as,
     descriptions,
 )
-from .parameters import parameter, values_for
+from .parameters import Kept, bound, values_for
 
 if TYPE_CHECKING:
     from ...symbol.core import Symbol
@@ -107,9 +104,7 @@ class Module(BaseModule):
         self._param_names = [name for name in arguments if name not in given]
         self._aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
-        self._params: dict[str, NDArray] = {}
-        self._grads: dict[str, NDArray] = {}
-        self._auxiliary: dict[str, NDArray] = {}
+        self._kept = Kept({}, {}, {})
         self._executors: dict[Any, Executor] = {}
         self._executor: Executor | None = None
         self._steps = Steps()
@@ -219,7 +214,8 @@ class Module(BaseModule):
             check_same("label_shapes", [one.name for one in labels], self.label_names)
         requests = gradient_requests(grad_req, self.symbol.list_arguments())
         before = dict(vars(self))
-        contents = [(kept, dict(kept)) for kept in (self._params, self._grads, self._auxiliary)]
+        kept = self._kept if shared_module is None else shared_module._kept
+        contents = kept.copy()
         self.for_training = for_training
         self.inputs_need_grad = inputs_need_grad
         self._grad_req = requests
@@ -228,9 +224,7 @@ class Module(BaseModule):
             self._bind(data, labels, shared_module)
         except BaseException:
             vars(self).update(before)
-            for kept, content in contents:
-                kept.clear()
-                kept.update(content)
+            kept.become(contents)
             raise
 
     def _bind(
@@ -241,8 +235,7 @@ class Module(BaseModule):
             assert shared_module.binded and shared_module.params_initialized, (
                 "the shared module must be bound and initialized"
             )
-            self._params, self._auxiliary = shared_module._params, shared_module._auxiliary
-            self._grads = shared_module._grads
+            self._kept = shared_module._kept
             self.params_initialized = True
         self._use_shapes(data, labels)
         self.binded = True
@@ -262,7 +255,11 @@ class Module(BaseModule):
         if key in self._executors:
             executor = self._executors.pop(key)
         else:
-            executor = self._bind_shapes({one.name: one for one in (*data, *labels)})
+            described = {one.name: one for one in (*data, *labels)}
+            requests = {name: self._request(name) for name in self.symbol.list_arguments()}
+            executor = bound(
+                self.symbol, self._context, described, self._param_names, requests, self._kept
+            )
             if self._monitor is not None:
                 self._monitor.install(executor)
         self._executors[key] = executor  # the last one used stands last
@@ -270,33 +267,6 @@ class Module(BaseModule):
             del self._executors[next(iter(self._executors))]
         self._executor = executor
         self.data_shapes, self.label_shapes = data, labels
-
-    def _bind_shapes(self, described: Mapping[str, DataDesc]) -> Executor:
-        arguments = self.symbol.list_arguments()
-        known = {name: tuple(one.shape) for name, one in described.items()}
-        shapes, _, aux_shapes = self.symbol.infer_shape(**known)
-        if shapes is None or aux_shapes is None:
-            raise MXNetError(f"the shapes of the network do not follow from {shown(known)}")
-        types = {name: one.dtype for name, one in described.items()}
-        dtypes, _, aux_dtypes = self.symbol.infer_type_partial(**types)
-        arrays, gradients, requests = {}, {}, {}
-        for name, shape, dtype in zip(arguments, shapes, dtypes, strict=True):
-            requests[name] = self._request(name)
-            if name in self._param_names:
-                arrays[name] = parameter(self._params, name, shape, dtype, self._context)
-                if requests[name] != "null":
-                    gradients[name] = parameter(self._grads, name, shape, dtype, self._context)
-            else:
-                arrays[name] = zeros(shape, self._context, dtype)
-                if requests[name] != "null":
-                    gradients[name] = zeros(shape, self._context, dtype)
-        states = {
-            name: parameter(self._auxiliary, name, shape, dtype, self._context)
-            for name, shape, dtype in zip(
-                self._aux_names, aux_shapes, aux_dtypes or (), strict=True
-            )
-        }
-        return bind_arrays(self.symbol, self._context, arrays, gradients, requests, states)
 
     def _request(self, name: str) -> str:
         """What happens with the gradient of an argument."""
@@ -342,8 +312,8 @@ class Module(BaseModule):
         if initializer is None and arg_params is None and aux_params is None:
             initializer = Uniform(0.01)
         attributes = self.symbol.attr_dict()
-        copies, unset = values_for(self._params, arg_params, allow_missing)
-        more_copies, more_unset = values_for(self._auxiliary, aux_params, allow_missing)
+        copies, unset = values_for(self._kept.parameters, arg_params, allow_missing)
+        more_copies, more_unset = values_for(self._kept.states, aux_params, allow_missing)
         for target, value in copies + more_copies:
             if value is not target._tensor:
                 write(target._tensor, value)
@@ -357,8 +327,8 @@ class Module(BaseModule):
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         cpu = Context("cpu", 0)
         return (
-            {name: self._params[name].copyto(cpu) for name in self._param_names},
-            {name: self._auxiliary[name].copyto(cpu) for name in self._aux_names},
+            {name: self._kept.parameters[name].copyto(cpu) for name in self._param_names},
+            {name: self._kept.states[name].copyto(cpu) for name in self._aux_names},
         )
 
     def get_states(self, merge_multi_context: bool = True) -> Outputs:
@@ -506,15 +476,16 @@ class Module(BaseModule):
 
     def _trained(self) -> tuple[list[int], list[str]]:
         """The parameters that are updated: what the optimizer calls them, and their names."""
-        names = [n for n in self._param_names if n in self._grads and n not in self._fixed]
+        names = [name for name in self._param_names if self._request(name) != "null"]
         return [self._places.setdefault(name, len(self._places)) for name in names], names
 
     def update(self) -> None:
         """Change the parameters by their gradients."""
         assert self._updater is not None and self.binded, "initialize the optimizer first"
         places, names = self._trained()
+        weights, gradients = self._bound().arg_dict, self._bound().grad_dict
         self._updater(
-            places, [self._grads[name] for name in names], [self._params[name] for name in names]
+            places, [gradients[name] for name in names], [weights[name] for name in names]
         )
 
     def get_outputs(self, merge_multi_context: bool = True) -> Outputs:

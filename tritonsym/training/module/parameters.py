@@ -1,33 +1,102 @@
-"""The arrays of a module's parameters: made when they are first needed, and given values."""
+"""The arrays of a module: made when they are first needed, bound, and given values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import ChainMap
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...bind import bind as bind_arrays
 from ...context import Context
 from ...dtype import FLOAT32
 from ...errors import MXNetError
+from ...executor import Executor
+from ...gradient_arrays import GradientArrays
 from ...ndarray.core import NDArray, tensor_of
 from ...ndarray.create import zeros
 from ...reference import Tensor
 from ...shape import Shape
-from ...text import escaped
+from ...text import escaped, shown
+from ..io.base import DataDesc
+
+if TYPE_CHECKING:
+    from ...symbol.core import Symbol
 
 Copies = list[tuple[NDArray, Tensor]]
 Unset = list[tuple[str, NDArray]]
 
 
-def parameter(
-    kept: dict[str, NDArray], name: str, shape: Shape, dtype: Any, context: Context
-) -> NDArray:
-    """The array of a parameter, which is made when it is first needed.
+@dataclass(frozen=True)
+class Kept:
+    """Arrays by name that all shapes of batches have in common, and modules that share them."""
+
+    parameters: dict[str, NDArray]
+    gradients: dict[str, NDArray]
+    states: dict[str, NDArray]
+
+    def copy(self) -> Kept:
+        """The same arrays, whatever is added here."""
+        return Kept(dict(self.parameters), dict(self.gradients), dict(self.states))
+
+    def become(self, other: Kept) -> None:
+        """Have the arrays of another one, and only them."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        for mine, others in pairs:
+            mine.clear()
+            mine.update(others)
+
+
+def bound(
+    symbol: Symbol,
+    context: Context,
+    described: Mapping[str, DataDesc],
+    names: Collection[str],
+    requests: Mapping[str, str],
+    kept: Kept,
+) -> Executor:
+    """The executor of a network for batches of some shapes.
+
+    Args:
+        described: the data and labels, by name.
+        names: the parameters; all other arguments have arrays of the executor's own.
+        requests: what happens with the gradient of each argument.
+        kept: arrays to use, and to add what it lacks to.
 
     Raises:
-        MXNetError: it has another shape.
+        MXNetError: shapes that do not fit, or in which a parameter would have to change.
     """
+    known = {name: tuple(one.shape) for name, one in described.items()}
+    shapes, _, state_shapes = symbol.infer_shape(**known)
+    if shapes is None or state_shapes is None:
+        raise MXNetError(f"the shapes of the network do not follow from {shown(known)}")
+    types = {name: one.dtype for name, one in described.items()}
+    dtypes, _, state_dtypes = symbol.infer_type_partial(**types)
+    arrays = {
+        name: _kept(kept.parameters, name, shape, dtype, context)
+        if name in names
+        else zeros(shape, context, dtype)
+        for name, shape, dtype in zip(symbol.list_arguments(), shapes, dtypes, strict=True)
+    }
+    states = {
+        name: _kept(kept.states, name, shape, dtype, context)
+        for name, shape, dtype in zip(
+            symbol.list_auxiliary_states(), state_shapes, state_dtypes or (), strict=True
+        )
+    }
+    learned = {name: array for name, array in arrays.items() if requests[name] != "null"}
+    of_data = {name: array for name, array in learned.items() if name not in names}
+    made = ChainMap(kept.gradients, dict(GradientArrays(of_data, {})))
+    gradients = GradientArrays(learned, made)
+    return bind_arrays(symbol, context, arrays, gradients, requests, states)
+
+
+def _kept(
+    kept: dict[str, NDArray], name: str, shape: Shape, dtype: Any, context: Context
+) -> NDArray:
+    """The array of a parameter or state, which is made when it is first needed."""
     if name not in kept:
         kept[name] = zeros(shape, context, dtype or FLOAT32)
     if kept[name].shape != tuple(shape):
