@@ -9,7 +9,7 @@ import torch
 
 from memory_checker import check_plan
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym import layout, tiling
+from tritonsym import layout, lifetimes, tiling
 from tritonsym.cpu import program
 from tritonsym.dtype import FLOAT32, INT32, DType, as_dtype
 from tritonsym.expr import (
@@ -222,3 +222,28 @@ def test_a_weight_is_written_in_place_tile_by_tile(monkeypatch: pytest.MonkeyPat
     made = program(plan, tensors, RandomState(SEED))
     made.run()
     torch.testing.assert_close(tensors[0], due, rtol=0, atol=0)
+
+
+def test_inner_values_lie_in_what_is_read_for_the_last_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tile writes over the part of a stored value that no other tile reads."""
+    (x,) = inputs = given((64, 64))
+    stored = dot(x, x)
+    outputs = [reduce("sum", make("tanh", stored - 1.0) + 1.0, (1,))]
+    for wanted, hosts in ((outputs, {stored}), ([*outputs, stored], set())):
+        plan, whole = (planned(wanted, size, monkeypatch) for size in (2048, WHOLE))
+        assert plan.tilings and set(plan.hosted.values()) == hosts
+        tensors = values(inputs)
+        assert_same_bits(results(plan, tensors), results(whole, tensors), "tiles in their input")
+
+
+def test_no_inner_value_lies_in_what_other_tiles_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    (x,) = given((64, 64))
+    stored = dot(x, x)
+    outputs = [reduce("sum", make("tanh", stored - permute(stored, (1, 0))) + 1.0, (1,))]
+    plan = planned(outputs, 2048, monkeypatch)
+    assert plan.tilings and not plan.hosted
+    monkeypatch.setattr(lifetimes, "_is_read_in_order", lambda *_: True)
+    with pytest.raises(AssertionError):
+        planned(outputs, 2048, monkeypatch)
