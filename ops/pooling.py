@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from tritonsym.dtype import INT64, UINT8, DType
+from tritonsym.dtype import INT32, INT64, UINT8, DType
 from tritonsym.errors import LoweringError
 from tritonsym.expr import (
     Expr,
@@ -190,7 +190,7 @@ def _largest(data: Expr, windows: Sequence[Windows]) -> Expr:
     return data
 
 
-def _places(data: Expr, windows: Sequence[Windows]) -> Expr:
+def _places(data: Expr, windows: Sequence[Windows], dtype: DType = INT64) -> Expr:
     """Which element of the data, its axes behind the channels taken as one, is the largest.
 
     Of equal ones it is the first. The last axis is compared first, so the comparisons are those of
@@ -215,9 +215,9 @@ def _places(data: Expr, windows: Sequence[Windows]) -> Expr:
             found = [where(above, new, old) for new, old in zip(others, found, strict=True)]
             best = maximum(best, value)
         data, chosen = best, found
-    place, step = full(0, data.shape, INT64), 1
+    place, step = full(0, data.shape, dtype), 1
     for w, along in zip(reversed(windows), chosen, strict=True):
-        place = place + (cast(along, INT64) + w.starts(len(data.shape))) * step
+        place = place + (cast(along, dtype) + cast(w.starts(len(data.shape)), dtype)) * step
         step *= w.length
     return place
 
@@ -226,7 +226,8 @@ def _largest_gradient(head: Expr, data: Expr, output: Expr, windows: Sequence[Wi
     batch, channels, *lengths = data.shape
     size = math.prod(lengths)
     flat = (batch, channels, head.size // (batch * channels))
-    places = reshape(_places(data, windows), flat)
+    narrow_enough = size + max(w.kernel + w.pad for w in windows) * size < 2**31
+    places = reshape(_places(data, windows, INT32 if narrow_enough else INT64), flat)
     # Where nothing is above the padding, it may be padding that was found.
     head = where(output > _lowest(data), head, 0)
     if any(w.pad or w.reach > w.length for w in windows):

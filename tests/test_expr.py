@@ -19,7 +19,7 @@ from tritonsym.errors import LoweringError
 from tritonsym.expr import Expr, Shape, constant, constant_value, input_, make
 from tritonsym.philox import RandomState
 from tritonsym.products import dot_parts
-from tritonsym.reference import prepare, run
+from tritonsym.reference import evaluate, prepare, run
 
 X = input_(0, (2, 3), FLOAT32)
 Y = input_(1, (2, 3), FLOAT32)
@@ -378,3 +378,23 @@ def test_a_result_that_others_are_computed_from_is_kept() -> None:
     first = x * 2
     found = run([first, first + 1, first], [torch.tensor([1.0, 3.0])], RandomState(1))
     assert [value.tolist() for value in found] == [[2.0, 6.0], [3.0, 7.0], [2.0, 6.0]]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(3, 5, 7), (4, 300, 200), (1, 1, 1)])
+def test_narrow_indices_are_those_of_64_bits(axis: int, shape: tuple[int, ...]) -> None:
+    """They are converted in parts, of which the larger arrays have several."""
+    random = np.random.RandomState(axis)
+    length = shape[axis] + 4
+    values = torch.from_numpy(random.randint(-9, 9, shape).astype("float32"))
+    places = torch.from_numpy(random.randint(0, length, shape).astype("int64"))
+    found = []
+    for indices in (places, places.int()):
+        index = input_(1, shape, INT64 if indices is places else INT32)
+        x = expr.pick_add(input_(0, shape, FLOAT32), index, axis, length)
+        found.append(evaluate(x, [values, indices]))
+    due = np.zeros(x.shape, "float32")
+    where = list(np.indices(shape))
+    where[axis] = places.numpy()
+    np.add.at(due, tuple(where), values.numpy())
+    assert torch.equal(*found) and np.array_equal(found[1].numpy(), due)

@@ -7,6 +7,7 @@ import pytest
 
 import tritonsym as mx
 from memory_checker import check_plan
+from tritonsym.expr import Expr
 from tritonsym.plan import Plan
 
 
@@ -33,8 +34,8 @@ def results(symbol: mx.Symbol, context: mx.Context) -> tuple[list[bytes], Plan]:
     return [array.asnumpy().tobytes() for array in arrays], passed.plan
 
 
-def crossing(plan: Plan) -> int:
-    """The bytes that the second stage reads of what the first computed."""
+def crossing_values(plan: Plan) -> set[Expr]:
+    """What the second stage reads of what the first computed."""
     middle = plan.stages[0].end
     early = {x for kernel in plan.kernels[:middle] for x in kernel.body}
     read = {
@@ -43,7 +44,12 @@ def crossing(plan: Plan) -> int:
         for x in kernel.body
         for y in x.inputs
     }
-    return sum(x.size * x.dtype.itemsize for x in early & read)
+    return early & read
+
+
+def crossing(plan: Plan) -> int:
+    """The bytes of that."""
+    return sum(x.size * x.dtype.itemsize for x in crossing_values(plan))
 
 
 def test_mirroring_saves_memory_and_changes_no_bit(context: mx.Context) -> None:
@@ -55,6 +61,27 @@ def test_mirroring_saves_memory_and_changes_no_bit(context: mx.Context) -> None:
     assert crossing(after) == 20 * 8 * 16 * 4
     assert crossing(after) < 0.6 * crossing(before)
     assert after.arena_size < 0.7 * before.arena_size
+
+
+def test_the_backward_pass_of_a_pooling_compares_again_instead_of_keeping_the_largest() -> None:
+    """Its windows are compared along one axis after the other; what lies between is not kept."""
+    data = mx.sym.tanh(mx.sym.Variable("data"))
+    pooled = mx.sym.Pooling(data, kernel=(2, 2), stride=(2, 2), pool_type="max")
+    executor = mx.sym.MakeLoss(mx.sym.square(pooled)).simple_bind(mx.cpu(), data=(2, 3, 8, 16))
+    random = np.random.RandomState(5)
+    values = random.permutation(2 * 3 * 8 * 16).reshape(2, 3, 8, 16) / 800.0
+    executor.arg_dict["data"][:] = values
+    executor.forward(is_train=True)
+    executor.backward()
+    (passed,) = executor._training.values()
+    check_plan(passed.plan)
+    shapes = {x.shape for x in crossing_values(passed.plan)}
+    assert (2, 3, 8, 16) in shapes and (2, 3, 8, 8) not in shapes
+    # The largest of each window has all of the gradient.
+    windows = np.tanh(values).reshape(2, 3, 4, 2, 8, 2)
+    largest = windows == windows.max((3, 5), keepdims=True)
+    slope = np.where(largest, 2 * windows * (1 - windows**2), 0).reshape(values.shape)
+    np.testing.assert_allclose(executor.grad_dict["data"].asnumpy(), slope, rtol=1e-5, atol=1e-7)
 
 
 def test_dropout_is_mirrored_with_its_own_mask(context: mx.Context) -> None:

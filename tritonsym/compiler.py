@@ -21,7 +21,7 @@ from .op import is_complete
 from .philox import default_state
 from .plan import Plan, make_plan
 from .program import Program, outputs_of
-from .recompute import recomputed
+from .recompute import Again, recomputed
 from .reference import Tensor
 from .shape import Shape
 from .simplify import simplify
@@ -148,8 +148,9 @@ def compile_graph(
     """
     on_cpu, switched = context.device_type != "gpu", switches.current()
     graph = simplify(traced)
-    if switched.mirror or (switched.fusion and not on_cpu):
-        graph = recomputed(graph, everything=switched.mirror)
+    if switched.mirror or switched.fusion:
+        sparing = Again.CHOICES if on_cpu else Again.IN_REGISTERS
+        graph = recomputed(graph, Again.EVERYTHING if switched.mirror else sparing)
     if switched.fusion and on_cpu:
         graph = in_torch_calls(in_torch_layers(graph))
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}

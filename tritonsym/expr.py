@@ -616,7 +616,10 @@ def take_add(data: Expr, indices: Expr, axis: int, length: int) -> Expr:
 
 
 def pick_add(data: Expr, indices: Expr, axis: int, length: int) -> Expr:
-    """The transpose of `pick`: elements of ``data`` added up at their indices along ``axis``."""
+    """The transpose of `pick`: elements of ``data`` added up at their indices along ``axis``.
+
+    Indices of int32 take half the memory of int64, and are read a few at a time.
+    """
     return make("pick_add", data, indices, axis=axis, length=length)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from .dtype import BOOL, FLOAT32, FLOAT64
+from .dtype import BOOL, FLOAT32, FLOAT64, INT64
 from .errors import LoweringError
 from .expr import (
     Expr,
@@ -193,7 +193,7 @@ def _pick(x: Expr, g: Expr) -> Sequence[Expr | None]:
 
 def _pick_add(x: Expr, g: Expr) -> Sequence[Expr | None]:
     _, indices = x.inputs
-    return make("pick", g, indices, axis=x.integer("axis")), None
+    return make("pick", g, cast(indices, INT64), axis=x.integer("axis")), None
 
 
 def _native(x: Expr, g: Expr) -> Sequence[Expr | None]:

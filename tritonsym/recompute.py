@@ -2,35 +2,45 @@
 
 A backward pass needs values of the forward pass. What costs a product or a reduction is kept; what
 is elementwise can be computed again from that, which frees its memory between the passes, and on a
-GPU, where it never was in memory, saves writing it.
+GPU, where it never was in memory, saves writing it. On a CPU, where each value is written anyway,
+only the larger of two values is, if both are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import Enum, auto
 
-from .expr import GENERATED, REDUCTIONS, VIEWS, Expr, make, toposort
+from .expr import GENERATED, REDUCTIONS, SOURCES, VIEWS, Expr, make, toposort
 from .schedule import stages_of
 from .trace import Graph
 
 # Steps that are computed again one after the other before a value is kept: on a GPU all that a
 # backward pass needs of them is in registers at once.
 _LONGEST = 12
+_CHOICES = frozenset(("maximum", "minimum"))
 
 
-def recomputed(graph: Graph, everything: bool) -> Graph:
+class Again(Enum):
+    """What is computed again: every elementwise value, what a GPU has in registers, or choices."""
+
+    EVERYTHING = auto()
+    IN_REGISTERS = auto()
+    CHOICES = auto()
+
+
+def recomputed(graph: Graph, what: Again) -> Graph:
     """The graph in which later stages compute cheap values again.
 
     Args:
         graph: of several stages; one of a single stage stays as it is.
-        everything: every elementwise value. Without it only those that the stage itself, on a GPU,
-            has in registers and not in memory.
+        what: which values of those that are cheap.
     """
     if len(graph.ends) == 1:
         return graph
     stages = stages_of(graph.outputs, graph.ends)
-    cheap = _cheap(stages, graph, everything)
+    cheap = _choices(stages, graph) if what is Again.CHOICES else _cheap(stages, graph, what)
     first = graph.ends[0]
     again: dict[Expr, Expr] = {}
     moved: dict[Expr, Expr] = {}
@@ -67,10 +77,11 @@ def _on_others(x: Expr, again: Mapping[Expr, Expr]) -> Expr:
     return make(x.primitive, again[source], **dict(x.attributes))
 
 
-def _cheap(stages: Mapping[Expr, int], graph: Graph, everything: bool) -> set[Expr]:
+def _cheap(stages: Mapping[Expr, int], graph: Graph, what: Again) -> set[Expr]:
     """The values of the first stage that are computed again."""
     early = [x for x, stage in stages.items() if stage == 0]
     kept = {_behind_views(x) for x in graph.outputs[: graph.ends[0]]}
+    everything = what is Again.EVERYTHING
     if not everything:
         for x in early:
             fused = x.is_elementwise or x.primitive in REDUCTIONS or x.primitive in VIEWS
@@ -82,6 +93,24 @@ def _cheap(stages: Mapping[Expr, int], graph: Graph, everything: bool) -> set[Ex
         if computed and x not in kept and (everything or depth <= _LONGEST):
             depths[x] = depth
     return set(depths)
+
+
+def _choices(stages: Mapping[Expr, int], graph: Graph) -> set[Expr]:
+    """The choices between kept values that later stages read only element by element."""
+    kept: set[Expr] = set()
+    whole = {_behind_views(x) for x in graph.outputs[: graph.ends[0]]}
+    for x in stages:
+        if stages[x] > 0 and x.primitive not in VIEWS:
+            read = {_behind_views(y) for y in x.inputs}
+            kept |= read
+            whole |= set() if x.is_elementwise else read
+    found: set[Expr] = set()
+    for x in stages:
+        inputs = [_behind_views(y) for y in x.inputs]
+        free = all(y.primitive in SOURCES or (y in kept and y not in found) for y in inputs)
+        if x.primitive in _CHOICES and stages[x] == 0 and x in kept - whole and free:
+            found.add(x)
+    return found
 
 
 def _behind_views(x: Expr) -> Expr:

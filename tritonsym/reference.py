@@ -329,9 +329,17 @@ def _take_add(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
 
 
 def _pick_add(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
-    data, indices = inputs
-    axis = x.integer("axis")
-    return lambda: out.zero_().scatter_add_(axis, indices, data)
+    (data, indices), axis = inputs, x.integer("axis")
+    # The call needs indices of 64 bits: narrower ones are converted some thousands at a time.
+    count = max(1, indices.numel() >> 16) if axis and indices.dtype != torch.int64 else 1
+    parts = list(zip(*(torch.chunk(t, count) for t in (out, indices, data)), strict=True))
+
+    def step() -> None:
+        out.zero_()
+        for results, places, values in parts:
+            results.scatter_add_(axis, places.long(), values)
+
+    return step
 
 
 def _argsort(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
