@@ -89,6 +89,8 @@ def main(given: Sequence[str] | None = None) -> None:
     old = None if arguments.compare is None else json.loads(arguments.compare.read_text("utf-8"))
     size = "TINY" if arguments.tiny else device.name.upper()
     mxnet = None
+    # All contestants share the device's memory, of which jax would take most at once.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if device.name == "cpu":
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         if arguments.mxnet_python is not None:

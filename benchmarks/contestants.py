@@ -15,12 +15,13 @@ import torch
 import tritonsym as mx
 
 from . import symbols, torch_peers
+from .checking import deviation
 from .clocks import Contestant, seconds_per_call
 from .devices import MOST_ROTATED, ROTATED_BYTES, Device
 from .mxnet_peer import MXNetProcess
 from .report import EAGER, MXNET, OURS
 from .torch_peers import Tensors
-from .workload import Array, Kind, Missing, Prepared, Workload, deviation
+from .workload import Kind, Missing, Prepared, Workload
 
 JAX, RECORDED = "jax.jit", "CUDA graph"
 COMPILED = {
@@ -31,6 +32,8 @@ COMPILED = {
 # Compilers that take minutes.
 SLOW = ("max-autotune",)
 
+# The reference's results, of float64.
+Expected = Sequence[torch.Tensor]
 # Makes a workload ready on these tensors.
 Preparation = Callable[[Workload, Tensors], Prepared]
 
@@ -70,7 +73,7 @@ class Peer:
 
     name: str
     absent: str
-    enter: Callable[[Workload, Tensors, Sequence[Array]], Entrant]
+    enter: Callable[[Workload, Tensors, Expected], Entrant]
     prepare: Preparation | None = None
 
 
@@ -118,8 +121,8 @@ def _compiled(mode: str, workload: Workload, given: Tensors) -> Prepared:
     return torch_peers.prepare(workload, given, torch_peers.compiled(mode))
 
 
-def _checked(workload: Workload, outcome: Sequence[Array], due: Sequence[Array]) -> None:
-    error = deviation(outcome, due, workload.noise())
+def _checked(workload: Workload, given: Tensors, outcome: Sequence[Any], due: Expected) -> None:
+    error = deviation(outcome, due, workload.noise(given))
     if not error <= workload.tolerance:
         raise Refused(f"wrong result (off by {error:.1e})")
 
@@ -130,7 +133,7 @@ def _enter_local(
     prepare: Preparation,
     workload: Workload,
     given: Tensors,
-    due: Sequence[Array],
+    due: Expected,
 ) -> Entrant:
     """Someone in this process who computes on these tensors."""
     made: list[Prepared] = []
@@ -154,7 +157,7 @@ def _enter_local(
     except Missing as error:
         raise Refused(str(error)) from error
     (prepared,) = made
-    _checked(workload, prepared.outcome(), due)
+    _checked(workload, given, prepared.outcome(), due)
     if on_cpu and name in (OURS, EAGER):
         # The profiler costs time, and a compiler's work is not the workload's.
         peak = device.peak(partial(_twice, prepare, workload, given))
@@ -202,7 +205,7 @@ def _rotated(
     return Contestant(name, partial(device.seconds, lambda: next(turns)()))
 
 
-def _enter_jax(workload: Workload, given: Tensors, due: Sequence[Array]) -> Entrant:
+def _enter_jax(workload: Workload, given: Tensors, due: Expected) -> Entrant:
     from . import jax_peer
 
     values = {name: tensor.float().cpu().numpy() for name, tensor in given.items()}
@@ -213,7 +216,7 @@ def _enter_jax(workload: Workload, given: Tensors, due: Sequence[Array]) -> Entr
         raise Refused(str(error)) from error
     jax_peer.wait(prepared.call())
     first = time.perf_counter() - begin
-    _checked(workload, prepared.outcome(), due)
+    _checked(workload, given, prepared.outcome(), due)
 
     def measure(count: int) -> float:
         # Its calls return before their work is done, on a CPU too.
@@ -227,11 +230,11 @@ def _enter_jax(workload: Workload, given: Tensors, due: Sequence[Array]) -> Entr
 
 
 def _enter_mxnet(
-    mxnet: MXNetProcess | None, workload: Workload, given: Tensors, due: Sequence[Array]
+    mxnet: MXNetProcess | None, workload: Workload, given: Tensors, due: Expected
 ) -> Entrant:
     assert mxnet is not None
     first, outcome = mxnet.prepare(workload.name)
-    _checked(workload, outcome, due)
+    _checked(workload, given, outcome, due)
 
     def measure(count: int) -> float:
         return float(mxnet.ask("measure", count))

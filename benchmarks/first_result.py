@@ -81,7 +81,7 @@ def main(given: Sequence[str]) -> None:
     device = devices.find(device_name)
     assert device is not None
     (workload,) = (one for one in workloads(getattr(sizes, size)) if one.name == name)
-    tensors = torch_peers.tensors(workload, workload.values(), device.torch)
+    tensors = torch_peers.tensors(workload, device.torch)
     device.wait()
     (peer,) = (one for one in contestants.peers(device, None, ()) if one.name == contestant)
     assert peer.prepare is not None

@@ -29,7 +29,7 @@ def run_workload(
     Args:
         watch: is told what happens.
     """
-    tensors = torch_peers.tensors(workload, workload.values(), device.torch)
+    tensors = torch_peers.tensors(workload, device.torch)
     due = torch_peers.reference(workload, tensors)
     entrants: dict[str, Entrant] = {}
     problems: dict[str, str] = {}

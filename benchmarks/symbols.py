@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from typing import Any
 
-from .workload import RATE, Array, Kind, Missing, Prepared, Role, Workload
+from .workload import RATE, Kind, Missing, Prepared, Role, Workload
 
 
 class Functions:
@@ -191,8 +191,9 @@ def _symbol(mx: Any, workload: Workload) -> Any:
     return mx.sym.Group(made) if isinstance(made, (list, tuple)) else made
 
 
-def _outputs(outputs: Sequence[Any]) -> list[Array]:
-    return [one.asnumpy() for one in outputs]
+def _outputs(outputs: Sequence[Any]) -> list[Any]:
+    """The values, where they were computed if the library can tell."""
+    return [one.to_torch() if hasattr(one, "to_torch") else one.asnumpy() for one in outputs]
 
 
 def _pass(
@@ -260,7 +261,7 @@ def _step(
             after(module.get_outputs())
             mx.nd.waitall()
 
-    def outcome() -> list[Array]:
+    def outcome() -> list[Any]:
         changed, _ = module.get_params()
         return [changed[name].asnumpy() - arrays[name].asnumpy() for name in learned]
 
@@ -277,7 +278,7 @@ def _adam(
     updater = mx.optimizer.get_updater(mx.optimizer.create("adam", learning_rate=RATE))
     gradients = [arrays[name] for name in workload.named(Role.HEAD)]
     weights = [arrays[name].copy() for name in workload.named(Role.PARAMETER)]
-    before = _outputs(weights)
+    before = _outputs([weight.copy() for weight in weights])
     places = list(range(len(weights)))
 
     def call() -> None:
@@ -285,7 +286,7 @@ def _adam(
         if after is not None:
             after(weights)
 
-    def outcome() -> list[Array]:
+    def outcome() -> list[Any]:
         return [new - old for new, old in zip(_outputs(weights), before, strict=True)]
 
     return Prepared(call, outcome)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from .workload import RATE, Array, Kind, Prepared, Role, Workload
+from .workload import RATE, SEED, Kind, NumpySource, Prepared, Role, Workload
 
 Tensors = Mapping[str, torch.Tensor]
 Function = Callable[..., Any]
@@ -106,20 +106,34 @@ class Functions:
         return torch.lstm(x, start, list(weights), True, 1, 0.0, False, False, True)[0]
 
 
-def tensors(
-    workload: Workload, values: Mapping[str, Array], device: torch.device
-) -> dict[str, torch.Tensor]:
-    """The data on a device; classes are whole numbers."""
-    dtypes = {
-        name: torch.int64 if one.classes else DTYPES[one.dtype_in(workload.dtype)]
-        for name, one in workload.inputs.items()
-    }
-    return {
-        name: torch.from_numpy(value).to(device, dtypes[name]) for name, value in values.items()
-    }
+class DeviceSource:
+    """Random numbers drawn on a device, where a processor would need minutes for all of them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._generator = torch.Generator(device).manual_seed(SEED)
+
+    def normal(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randn(shape, device=self._device, generator=self._generator)
+
+    def uniform(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.rand(shape, device=self._device, generator=self._generator)
+
+    def whole(self, below: int, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randint(below, shape, device=self._device, generator=self._generator)
 
 
-def reference(workload: Workload, given: Tensors) -> list[Array]:
+def tensors(workload: Workload, device: torch.device) -> dict[str, torch.Tensor]:
+    """The data on a device, on a CPU that of `Workload.values`; classes are whole numbers."""
+    source = NumpySource() if device.type == "cpu" else DeviceSource(device)
+    found = {}
+    for name, one in workload.inputs.items():
+        dtype = torch.int64 if one.classes else DTYPES[one.dtype_in(workload.dtype)]
+        found[name] = torch.as_tensor(one.values(source)).to(dtype)
+    return found
+
+
+def reference(workload: Workload, given: Tensors) -> list[torch.Tensor]:
     """What a workload gives for these very numbers, computed in float64."""
     wide = {
         name: tensor.double() if tensor.is_floating_point() else tensor
@@ -164,9 +178,9 @@ def prepare(
     return Prepared(call, lambda: _numbers(call()))
 
 
-def _numbers(found: Any) -> list[Array]:
+def _numbers(found: Any) -> list[torch.Tensor]:
     several = found if isinstance(found, (list, tuple)) else [found]
-    return [one.detach().to("cpu", torch.float64).numpy() for one in several]
+    return [one.detach().double() for one in several]
 
 
 def _gradients(workload: Workload, given: Tensors, function: Function) -> Prepared:
@@ -201,7 +215,7 @@ def _step(workload: Workload, given: Tensors, function: Function) -> Prepared:
         optimizer.step()
         optimizer.zero_grad()
 
-    def outcome() -> list[Array]:
+    def outcome() -> list[torch.Tensor]:
         return _numbers([new.detach() - given[name] for name, new in learned.items()])
 
     def reset() -> None:
@@ -221,7 +235,7 @@ def _adam(workload: Workload, given: Tensors) -> Prepared:
     on_gpu = before[0].device.type == "cuda"
     optimizer = torch.optim.Adam(weights, lr=RATE, fused=True, capturable=on_gpu)
 
-    def outcome() -> list[Array]:
+    def outcome() -> list[torch.Tensor]:
         return _numbers([new.detach() - old for new, old in zip(weights, before, strict=True)])
 
     def reset() -> None:

@@ -1,4 +1,4 @@
-"""What a workload is, its random data, and how far a result is from the reference.
+"""What a workload is, its random data, and how far a result may be from the reference.
 
 Needs numpy alone: whoever takes part hands its library in.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ SEED = 20170509
 # How fast a step learns: slowly enough that ten thousand steps on one batch stay finite.
 RATE = 1e-2
 
-# Of the largest deviation from the reference, as `deviation` measures it: a hundred times what
+# Of the largest deviation from the reference, as `checked` measures it: a hundred times what
 # rounding does to twenty operators or a product in a row, and far below a mistake.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 # Both operands of a product are rounded to 11 bits.
@@ -55,6 +55,33 @@ class Role(Enum):
     HEAD = "head"
 
 
+class Source(Protocol):
+    """Where random numbers come from; float32 arrays of whoever computes them."""
+
+    def normal(self, shape: tuple[int, ...]) -> Any: ...
+
+    def uniform(self, shape: tuple[int, ...]) -> Any:
+        """From 0 to 1."""
+
+    def whole(self, below: int, shape: tuple[int, ...]) -> Any: ...
+
+
+class NumpySource:
+    """Numbers of numpy, which are the same in every process."""
+
+    def __init__(self) -> None:
+        self._random = np.random.RandomState(SEED)
+
+    def normal(self, shape: tuple[int, ...]) -> Array:
+        return self._random.randn(*shape).astype(np.float32)
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        return self._random.rand(*shape).astype(np.float32)
+
+    def whole(self, below: int, shape: tuple[int, ...]) -> Array:
+        return self._random.randint(0, below, shape).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Input:
     """An argument of a computation, whose values are random and never zeros.
@@ -77,12 +104,12 @@ class Input:
         """What it is in a workload of a dtype, where classes are numbers like all others."""
         return "float32" if self.wide or self.classes else dtype
 
-    def values(self, random: np.random.RandomState) -> Array:
+    def values(self, source: Source) -> Any:
         if self.classes:
-            return random.randint(0, self.classes, self.shape).astype(np.float32)
+            return source.whole(self.classes, self.shape)
         if self.positive:
-            return (random.rand(*self.shape) + 0.5).astype(np.float32)
-        return (random.randn(*self.shape) * self.scale).astype(np.float32)
+            return source.uniform(self.shape) + 0.5
+        return source.normal(self.shape) * self.scale
 
 
 @dataclass(frozen=True)
@@ -113,9 +140,9 @@ class Workload:
     target: float = 1.0
 
     def values(self) -> dict[str, Array]:
-        """The data, the same at every call; float32 whatever the dtype."""
-        random = np.random.RandomState(SEED)
-        return {name: one.values(random) for name, one in self.inputs.items()}
+        """The data on a CPU, the same at every call; float32 whatever the dtype."""
+        source = NumpySource()
+        return {name: one.values(source) for name, one in self.inputs.items()}
 
     def named(self, *roles: Role) -> list[str]:
         """The inputs of these roles."""
@@ -131,14 +158,11 @@ class Workload:
         elements = read + written * learned + sum(map(prod, self.results))
         return elements * ITEM_SIZES[self.dtype]
 
-    def noise(self) -> list[float]:
-        """The error of each result that rounding makes whatever is computed."""
+    def noise(self, given: Mapping[str, Any]) -> list[float]:
+        """The error of each result that rounding makes whatever is computed of this data."""
         if self.kind not in (Kind.STEP, Kind.ADAM):
             return []
-        values = self.values()
-        return [
-            CHANGE_NOISE * float(np.abs(values[name]).max()) for name in self.named(Role.PARAMETER)
-        ]
+        return [CHANGE_NOISE * float(abs(given[name]).max()) for name in self.named(Role.PARAMETER)]
 
     @property
     def tolerance(self) -> float:
@@ -146,27 +170,6 @@ class Workload:
         if self.kind in (Kind.STEP, Kind.ADAM):
             return CHANGE_TOLERANCE
         return TF32_TOLERANCE if self.precision == "tf32" else TOLERANCES[self.dtype]
-
-
-def deviation(
-    results: Sequence[Array], expected: Sequence[Array], noise: Sequence[float] = ()
-) -> float:
-    """The largest error, relative to the value and to the mean magnitude of its array.
-
-    Args:
-        noise: for each array an error that does not count.
-    """
-    if [one.shape for one in results] != [one.shape for one in expected]:
-        return float("inf")
-    worst = 0.0
-    allowed = noise or [0.0] * len(expected)
-    for result, due, free in zip(results, expected, allowed, strict=True):
-        magnitude = np.abs(due)
-        with np.errstate(invalid="ignore"):
-            errors = np.maximum(np.abs(result - due) - free, 0)
-            error = np.max(errors / (magnitude + magnitude.mean()))
-        worst = max(worst, float(error)) if error == error else float("inf")
-    return worst
 
 
 def nothing() -> None:
@@ -179,12 +182,13 @@ class Prepared:
 
     Attributes:
         call: does the work once. On a GPU it may return before the work is done.
-        outcome: after exactly one call: the results, or what a step changed the parameters by.
+        outcome: after exactly one call: the results, or what a step changed the parameters by;
+            arrays of numpy, or of torch where they were computed.
         reset: makes it as if there had been no call.
     """
 
     call: Callable[[], object]
-    outcome: Callable[[], list[Array]]
+    outcome: Callable[[], list[Any]]
     reset: Callable[[], object] = nothing
 
 

@@ -31,8 +31,9 @@ from benchmarks import (
     torch_peers,
 )
 from benchmarks.__main__ import main
+from benchmarks.checking import deviation
 from benchmarks.report import EAGER, OURS
-from benchmarks.workload import Input, Kind, Missing, Role, Workload, deviation
+from benchmarks.workload import Input, Kind, Missing, Role, Workload
 
 WORKLOADS = questions.workloads(sizes.TINY)
 CPU = devices.CPU()
@@ -69,15 +70,16 @@ def test_sizes_for_a_gpu_fit(workload: Workload) -> None:
     assert None not in symbol.infer_type(**dtypes)[1]
 
 
-def given(workload: Workload) -> tuple[dict[str, torch.Tensor], list[np.ndarray]]:
+def given(workload: Workload) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
     """The data, and the reference's results."""
-    tensors = torch_peers.tensors(workload, workload.values(), torch.device("cpu"))
+    tensors = torch_peers.tensors(workload, torch.device("cpu"))
     return tensors, torch_peers.reference(workload, tensors)
 
 
-def check(workload: Workload, prepared: Any, due: list[np.ndarray]) -> None:
+def check(workload: Workload, prepared: Any, due: list[torch.Tensor]) -> None:
     prepared.call()
-    assert deviation(prepared.outcome(), due, workload.noise()) <= workload.tolerance
+    noise = workload.noise(workload.values())
+    assert deviation(prepared.outcome(), due, noise) <= workload.tolerance
 
 
 # ---- all compute the same ----------------------------------------------------------------------
@@ -194,22 +196,22 @@ def test_the_floor_is_what_takes_longer() -> None:
 def test_one_wrong_element_is_noticed(spoil: float) -> None:
     workload = named("(a*b)+(c*d), 100")
     _, (due,) = given(workload)
-    wrong = due.copy()
+    wrong = due.numpy().copy()
     wrong[77] += spoil
     assert deviation([due], [due]) == 0
     assert not deviation([wrong], [due]) <= workload.tolerance
 
 
 def test_a_wrong_shape_is_noticed() -> None:
-    assert deviation([np.ones((1, 2))], [np.ones(2)]) == float("inf")
+    assert deviation([np.ones((1, 2))], [torch.ones(2)]) == float("inf")
 
 
 @pytest.mark.parametrize("part", ["perceptron 12-8-8-4, batch 4 float32, step", "LSTM of cells"])
 def test_a_step_that_is_none_is_noticed(part: str) -> None:
     workload = next(one for one in WORKLOADS if part in one.name and one.kind is Kind.STEP)
     _, due = given(workload)
-    nothing = [np.zeros_like(one) for one in due]
-    assert deviation(nothing, due, workload.noise()) > workload.tolerance
+    nothing = [torch.zeros_like(one) for one in due]
+    assert deviation(nothing, due, workload.noise(workload.values())) > workload.tolerance
 
 
 def run(workload: Workload) -> report.Row:
