@@ -317,7 +317,8 @@ def seconds(product: Product, tile: Tile, gpu: Gpu) -> float:
     body *= 1 if tile.descriptors else _BY_THREADS
     begun = 1 if tile.walkers else -(-programs // (gpu.multiprocessors * resident))
     start = _START + (_DESCRIPTOR if tile.descriptors else 0)
-    return body + begun * start
+    # While one program begins, the others of its multiprocessor go on.
+    return body + start + (begun - 1) * start / resident
 
 
 def _resident(product: Product, tile: Tile, gpu: Gpu) -> int:
