@@ -33,10 +33,11 @@ def test_a_sum_of_everything_has_two_stages() -> None:
 def test_columns_are_cut_where_they_are_few() -> None:
     x = sym.Variable("x")
     assert forms(sym.sum(x, axis=0), x=(2**16, 256)) == [
-        "sum of (16, 4096, 256)",
-        "sum of (16, 1, 256)",
+        "sum of (32, 2048, 256)",
+        "sum of (32, 1, 256)",
     ]
     assert len(forms(sym.sum(x, axis=0), x=(2**16, 8192))) == 1, "there are enough"
+    assert len(forms(sym.sum(x, axis=0), x=(2000, 256))) == 1, "they are read soon enough"
 
 
 def test_short_and_many_rows_have_one_stage() -> None:
@@ -48,9 +49,9 @@ def test_short_and_many_rows_have_one_stage() -> None:
 def test_what_is_left_of_a_length_is_reduced_on_its_own() -> None:
     """A prime has no equal parts."""
     x = sym.Variable("x")
-    assert forms(sym.sum(x, axis=1), x=(1, 2**17 - 1)) == [
-        "sum sum of (1, 31, 4228)",
-        "sum add of (1, 31, 1)",
+    assert forms(sym.sum(x, axis=1), x=(1, 2**18 - 5)) == [
+        "sum sum of (1, 63, 4160)",
+        "sum add of (1, 63, 1)",
     ]
 
 

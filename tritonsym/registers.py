@@ -15,9 +15,11 @@ from .expr import Expr
 WARPS = 4
 THREADS = 32
 # Registers of a thread, of which there are 255, that may hold what is loaded ahead, and those that
-# may hold values at all; addresses and steps within a function need the others.
+# may hold values at all; addresses and steps within a function need the others. More warps than
+# these share all registers that there are.
 AHEAD = 128
 MOST = 160
+_SHARING_NOTHING = 8
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,14 @@ class Order:
     steps: tuple[Expr, ...]
     peak: int
 
-    def fits(self, elements: int) -> bool:
-        """Whether a thread can have so many elements."""
-        return self.peak * elements <= MOST
+    def fits(self, elements: int, warps: int = WARPS) -> bool:
+        """Whether each thread of so many warps can have so many elements."""
+        return self.peak * elements <= _share(MOST, warps)
+
+
+def _share(registers: int, warps: int) -> int:
+    """What a thread of so many warps has, of so many registers if it shared them with nobody."""
+    return min(registers, registers * _SHARING_NOTHING // warps)
 
 
 def ordered(
@@ -43,6 +50,7 @@ def ordered(
     kept: Collection[Expr],
     elements: int,
     is_full: Callable[[Expr], bool] = lambda x: True,
+    warps: int = WARPS,
 ) -> Order:
     """An order of loads and computations.
 
@@ -52,6 +60,7 @@ def ordered(
         kept: the part of it that is stored at the end.
         elements: that a thread has at a time.
         is_full: whether a value has a register for each of them.
+        warps: of a program.
     """
     first: dict[Expr, int] = {}
     last: dict[Expr, int] = {}
@@ -65,13 +74,14 @@ def ordered(
         return max(1, x.dtype.itemsize // 4) if is_full(x) else 0
 
     known = {*reads, *body}
+    ahead = _share(AHEAD, warps)
     waiting = sorted(reads, key=lambda y: first.get(y, len(body)))[::-1]
     steps: list[Expr] = []
     held = peak = 0
     for place, x in enumerate(body):
         while waiting and (
             first.get(waiting[-1], len(body)) <= place
-            or (held + width(waiting[-1])) * elements <= AHEAD
+            or (held + width(waiting[-1])) * elements <= ahead
         ):
             steps.append(waiting.pop())
             held += width(steps[-1])

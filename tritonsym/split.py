@@ -35,8 +35,9 @@ from .trace import Graph
 
 # Fewer programs than this leave multiprocessors idle; twice as many hide each other's waiting.
 ENOUGH = 132
-# Elements from which a row is worth a second pass, and that a part of it has at least.
-LONG = 2**16
+# Elements of a program from which its reduction is worth a second pass, and that a part of it has
+# at least: a second pass takes about two microseconds, in which one multiprocessor reads so much.
+LONG = 2**17
 SHORTEST_PART = 4096
 # Of side by side columns a program takes this many.
 _SIDE_BY_SIDE = 32
@@ -99,10 +100,11 @@ def cut(x: Expr) -> Cut | None:
     shape = x.inputs[0].shape
     columns = math.prod(shape[a] for a in axes)
     last = max(a for a, length in enumerate(shape) if length > 1 or a == 0)
-    programs = x.size if last in axes else -(-x.size // _SIDE_BY_SIDE)
-    if columns < LONG or programs >= ENOUGH:
+    together = 1 if last in axes else _SIDE_BY_SIDE
+    programs, elements = -(-x.size // together), columns * together
+    if elements < LONG or programs >= ENOUGH:
         return None
-    most = min(2 * ENOUGH // programs, columns // SHORTEST_PART)
+    most = min(2 * ENOUGH // programs, elements // SHORTEST_PART)
     # Of equal cuts the outermost, whose parts lie densely in memory.
     parts, axis = max((_largest_divisor(shape[a], most), -a) for a in axes)
     long = [a for a in axes if shape[a] >= most]

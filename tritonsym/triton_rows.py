@@ -32,14 +32,19 @@ from .triton_writer import (
     reads,
 )
 
-# Columns of one row that a program holds in registers at a time.
-BLOCK = 4096
+# Columns of the longest row that a program holds in registers, and of a longer one that it has at
+# a time: all threads of a multiprocessor wait for memory then, and few rows fill its cache.
+BLOCK = 16384
+STEP = 4096
 # Elements of several short rows that a program holds together.
 TOGETHER = 1024
+# Elements of a thread: at most where a row is in registers, and at least in a whole walk.
+_MOST_ELEMENTS = 32
+_LEAST_ELEMENTS = 16
 # Rows side by side in memory: as many as a cache line has, or more where many programs are left.
 SIDE_BY_SIDE = (128, 64, 32)
 PROGRAMS = 128
-_MOST_WARPS = 16
+_MOST_WARPS = 32
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,18 @@ def tile_for(rows: int, columns: int, side_by_side: bool) -> Tile:
     if side_by_side:
         spread = (n for n in SIDE_BY_SIDE if rows >= n * PROGRAMS)
         height = min(height, next(spread, SIDE_BY_SIDE[-1]))
-        return Tile(height, min(width, BLOCK // height))
-    width = min(width, BLOCK)
+        return Tile(height, min(width, STEP // height))
+    width = width if width <= BLOCK else STEP
     return Tile(min(height, max(1, TOGETHER // width)), width)
+
+
+def warps_for(tile: Tile, columns: int) -> int:
+    """How many warps work on a tile, or walk with it over so many columns."""
+    if columns > tile.columns:
+        elements = tile.rows * columns // _LEAST_ELEMENTS
+    else:
+        elements = tile.rows * tile.columns // _MOST_ELEMENTS
+    return max(WARPS, min(_MOST_WARPS, _power_of_two(elements // THREADS + 1) // 2))
 
 
 def _power_of_two(length: int) -> int:
@@ -96,9 +110,12 @@ class _Rows:
         self.generated = [x for x in self.body if x.primitive in GENERATED and self.is_full(x)]
         self._lay_out(kernel.outputs)
         self.tile = tile_for(self.rows, self.columns, self._side_by_side())
+        self.warps = warps_for(self.tile, self.columns)
+        if self.tile.columns > STEP and not self._fits():
+            self.tile = Tile(self.tile.rows, STEP)
+            self.warps = warps_for(self.tile, self.columns)
         self.is_long = self.columns > self.tile.columns
         self.is_flat = self.tile.rows == 1
-        self.warps = WARPS
 
     def is_full(self, x: Expr) -> bool:
         """Whether a value has one element for each column of a row."""
@@ -206,11 +223,16 @@ class _Rows:
     def _ordered(self, read: Sequence[Expr], body: Sequence[Expr]) -> Order:
         """When what is read of each column is loaded, and which of a row's values are computed."""
         stored = {self.writer.source_of(x) for x in self.writer.outputs}
-        order = ordered(read, body, stored, self._elements, self.is_full)
-        while not order.fits(self._elements) and self.warps < _MOST_WARPS:
+        while True:
+            order = ordered(read, body, stored, self._elements, self.is_full, self.warps)
+            if order.fits(self._elements, self.warps) or self.warps >= _MOST_WARPS:
+                return order
             self.warps *= 2
-            order = ordered(read, body, stored, self._elements, self.is_full)
-        return order
+
+    def _fits(self) -> bool:
+        """Whether a whole row is in registers, however its values are ordered."""
+        order = self._ordered(self.full_reads, self.body)
+        return order.fits(self._elements, self.warps)
 
     @property
     def _elements(self) -> int:
