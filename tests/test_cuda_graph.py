@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -310,6 +311,49 @@ def test_an_operator_in_python_runs_between_graphs(
         assert (record.recorded, record.replayed) == (4, 4 * run)
         events.clear()
     assert launched.manner == "kernels are launched as CUDA graphs between operators in Python\n"
+
+
+def launch_of(runtime: ModuleType, events: list[str], name: str) -> Any:
+    """A compiled kernel of one array, with a constant behind it."""
+
+    def run(*given: object) -> None:
+        events.append(name)
+        launches.append(given)
+
+    launches: list[tuple[object, ...]] = []
+    kernel = SimpleNamespace(run=run, function=17, packed_metadata=(4, 1), launches=launches)
+    function = SimpleNamespace(
+        run=lambda *given, **options: kernel, arg_names=["out0", "ALIGNMENT"]
+    )
+    options = {"num_warps": 4, "ALIGNMENT": 16}
+    return runtime.Launch(name, function, 5, [torch.ones(3)], options)
+
+
+def test_few_kernels_are_launched_one_by_one(
+    runtime: ModuleType, recorders: list[FakeRecorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the caller's stream, with addresses and constants alone."""
+    monkeypatch.setattr(torch._C, "_cuda_getDevice", lambda: 0, raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda index: 99, raising=False)
+    events: list[str] = []
+    launches = [launch_of(runtime, events, name) for name in "ab"]
+    made = replace(program(events), passes=[Pass([], launches, [])])
+    launched = runtime.graphed(made, Switches())
+    launched.run()
+    launched.run()
+    assert events == ["a", "b"] * 2
+    assert recorders[0].recorded == 0
+    for launch in launches:
+        address = launch.arguments[0].data_ptr()
+        given = (5, 1, 1, 99, 17, (4, 1), None, None, None, address, 16)
+        assert launch.compiled().launches == [given] * 2
+    assert launched.manner == "kernels are launched one by one: a graph of so few would cost more\n"
+
+
+def test_many_kernels_are_a_graph(runtime: ModuleType, recorders: list[FakeRecorder]) -> None:
+    launches = [launch_of(runtime, [], str(number)) for number in range(runtime.FEW + 1)]
+    launched = runtime.graphed(replace(program([]), passes=[Pass([], launches, [])]), Switches())
+    assert "as one CUDA graph" in launched.manner
 
 
 def test_a_pass_of_python_alone_has_no_graph(

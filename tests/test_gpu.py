@@ -32,14 +32,21 @@ def values(seed: int) -> np.ndarray:
 
 
 def graph() -> mx.Symbol:
+    """More kernels than are launched one by one."""
     a, b = sym.Variable("a"), sym.Variable("b")
-    return sym.Group([sym.softmax(a * b + 1), sym.sum(sym.tanh(a) - b, axis=0)])
+    products = sym.dot(a, b, transpose_b=True) / SHAPE[1]
+    sums = sym.sum(sym.tanh(a) - b, axis=0)
+    return sym.Group([sym.softmax(a * b + 1), sums, sym.softmax(products)])
 
 
 def expected(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
-    raised = np.exp(a.astype(np.float64) * b + 1)
-    sums = (np.tanh(a.astype(np.float64)) - b).sum(axis=0)
-    return [raised / raised.sum(axis=1, keepdims=True), sums]
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    raised, products = np.exp(a * b + 1), np.exp(a @ b.T / SHAPE[1])
+    return [
+        raised / raised.sum(axis=1, keepdims=True),
+        (np.tanh(a) - b).sum(axis=0),
+        products / products.sum(axis=1, keepdims=True),
+    ]
 
 
 def bound(seed: int = 0) -> mx.Executor:
@@ -93,6 +100,24 @@ def test_parameters_are_copied_in() -> None:
     executor.copy_params_from({"b": mx.nd.array(values(30))})
     np.testing.assert_array_equal(executor.arg_dict["b"].asnumpy(), values(30))
     check(executor)
+
+
+def test_few_kernels_are_launched_without_a_graph() -> None:
+    """They too read what the arrays hold, in whatever thread and on whatever stream."""
+    a = mx.nd.array(values(0), mx.gpu(0))
+    executor = (sym.Variable("a") * 2 + 1).bind(mx.gpu(0), {"a": a})
+    side = torch.cuda.Stream()
+
+    def run(seed: int) -> None:
+        executor.forward(a=values(seed))
+        np.testing.assert_array_equal(executor.outputs[0].asnumpy(), values(seed) * 2 + 1)
+
+    for seed in range(RUNS):
+        run(seed)
+        in_thread(lambda seed=seed: run(seed + 10))
+        with torch.cuda.stream(side):
+            run(seed + 20)
+    assert "one by one: a graph of so few would cost more" in executor.debug_str()
 
 
 def test_outputs_are_the_same_memory_at_every_run() -> None:
@@ -457,9 +482,11 @@ def seconds(call: Callable[[], object], count: int) -> float:
     return best
 
 
-def test_a_run_costs_the_host_little_more_than_a_replay() -> None:
-    """Five microseconds at most. One small kernel: the device is done before the next launch."""
-    executor = (sym.Variable("a") + 1).bind(mx.gpu(0), {"a": mx.nd.ones((16,), mx.gpu(0))})
+@pytest.mark.parametrize("few", [False, True], ids=["graph", "launch"])
+def test_a_run_costs_the_host_little_more_than_a_replay(few: bool) -> None:
+    """Five microseconds at most. Small kernels: the device is done before the next launch."""
+    a = mx.nd.ones(SHAPE, mx.gpu(0))
+    executor = (sym.Variable("a") + 1).bind(mx.gpu(0), {"a": a}) if few else warmed_up()
     executor.forward()
     (launched,) = (step for step in executor._steps if isinstance(step, cuda_graph.Launched))
     replay, forward = seconds(launched._run, 100), seconds(executor.forward, 100)

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import torch
 import triton
 from triton.tools.tensor_descriptor import TensorDescriptor
 
@@ -39,16 +39,44 @@ class Launch:
     arguments: Sequence[Any]
     options: Mapping[str, Any]
 
-    @property
-    def step(self) -> Step:
-        """The call that launches it."""
-        return partial(self.function[(self.programs,)], *self.arguments, **self.options)
+    def __call__(self) -> object:
+        """Launch it, by way of Triton's own look at all arguments."""
+        return self.function[(self.programs,)](*self.arguments, **self.options)
 
     def compiled(self) -> Any:
         """The compiled kernel, or what will be it once its compiler is done."""
         return self.function.run(
             *self.arguments, grid=(self.programs,), warmup=True, **self.options
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all it is called with are numbers: addresses and constants."""
+        return all(isinstance(value, Tensor) for value in self.arguments)
+
+    def on_addresses(self, device: torch.device) -> Step:
+        """The call that launches it at once, of one that is plain and compiled.
+
+        What Triton looks at in each call is known here: a call costs the host less than a graph's.
+        """
+        kernel = self.compiled()
+        run, function, metadata = kernel.run, kernel.function, kernel.packed_metadata
+        constants = (self.options[name] for name in self.function.arg_names if name in self.options)
+        addresses = (tensor.data_ptr() for tensor in self.arguments)
+        # As Triton's own launches: a kernel's options, three hooks that there are none of.
+        fixed = (function, metadata, None, None, None, *addresses, *constants)
+        programs, index = self.programs, device.index
+        current_device = torch._C._cuda_getDevice
+        current_stream = torch._C._cuda_getCurrentRawStream
+
+        def launch() -> None:
+            if current_device() != index:
+                with torch.cuda.device(index):
+                    run(programs, 1, 1, current_stream(index), *fixed)
+                return
+            run(programs, 1, 1, current_stream(index), *fixed)
+
+        return launch
 
 
 def arguments_on(source: Source, tensors: Sequence[Tensor]) -> list[Any]:

@@ -36,6 +36,11 @@ from .triton_writer import ALIGNMENT, Source
 # Triton trusts what it finds in its cache, so it has one in our folder, which is the user's alone.
 os.environ.setdefault("TRITON_CACHE_DIR", str(module_cache.folder() / "triton"))
 
+# So many kernels are launched sooner one by one than as a graph, of which one alone takes 5 µs on
+# an H200, whatever it holds.
+FEW = 2
+_FEW_COST_LESS = "a graph of so few would cost more"
+
 # Without these, fused and separate kernels differ in the last bit, and denormals become zero.
 LAUNCH_OPTIONS = MappingProxyType({"enable_fp_fusion": False, "enable_reflect_ftz": False})
 
@@ -74,7 +79,7 @@ def program(
                 print(source.text, file=sys.stderr)
             launch = _on_memory(kernel, source, buffers)
             launches.append(launch)
-            of_kernel = [launch.step]
+            of_kernel = [launch]
         steps.append(watched(of_kernel, plan, number, buffers, switched))
     on_device(partial(compile_all, launches), buffers.arena.device)()
     return Program(buffers, buffers.passes(steps, state))
@@ -123,7 +128,7 @@ def _source(
         launch = _launch(kernel, source, [*tensors[: -source.output_count], *outputs])
         try:
             on_device(partial(compile_all, [launch]), buffers.arena.device)()
-            return measure(launch.step)
+            return measure(launch)
         except triton.runtime.errors.OutOfResources:
             return math.inf
 
@@ -140,6 +145,14 @@ def _is_aligned(source: Source, buffers: Buffers) -> bool:
 def _timer(device: torch.device) -> Callable[[Step], float] | None:
     """What tells how long a launch takes; only a GPU's own clock can."""
     return partial(tuning.device_seconds, device=device) if device.type == "cuda" else None
+
+
+def _few(steps: Sequence[Step], device: torch.device) -> list[Step] | None:
+    """The launches of steps that are few and nothing else, or None."""
+    launches = [step for step in steps if isinstance(step, Launch) and step.is_plain]
+    if len(launches) < len(steps) or len(launches) > FEW:
+        return None
+    return [launch.on_addresses(device) for launch in launches]
 
 
 def graphed(program: Program, switched: Switches) -> Program:
@@ -167,6 +180,10 @@ def graphed(program: Program, switched: Switches) -> Program:
         found: list[Step] = [order] if steps else []
         pieces = [(is_python, [*piece]) for is_python, piece in groupby(steps, buffers.is_python)]
         for is_python, piece in pieces:
+            few = None if note else _few(piece, device)
+            if few is not None:
+                found.append(Launched(partial(run, few, buffers), None, _FEW_COST_LESS))
+                continue
             launch = on_device(partial(run, piece, buffers), device)
             whole = len(pieces) == 1
             found.append(launch if is_python else Launched(launch, record, note, whole))
