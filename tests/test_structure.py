@@ -104,6 +104,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "torch_layers": words("expr library reference simplify torch_norms torch_patterns trace"),
     "torch_updates": words("expr layout reference simplify torch_calls"),
     "regroup": words("expr layout simplify trace"),
+    "reciprocals": words("expr simplify trace"),
     "tensor_descriptor": words("expr layout"),
     "matmul_tiles": words("gpus tensor_descriptor"),
     "products": words("expr gpus layout matmul_tiles simplify tensor_descriptor trace"),
@@ -116,8 +117,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "combine": words("expr layout schedule"),
     "lifetimes": words("expr layout memory products schedule tiling"),
     "plan": words(
-        "combine expr gpus layout lifetimes memory products prologue refine regroup schedule "
-        "split tiling trace"
+        "combine expr gpus layout lifetimes memory products prologue reciprocals refine regroup "
+        "schedule split tiling trace"
     ),
     "plan_text": words("expr lifetimes products schedule plan"),
     "plan_html": words("memory plan plan_text"),
@@ -321,7 +322,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     ),
     "rounding": words("torch"),
     **dict.fromkeys(("torch_layers", "torch_norms", "torch_updates"), words("torch")),
-    "kernel_launch": words("triton"),
+    "kernel_launch": words("torch triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),
     **dict.fromkeys(("ops.elementwise", "ops.nn"), words("torch numpy")),
     **dict.fromkeys(("ops.activation", "ops.convolution", "ops.custom"), words("torch")),

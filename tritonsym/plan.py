@@ -22,6 +22,7 @@ from .lifetimes import (
 from .memory import Lifetime, aligned, allocate
 from .products import chosen
 from .prologue import with_prologues
+from .reciprocals import with_reciprocals
 from .refine import refined
 from .regroup import regrouped
 from .schedule import Kernel, Refusal, schedule, stages_of
@@ -142,7 +143,7 @@ def make_plan(
     """
     strides = input_strides or {}
     if fuse and in_registers:
-        graph = regrouped(split(graph, strides), strides)
+        graph = with_reciprocals(regrouped(split(graph, strides), strides))
     if gpu is not None:
         graph = chosen(graph, strides, gpu, precision)
     stage_of = stages_of(graph.outputs, graph.ends, graph.updates)

@@ -162,6 +162,16 @@ def div(x: tl.tensor, y: tl.tensor) -> tl.tensor:
 
 
 @_function
+def div_by_few(x: tl.tensor, y: tl.tensor) -> tl.tensor:
+    """The quotient to two last places; its divisors are fewer, and each has one reciprocal.
+
+    Divisors whose reciprocal would be infinite are made larger before, and so is what is divided.
+    """
+    scale = tl.where(tl.abs(y) < 2.0**-100, 2.0**64, 1.0).to(tl.float32)
+    return (x * scale) * _reciprocal(y * scale)
+
+
+@_function
 def mod(x: tl.tensor, y: tl.tensor) -> tl.tensor:
     """The remainder with the divisor's sign; 0 for a zero divisor."""
     if x.dtype.is_floating():

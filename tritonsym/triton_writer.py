@@ -164,7 +164,8 @@ class Writer:
         """Compute one elementwise expression from the values of its inputs."""
         operands = ", ".join(self.operand(y) for y in x.inputs)
         kind = f", {TYPES[x.dtype.name]}" if x.primitive == "cast" else ""
-        text = f"{TEXT[x.primitive]}({operands}{kind})"
+        function = "math.div_by_few" if ("reduced", True) in x.attributes else TEXT[x.primitive]
+        text = f"{function}({operands}{kind})"
         name = self.names[x] = self.new_name()
         self.line(f"{name} = {self.rounded(text, x)}", depth)
 
