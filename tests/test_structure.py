@@ -133,7 +133,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "registers": words("expr"),
     "triton_writer": words("expr layout philox tensor_descriptor"),
     "triton_pointwise": words("expr layout registers schedule triton_writer"),
-    "triton_rows": words("expr layout registers schedule triton_writer"),
+    "triton_online": words("expr"),
+    "triton_rows": words("expr layout registers schedule triton_online triton_writer"),
     "triton_matmul": words(
         "expr layout matmul_tiles products schedule tensor_descriptor triton_writer"
     ),

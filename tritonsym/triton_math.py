@@ -487,3 +487,62 @@ else:
             left = left.to(tl.int8, bitcast=True)
             right = right.to(tl.int8, bitcast=True)
         return tl.dot(left, right, total, input_precision=precision, out_dtype=total.dtype)
+
+
+# ---- two reductions in one walk, by lanes of a few elements each: see `triton_online` ------------
+
+
+@_function
+def exponentials(
+    x: tl.tensor, mask: tl.tensor, largest: tl.tensor, total: tl.tensor
+) -> tuple[tl.tensor, tl.tensor]:
+    """Add elements, a row of them for each lane, to sums of exponentials of their distances."""
+    x = tl.where(mask, x, float("-inf"))
+    new = max_combine(largest, reduce(x, 1, max_combine))
+    # Nothing is far from where nothing but minus infinity was seen.
+    base = tl.where(new == float("-inf"), 0.0, new)
+    raised = reduce(exp(x - tl.expand_dims(base, 1)), 1, sum_combine)
+    return new, total * exp(largest - base) + raised
+
+
+@_function
+def all_exponentials(
+    largest: tl.tensor, total: tl.tensor, length: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor]:
+    """The largest of all lanes, and the sum of the exponentials of the distances from it."""
+    whole = positive_zero(reduce(largest, 0, max_combine))
+    return whole, reduce(total * exp(largest - whole), 0, sum_combine)
+
+
+@_function
+def squares(
+    x: tl.tensor,
+    mask: tl.tensor,
+    total: tl.tensor,
+    count: tl.tensor,
+    mean: tl.tensor,
+    squared: tl.tensor,
+) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
+    """Add elements, a row of them for each lane, to the squares of the distances to their mean."""
+    own = reduce(mask.to(tl.float32), 1, sum_combine)
+    added = reduce(tl.where(mask, x, 0.0), 1, sum_combine)
+    own_mean = added * _reciprocal(tl.maximum(own, 1.0))
+    apart = tl.where(mask, x - tl.expand_dims(own_mean, 1), 0.0)
+    moved = own_mean - mean
+    share = own * _reciprocal(tl.maximum(count + own, 1.0))
+    squared += reduce(apart * apart, 1, sum_combine) + moved * moved * count * share
+    return total + added, count + own, mean + moved * share, squared
+
+
+@_function
+def all_squares(
+    total: tl.tensor,
+    count: tl.tensor,
+    mean: tl.tensor,
+    squared: tl.tensor,
+    length: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """The sum of all lanes, and that of the squares of the distances to the mean of all."""
+    whole = reduce(total, 0, sum_combine)
+    apart = mean - whole * (1.0 / length)
+    return whole, reduce(squared + count * apart * apart, 0, sum_combine)

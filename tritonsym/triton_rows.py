@@ -17,6 +17,7 @@ from .expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from .layout import Layout, contiguous
 from .registers import THREADS, WARPS, Order, ordered
 from .schedule import Kernel
+from .triton_online import Pair, pair_of
 from .triton_writer import (
     TYPES,
     WIDE,
@@ -329,8 +330,14 @@ class _Rows:
 
     def _walk(self) -> None:
         for x in self.body:
+            if x in self.writer.names:
+                continue
             if x.primitive in REDUCTIONS:
-                self._loop(x)
+                pair = pair_of(x, self.body) if self.is_flat else None
+                if pair is None:
+                    self._loop(x)
+                else:
+                    self._loop_of(pair)
             elif not self.is_full(x):
                 self._compute(x, 1)
         full = [x for x in self.writer.outputs if self.is_full(x)]
@@ -384,6 +391,23 @@ class _Rows:
         else:
             self.writer.line(f"{lanes} = {combine}({lanes}, {lane})", 2)
         self.writer.names[x] = self._finished(x, lanes)
+
+    def _loop_of(self, pair: Pair) -> None:
+        """Both reductions of a pair: lanes that have some elements of each block, and their end."""
+        (data,) = pair.first.inputs
+        lanes = self.warps * THREADS
+        shape = f"({lanes}, {self.tile.columns // lanes})"
+        held = [self.writer.new_name() for _ in pair.start]
+        for name, value in zip(held, pair.start, strict=True):
+            self.writer.line(f"{name} = tl.full(({lanes},), {value}, tl.float32)")
+        self._begin_loop([data])
+        names = ", ".join(held)
+        self.writer.line(f"lanes = tl.reshape({self.writer.operand(data)}, {shape})", 2)
+        self.writer.line(f"inside = tl.reshape(mask, {shape})", 2)
+        self.writer.line(f"{names} = math.{pair.step}(lanes, inside, {names})", 2)
+        first, second = self.writer.new_name(), self.writer.new_name()
+        self.writer.line(f"{first}, {second} = math.{pair.end}({names}, {self.columns})")
+        self.writer.names.update({pair.first: first, pair.second: second})
 
 
 def _register_type(dtype: DType) -> str:
