@@ -49,7 +49,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "allocation": words(""),
     "module_cache": words("files"),
     "triton_math": words(""),
-    "triton_random": words("triton_math"),
+    **dict.fromkeys(("triton_random", "triton_online"), words("triton_math")),
     # expressions and what they mean
     "expr": words(""),
     "schema": words(""),
@@ -133,8 +133,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "registers": words("expr"),
     "triton_writer": words("expr layout philox tensor_descriptor"),
     "triton_pointwise": words("expr layout registers schedule triton_writer"),
-    "triton_online": words("expr"),
-    "triton_rows": words("expr layout registers schedule triton_online triton_writer"),
+    "walk_pairs": words("expr"),
+    "triton_rows": words("expr layout registers schedule triton_writer walk_pairs"),
     "triton_matmul": words(
         "expr layout matmul_tiles products schedule tensor_descriptor triton_writer"
     ),
@@ -354,7 +354,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "training.upload": words("torch"),
     "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),
-    "triton_random": words("triton"),
+    **dict.fromkeys(("triton_random", "triton_online"), words("triton")),
     "ahead_of_time": words("triton"),
     "triton_runtime": words("torch triton"),
     "tuning": words("torch"),

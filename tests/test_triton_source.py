@@ -72,7 +72,7 @@ def test_names_do_not_change_the_text(name: str) -> None:
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_text_reaches_for_nothing_but_triton(name: str) -> None:
-    allowed = {"triton", "tl", "math", "random", "float", "range", "True", "False"}
+    allowed = {"triton", "tl", "math", "random", "online", "float", "range", "True", "False"}
     for text in sources(plan_of(GRAPHS[name])):
         if text == "a library call\n":
             continue

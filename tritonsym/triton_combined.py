@@ -66,8 +66,7 @@ def combined(parts: Sequence[Source], layouts: Mapping[Expr, Layout]) -> Source:
             kernel += [f"    {'elif' if begin else 'if'} program < {end}:", f"        {call}"]
         begin = end
     counts = "; ".join(f"{len(group)} times {_title(group[0])}" for group in alike.values())
-    draws = any("random." in line for part in parts for line in part.lines)
-    text = module(counts, [*functions, kernel], draws)
+    text = module(counts, [*functions, kernel])
     warps = [part.options["num_warps"] for part in parts if "num_warps" in part.options]
     options = {"num_warps": max(warps)} if warps else {}
     return Source(text, (), 0, begin, options, tuple(kernel), tuple(table))

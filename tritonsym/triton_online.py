@@ -1,9 +1,7 @@
-"""Pairs of reductions of a long row that one walk computes, where the second one needs the first.
+"""Two reductions of a long row in one walk, within generated kernels; see `walk_pairs`.
 
-The sum of exponentials behind a softmax needs the largest value, and the squares behind a variance
-the mean. What was added up for an earlier largest value or mean can be corrected for the later one,
-so that a row is read once less. Corrections belong to lanes, few elements each, and lanes are
-combined at the end.
+Lanes hold a few elements of each block. What they have added up is corrected when a later block
+changes the largest value or the mean, and they are combined at the end.
 
 Sources: M. Milakov and N. Gimelshein, "Online normalizer calculation for softmax" (2018); T. Chan,
 G. Golub and R. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
@@ -12,83 +10,70 @@ G. Golub and R. LeVeque, "Updating formulae and a pairwise algorithm for computi
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import triton.language as tl
 
-from .dtype import FLOAT32
-from .expr import Expr, constant_value
-
-# How far a factor may be from the reciprocal of a length, which is rounded to float32.
-_ROUNDED = 2.0**-22
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two reductions over the same axes.
-
-    Attributes:
-        first, second: the second one's data is computed of the first one's and of its result.
-        step: the function of `triton_math` that adds elements to lanes.
-        end: the one that combines the lanes to both results.
-        start: what the lanes hold before, one text for each of their values.
-    """
-
-    first: Expr
-    second: Expr
-    step: str
-    end: str
-    start: tuple[str, ...]
+from .triton_math import (
+    _function,
+    _reciprocal,
+    exp,
+    max_combine,
+    positive_zero,
+    reduce,
+    sum_combine,
+)
 
 
-def pair_of(first: Expr, body: Sequence[Expr]) -> Pair | None:
-    """What goes together with a reduction of float32 numbers, or None."""
-    (data,) = first.inputs
-    if data.dtype is not FLOAT32:
-        return None
-    for second in body:
-        if second.primitive != "sum" or second.attributes != first.attributes or second is first:
-            continue
-        if _is_softmax(first, data, second.inputs[0]):
-            start = ('float("-inf")', "0.0")
-            return Pair(first, second, "exponentials", "all_exponentials", start)
-        if _is_variance(first, data, second.inputs[0]):
-            return Pair(first, second, "squares", "all_squares", ("0.0",) * 4)
-    return None
+@_function
+def exponentials(
+    x: tl.tensor, mask: tl.tensor, largest: tl.tensor, total: tl.tensor
+) -> tuple[tl.tensor, tl.tensor]:
+    """Add elements, a row of them for each lane, to sums of exponentials of their distances."""
+    x = tl.where(mask, x, float("-inf"))
+    new = max_combine(largest, reduce(x, 1, max_combine))
+    # Nothing is far from where nothing but minus infinity was seen.
+    base = tl.where(new == float("-inf"), 0.0, new)
+    raised = reduce(exp(x - tl.expand_dims(base, 1)), 1, sum_combine)
+    return new, total * exp(largest - base) + raised
 
 
-def _is_softmax(largest: Expr, data: Expr, added: Expr) -> bool:
-    """Whether exponentials are added up of the distances to the largest value."""
-    return (
-        largest.primitive == "max"
-        and added.primitive == "exp"
-        and _repeated(added.inputs[0], data) is largest
-    )
+@_function
+def all_exponentials(
+    largest: tl.tensor, total: tl.tensor, length: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor]:
+    """The largest of all lanes, and the sum of the exponentials of the distances from it."""
+    whole = positive_zero(reduce(largest, 0, max_combine))
+    return whole, reduce(total * exp(largest - whole), 0, sum_combine)
 
 
-def _is_variance(total: Expr, data: Expr, added: Expr) -> bool:
-    """Whether squares are added up of the distances to the mean."""
-    if (
-        total.primitive != "sum"
-        or added.primitive != "mul"
-        or added.inputs[0] is not added.inputs[1]
-    ):
-        return False
-    mean = _repeated(added.inputs[0], data)
-    if mean is None or mean.primitive not in ("mul", "div") or total not in mean.inputs:
-        return False
-    others = [y for y in mean.inputs if y is not total]
-    if len(others) != 1 or others[0].primitive != "constant" or mean.inputs[1] is total:
-        return False
-    factor = float(constant_value(others[0]))
-    length = data.size // total.size
-    expected = length if mean.primitive == "div" else 1 / length
-    return math.isclose(factor, expected, rel_tol=_ROUNDED)
+@_function
+def squares(
+    x: tl.tensor,
+    mask: tl.tensor,
+    total: tl.tensor,
+    count: tl.tensor,
+    mean: tl.tensor,
+    squared: tl.tensor,
+) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
+    """Add elements, a row of them for each lane, to the squares of the distances to their mean."""
+    own = reduce(mask.to(tl.float32), 1, sum_combine)
+    added = reduce(tl.where(mask, x, 0.0), 1, sum_combine)
+    own_mean = added * _reciprocal(tl.maximum(own, 1.0))
+    apart = tl.where(mask, x - tl.expand_dims(own_mean, 1), 0.0)
+    moved = own_mean - mean
+    share = own * _reciprocal(tl.maximum(count + own, 1.0))
+    squared += reduce(apart * apart, 1, sum_combine) + moved * moved * count * share
+    return total + added, count + own, mean + moved * share, squared
 
 
-def _repeated(distance: Expr, data: Expr) -> Expr | None:
-    """What is taken from the data, where it is one number for a row."""
-    if distance.primitive != "sub" or distance.inputs[0] is not data:
-        return None
-    taken = distance.inputs[1]
-    return taken.inputs[0] if taken.primitive == "expand" else None
+@_function
+def all_squares(
+    total: tl.tensor,
+    count: tl.tensor,
+    mean: tl.tensor,
+    squared: tl.tensor,
+    length: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """The sum of all lanes, and that of the squares of the distances to the mean of all."""
+    whole = reduce(total, 0, sum_combine)
+    apart = mean - whole * (1.0 / length)
+    return whole, reduce(squared + count * apart * apart, 0, sum_combine)

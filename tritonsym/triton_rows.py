@@ -17,7 +17,6 @@ from .expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from .layout import Layout, contiguous
 from .registers import THREADS, WARPS, Order, ordered
 from .schedule import Kernel
-from .triton_online import Pair, pair_of
 from .triton_writer import (
     TYPES,
     WIDE,
@@ -32,6 +31,7 @@ from .triton_writer import (
     reach_of,
     reads,
 )
+from .walk_pairs import Pair, pair_of
 
 # Columns of the longest row that a program holds in registers, and of a longer one that it has at
 # a time: all threads of a multiprocessor wait for memory then, and few rows fill its cache.
@@ -404,9 +404,9 @@ class _Rows:
         names = ", ".join(held)
         self.writer.line(f"lanes = tl.reshape({self.writer.operand(data)}, {shape})", 2)
         self.writer.line(f"inside = tl.reshape(mask, {shape})", 2)
-        self.writer.line(f"{names} = math.{pair.step}(lanes, inside, {names})", 2)
+        self.writer.line(f"{names} = online.{pair.step}(lanes, inside, {names})", 2)
         first, second = self.writer.new_name(), self.writer.new_name()
-        self.writer.line(f"{first}, {second} = math.{pair.end}({names}, {self.columns})")
+        self.writer.line(f"{first}, {second} = online.{pair.end}({names}, {self.columns})")
         self.writer.names.update({pair.first: first, pair.second: second})
 
 

@@ -30,9 +30,11 @@ from tritonsym import triton_math as math
 
 """
 
-_RANDOM_HEADER = f"""{_HEADER[:-1]}from tritonsym import triton_random as random
-
-"""
+# What else a module imports, where a function of it calls something in there.
+_CALLED = {
+    "random.": "from tritonsym import triton_random as random",
+    "online.": "from tritonsym import triton_online as online",
+}
 
 TYPES = {
     "float16": "tl.float16",
@@ -231,7 +233,7 @@ class Writer:
         for number in descriptors:
             names[number] = blocks_name(names[number])
         head = f"def kernel({', '.join(names)}):"
-        text = module(_title(title), [["@triton.jit", head, *lines]], self.draw is not None)
+        text = module(_title(title), [["@triton.jit", head, *lines]])
         return Source(
             text,
             arguments,
@@ -253,17 +255,16 @@ def blocks_name(name: str) -> str:
     return f"{name}_blocks"
 
 
-def module(title: str, functions: Sequence[Sequence[str]], draws: bool) -> str:
+def module(title: str, functions: Sequence[Sequence[str]]) -> str:
     """The text of a module.
 
     Args:
         title: what it computes.
         functions: their lines.
-        draws: whether they draw random numbers.
     """
-    header = _RANDOM_HEADER if draws else _HEADER
     bodies = "\n\n\n".join("\n".join(lines) for lines in functions)
-    return f'"""{title}"""\n\n{header}\n{bodies}\n'
+    imports = "".join(f"{text}\n" for called, text in _CALLED.items() if called in bodies)
+    return f'"""{title}"""\n\n{_HEADER[:-1]}{imports}\n\n{bodies}\n'
 
 
 # ---- numbers and coordinates -------------------------------------------------------------------
