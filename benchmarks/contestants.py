@@ -29,6 +29,9 @@ COMPILED = {
     "reduce-overhead": "reduce-overhead",
     "max-autotune": "max-autotune",
 }
+# Those who are measured without a cache's help as well, if the device has one to leave out: the
+# others would compile for each copy of the data.
+ROTATING = (OURS, EAGER, RECORDED)
 # Compilers that take minutes.
 SLOW = ("max-autotune",)
 
@@ -163,7 +166,7 @@ def _enter_local(
         peak = device.peak(partial(_twice, prepare, workload, given))
     return Entrant(
         Contestant(name, partial(device.seconds, prepared.call)),
-        None if on_cpu else _rotated(device, name, prepare, workload, given, prepared),
+        _rotated(device, name, prepare, workload, given, prepared) if name in ROTATING else None,
         None if on_cpu else partial(_host_seconds, device, prepared.call),
         seconds,
         peak,
@@ -193,6 +196,8 @@ def _rotated(
 ) -> Contestant | None:
     """The same work on one copy of the data after the other, more than a cache holds."""
     copies = -(-ROTATED_BYTES // workload.least_bytes)
+    if device.name == "cpu":
+        return None
     if workload.kind is not Kind.FORWARD or copies > MOST_ROTATED:
         return None
     calls = [prepared.call]

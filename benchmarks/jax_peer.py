@@ -136,7 +136,13 @@ def prepare(workload: Workload, values: Mapping[str, Array]) -> Prepared:
         for name, one in workload.inputs.items()
     }
     given = {name: jnp.asarray(value, dtypes[name]) for name, value in values.items()}
-    function = partial(workload.compute, Functions)
+
+    def function(*arrays: Any) -> Any:
+        # On a GPU jax would drop most of the bits of float32 unasked.
+        precision = "tensorfloat32" if workload.precision == "tf32" else "highest"
+        with jax.default_matmul_precision(precision):
+            return workload.compute(Functions, *arrays)
+
     if workload.kind is Kind.STEP:
         return _step(workload, given, function)
     if workload.kind is Kind.GRADIENTS:

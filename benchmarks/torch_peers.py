@@ -103,7 +103,9 @@ class Functions:
     @staticmethod
     def lstm(x: Any, weights: Sequence[Any], state: Any, cell: Any, width: int) -> Any:
         start = (state.unsqueeze(0), cell.unsqueeze(0))
-        return torch.lstm(x, start, list(weights), True, 1, 0.0, False, False, True)[0]
+        # A device's library keeps what gradients need only where it is told that there are any.
+        trains = weights[0].requires_grad
+        return torch.lstm(x, start, list(weights), True, 1, 0.0, trains, False, True)[0]
 
 
 class DeviceSource:
