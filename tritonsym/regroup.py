@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, cast, make, reshape
+from .expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, make, reshape
 from .layout import Layout, layout_of
 from .simplify import rewritten
 from .trace import Graph
@@ -75,7 +75,7 @@ class _Regrouping:
             moved = make(step.primitive, moved, shape=step.shape)
             if not self._is_view(moved):
                 return y
-        return cast(moved, conversion.dtype)
+        return make("cast", moved, **dict(conversion.attributes))
 
     def _in_earlier_shape(self, x: Expr) -> Expr | None:
         """In the shape of a computed operand before its reshape, if all others can follow."""
