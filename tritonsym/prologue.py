@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from .cones import CHEAP
 from .expr import PRODUCTS, Expr
 from .gpus import Gpu
 from .layout import Layout
 from .matmul_tiles import tiles
 from .products import describe
-from .refine import CHEAP
 from .schedule import Kernel
 
 # Steps that are computed again, and how often they are at most: products with more columns are

@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum, auto
 
-from .expr import GENERATED, REDUCTIONS, SOURCES, VIEWS, Expr, make, toposort
+from .cones import LONGEST, behind_views, read_whole
+from .expr import GENERATED, SOURCES, VIEWS, Expr, make, toposort
 from .schedule import stages_of
 from .trace import Graph
 
-# Steps that are computed again one after the other before a value is kept: on a GPU all that a
-# backward pass needs of them is in registers at once.
-_LONGEST = 12
 _CHOICES = frozenset(("maximum", "minimum"))
 
 
@@ -80,17 +78,15 @@ def _on_others(x: Expr, again: Mapping[Expr, Expr]) -> Expr:
 def _cheap(stages: Mapping[Expr, int], graph: Graph, what: Again) -> set[Expr]:
     """The values of the first stage that are computed again."""
     early = [x for x, stage in stages.items() if stage == 0]
-    kept = {_behind_views(x) for x in graph.outputs[: graph.ends[0]]}
+    kept = {behind_views(x) for x in graph.outputs[: graph.ends[0]]}
     everything = what is Again.EVERYTHING
     if not everything:
-        for x in early:
-            fused = x.is_elementwise or x.primitive in REDUCTIONS or x.primitive in VIEWS
-            kept.update(() if fused else map(_behind_views, x.inputs))
+        kept |= read_whole(early)
     depths: dict[Expr, int] = {}
     for x in early:
-        depth = 1 + max((depths.get(_behind_views(y), 0) for y in x.inputs), default=0)
+        depth = 1 + max((depths.get(behind_views(y), 0) for y in x.inputs), default=0)
         computed = x.inputs and (x.is_elementwise or x.primitive in GENERATED)
-        if computed and x not in kept and (everything or depth <= _LONGEST):
+        if computed and x not in kept and (everything or depth <= LONGEST):
             depths[x] = depth
     return set(depths)
 
@@ -98,22 +94,16 @@ def _cheap(stages: Mapping[Expr, int], graph: Graph, what: Again) -> set[Expr]:
 def _choices(stages: Mapping[Expr, int], graph: Graph) -> set[Expr]:
     """The choices between kept values that later stages read only element by element."""
     kept: set[Expr] = set()
-    whole = {_behind_views(x) for x in graph.outputs[: graph.ends[0]]}
+    whole = {behind_views(x) for x in graph.outputs[: graph.ends[0]]}
     for x in stages:
         if stages[x] > 0 and x.primitive not in VIEWS:
-            read = {_behind_views(y) for y in x.inputs}
+            read = {behind_views(y) for y in x.inputs}
             kept |= read
             whole |= set() if x.is_elementwise else read
     found: set[Expr] = set()
     for x in stages:
-        inputs = [_behind_views(y) for y in x.inputs]
+        inputs = [behind_views(y) for y in x.inputs]
         free = all(y.primitive in SOURCES or (y in kept and y not in found) for y in inputs)
         if x.primitive in _CHOICES and stages[x] == 0 and x in kept - whole and free:
             found.add(x)
     return found
-
-
-def _behind_views(x: Expr) -> Expr:
-    while x.primitive in VIEWS:
-        (x,) = x.inputs
-    return x

@@ -8,22 +8,15 @@ again from smaller ones instead of being stored.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from .cones import CHEAP, LONGEST, Cone, bytes_of
 from .expr import REDUCTIONS, Expr, Shape
 from .layout import Layout, places_in_copy
 from .schedule import Kernel, is_row_broadcast
 
-# What is computed again without a second thought: a few instructions each.
-CHEAP = frozenset(
-    (
-        *("neg", "abs", "sign", "add", "sub", "mul", "maximum", "minimum", "where", "cast"),
-        *("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"),
-    )
-)
+# What readers of a value compute themselves.
 _STEPS = CHEAP | {"iota"}
-# Steps that every reader takes at most instead of reading their result.
-_LONGEST = 12
 
 
 def refined(
@@ -149,67 +142,59 @@ class _Refining:
             return
         for number in readers:
             self._put(number, found.steps, self._outputs(number))
+        unstored = [y for y in self._bases(found) if self._is_inside(y, home)]
         kept = [y for y in self._outputs(home) if y is not x]
-        unstored = [base for base in found.bases(self._layouts) if self._is_inside(base, home)]
         self._put(home, [], [*kept, *unstored])
         self._home.update(dict.fromkeys(unstored, home))
         for y in unstored:
             self.compute_again(y)
 
-    def _cheapest(self, x: Expr, home: int, readers: Sequence[int]) -> _Cone | None:
-        """From what to compute a value where it is read, or None where storing it moves no more.
+    def _cheapest(self, x: Expr, home: int, readers: Sequence[int]) -> Cone | None:
+        """How to compute a value where it is read, or None where that moves no less.
 
-        From the value itself backwards, step by step: each time that nothing else is left to be
-        computed again later, what is computed last is replaced by what it is computed from.
+        The steps are tried from the value backwards, the latest first: after each, what they begin
+        with is read by the readers, and stored if it is not in memory yet.
         """
-        cone: _Cone | None = _Cone((x,), tuple(dict.fromkeys(x.inputs)))
-        found, least = None, self._bytes_stored(x, home, readers)
+        # A kernel for this value alone goes, with all that it reads, if it has nothing else to do.
+        alone = self._outputs(home) == (x,)
+        body = self.kernels[home].body if alone else ()
+        read = bytes_of({y for z in body for y in self._read(z)}.difference(body))
+        least = bytes_of([x]) * (1 + len(readers)) + read
+        found: Cone | None = None
+        cone: Cone | None = Cone((x,), tuple(dict.fromkeys(x.inputs)))
         while cone is not None:
             if all(self._can_read(n, y) for n in readers for y in cone.leaves):
-                moved = self._bytes_again(cone, home, readers)
+                bases = self._bases(cone)
+                unstored = [y for y in bases if self._is_inside(y, home)]
+                moved = bytes_of(unstored) + (read if unstored else 0)
+                moved += sum(bytes_of(y for y in bases if not self._has(n, y)) for n in readers)
                 if moved < least:
                     found, least = cone, moved
-            cone = self._deeper(cone, home) if len(cone.steps) < _LONGEST else None
+            cone = self._deeper(cone, home)
         return found
 
-    def _bytes_stored(self, x: Expr, home: int, readers: Sequence[int]) -> int:
-        """What is moved for a value as it is: also what is read for nothing else."""
-        moved = _bytes(x) * (1 + len(readers))
-        if self._outputs(home) != (x,):
-            return moved
-        body = self.kernels[home].body
-        read = {self._layouts[y].base for z in body for y in z.inputs}.difference(body)
-        return moved + sum(_bytes(y) for y in read if y.primitive != "constant")
-
-    def _bytes_again(self, cone: _Cone, home: int, readers: Sequence[int]) -> int:
-        """What is moved where every reader computes a value; what stays unstored must be stored."""
-        bases = cone.bases(self._layouts)
-        unstored = [y for y in bases if self._is_inside(y, home)]
-        moved = sum(_bytes(y) for n in readers for y in bases if not self._has(n, y))
-        if unstored and self._outputs(home) == cone.steps[-1:]:
-            moved += self._bytes_stored(cone.steps[-1], home, ()) - _bytes(cone.steps[-1])
-        return moved + sum(map(_bytes, unstored))
-
-    def _deeper(self, cone: _Cone, home: int) -> _Cone | None:
-        """A cone with one more step, which only its kernel has."""
-        open_ = [
-            y
-            for y in cone.leaves
-            if y.primitive in _STEPS
-            and y.shape == cone.steps[-1].shape
-            and self._is_inside(y, home)
-        ]
-        if not open_:
+    def _deeper(self, cone: Cone, home: int) -> Cone | None:
+        """A cone with one more step, of those that only its kernel has, in registers."""
+        shape = cone.steps[-1].shape
+        inside = [y for y in cone.leaves if y.shape == shape and self._is_inside(y, home)]
+        steps = [y for y in inside if y.primitive in _STEPS]
+        if not steps or len(cone.steps) == LONGEST:
             return None
-        last = max(open_, key=self._position.__getitem__)
-        leaves = [y for y in cone.leaves if y is not last]
-        return _Cone((last, *cone.steps), tuple(dict.fromkeys((*leaves, *last.inputs))))
+        last = max(steps, key=self._position.__getitem__)
+        leaves = dict.fromkeys((*cone.leaves, *last.inputs))
+        del leaves[last]
+        return Cone((last, *cone.steps), tuple(leaves))
+
+    def _bases(self, cone: Cone) -> list[Expr]:
+        """The memory that the leaves of a cone are in; constants are in none."""
+        bases = dict.fromkeys(self._layouts[y].base for y in cone.leaves)
+        return [y for y in bases if y.primitive != "constant"]
 
     def _outputs(self, number: int) -> tuple[Expr, ...]:
         return self.kernels[number].outputs
 
     def _is_inside(self, y: Expr, home: int) -> bool:
-        """Whether a kernel computes a value and does not store it."""
+        """Whether a kernel computes a value and nobody stores it."""
         return y in self._computed[home] and y not in self._outputs(self._home[y])
 
     def _can_compute(self, number: int, x: Expr) -> bool:
@@ -235,23 +220,6 @@ class _Refining:
         return number in self._readers.get(x, {}) or x in self._computed[number]
 
 
-@dataclass(frozen=True)
-class _Cone:
-    """How a value is computed again: from leaves, by steps of which it is the last."""
-
-    steps: tuple[Expr, ...]
-    leaves: tuple[Expr, ...]
-
-    def bases(self, layouts: Mapping[Expr, Layout]) -> list[Expr]:
-        """The memory that the leaves are in; constants are in none."""
-        bases = dict.fromkeys(layouts[y].base for y in self.leaves)
-        return [y for y in bases if y.primitive != "constant"]
-
-
 def _row_shape(kernel: Kernel) -> Shape | None:
     """The shape of a kernel's reductions."""
     return next((x.shape for x in kernel.body if x.primitive in REDUCTIONS), None)
-
-
-def _bytes(x: Expr) -> int:
-    return x.size * x.dtype.itemsize

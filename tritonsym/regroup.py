@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from .cones import CHEAP, LONGEST, behind_views, bytes_of, cone_of
 from .expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, make, reshape
 from .layout import Layout, layout_of
 from .simplify import rewritten
@@ -120,8 +121,32 @@ def in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -> Expr | N
         repeated = _repeated_in_shape(x, shape)
         if repeated is not None:
             return repeated
+    computed = _computed_in_shape(x, shape, is_view)
+    if computed is not None:
+        return computed
     moved = reshape(x, shape)
     return moved if moved.primitive != "reshape" or is_view(moved) else None
+
+
+def _computed_in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -> Expr | None:
+    """A value computed in another shape, where that moves less than storing it in its own.
+
+    What it is computed of must be an argument, or else it is stored for this reader.
+    """
+    cone = cone_of(x, lambda y: y.primitive in CHEAP, LONGEST)
+    if cone is None:
+        return None
+    bases = dict.fromkeys(map(behind_views, cone.leaves))
+    stored = bytes_of(y for y in bases if y.primitive != "input")
+    if bytes_of(bases) + stored >= 2 * bytes_of([x]):
+        return None
+    leaves = {}
+    for y in cone.leaves:
+        found = in_shape(y, shape, is_view)
+        if found is None:
+            return None
+        leaves[y] = found
+    return cone.on(leaves)
 
 
 def _is_computed(x: Expr) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from .dtype import BOOL, DType
 from .expr import (
@@ -47,14 +48,16 @@ def rewritten(graph: Graph, rule: Rule) -> Graph:
     What takes the place of an expression takes over the names of its nodes.
     """
 
-    def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
-        inputs = tuple(found[y] for y in x.inputs)
-        new = x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
-        while (better := rule(new)) is not None:
-            new = better
-        return new
+    return replaced(graph, partial(applied, rule))
 
-    return replaced(graph, change)
+
+def applied(rule: Rule, x: Expr, found: Mapping[Expr, Expr]) -> Expr:
+    """An expression after a rule, from what those before it became."""
+    inputs = tuple(found[y] for y in x.inputs)
+    new = x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+    while (better := rule(new)) is not None:
+        new = better
+    return new
 
 
 def replaced(graph: Graph, change: Callable[[Expr, Mapping[Expr, Expr]], Expr]) -> Graph:

@@ -11,9 +11,11 @@ float32 between the two, and an extreme's position is that of its part and that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
+from .cones import Cone, behind_views, bytes_of, cone_of, stored_in_any_case
 from .dtype import FLOAT32, INT64
 from .expr import (
     ELEMENTWISE,
@@ -26,11 +28,13 @@ from .expr import (
     make,
     narrow,
     reshape,
+    toposort,
     where,
 )
 from .layout import Layout, layout_of
+from .nested import rows_first
 from .regroup import in_shape
-from .simplify import rewritten
+from .simplify import applied, replaced
 from .trace import Graph
 
 # Fewer programs than this leave multiprocessors idle; twice as many hide each other's waiting.
@@ -75,21 +79,98 @@ def split(graph: Graph, input_strides: Mapping[int, tuple[int, ...]]) -> Graph:
         graph: what is to be computed.
         input_strides: in elements, of bound arrays that are not contiguous, by index.
     """
-    known: dict[Expr, Layout] = {}
+    return replaced(graph, _Splitting(graph, input_strides).change)
 
-    def is_view(x: Expr) -> bool:
-        return layout_of(x, known, input_strides).base is not x
 
-    def rule(x: Expr) -> Expr | None:
+class _Splitting:
+    """The rule, and what it knows of the values that are reduced."""
+
+    def __init__(self, graph: Graph, input_strides: Mapping[int, tuple[int, ...]]) -> None:
+        self._strides = input_strides
+        self._layouts: dict[Expr, Layout] = {}
+        self._old_stored = stored_in_any_case(graph)
+        self._old_readers = Counter(y for x in toposort(graph.outputs) for y in {*x.inputs})
+        # The same of what the rule made of the graph's expressions.
+        self._stored: set[Expr] = set()
+        self._readers: dict[Expr, int] = {}
+
+    def change(self, x: Expr, found: Mapping[Expr, Expr]) -> Expr:
+        """What an expression becomes, from what those before it became."""
+        new = applied(self._rule, x, found)
+        self._readers[new] = self._readers.get(new, 0) + self._old_readers[x]
+        if x in self._old_stored:
+            self._stored.add(new)
+        return new
+
+    def _rule(self, x: Expr) -> Expr | None:
+        by_rows = rows_first(x)
+        if by_rows is not None:
+            return by_rows
         found = cut(x)
         if found is None:
             return None
-        parts, rest = _pieces(x.inputs[0], found, is_view)
+        parts, rest = self._pieces(x.inputs[0], found)
         if x.primitive in _EXTREMES:
             return _position(x, found, parts, rest)
         return _value(x, found, parts, rest)
 
-    return rewritten(graph, rule)
+    def _is_view(self, x: Expr) -> bool:
+        return layout_of(x, self._layouts, self._strides).base is not x
+
+    def _pieces(self, data: Expr, found: Cut) -> tuple[Expr, Expr | None]:
+        """The parts of what is reduced, and what is left of it."""
+        axis, end = found.axis, found.parts * found.length
+
+        def in_parts(x: Expr) -> Expr | None:
+            if x.shape == ():
+                return x
+            whole = narrow(x, axis, 0, end)
+            return in_shape(whole, found.shape(x.shape), self._is_view)
+
+        def left(x: Expr) -> Expr | None:
+            return x if x.shape == () else narrow(x, axis, end, data.shape[axis])
+
+        parts = self._computed_of(data, in_parts)
+        if parts is None:
+            parts = reshape(narrow(data, axis, 0, end), found.shape(data.shape))
+        if end == data.shape[axis]:
+            return parts, None
+        return parts, self._computed_of(data, left) or left(data)
+
+    def _computed_of(self, data: Expr, move: Callable[[Expr], Expr | None]) -> Expr | None:
+        """A value computed in another shape from what is in memory, if that moves no more.
+
+        The value itself may be needed in its own shape as well, and is then computed twice.
+
+        Args:
+            data: the value.
+            move: what is in memory in the other shape, or None where it would be a copy.
+        """
+        cone = cone_of(data, self._is_step, _MOST_COMPUTED)
+        if cone is None or self._bytes_again(cone) > self._bytes_stored(cone):
+            return None
+        moved = {y: move(y) for y in cone.leaves}
+        leaves = {y: leaf for y, leaf in moved.items() if leaf is not None}
+        return cone.on(leaves) if len(leaves) == len(moved) else None
+
+    def _is_step(self, x: Expr) -> bool:
+        return x.primitive in ELEMENTWISE and x not in self._stored
+
+    def _bytes_again(self, cone: Cone) -> int:
+        """What is moved to compute a value in another shape; what is nowhere yet is stored."""
+        bases = {behind_views(y) for y in cone.leaves}
+        return bytes_of(bases) + bytes_of(bases - self._in_memory(bases))
+
+    def _bytes_stored(self, cone: Cone) -> int:
+        """What is moved to have it from memory: what it is computed of as well, if for it alone."""
+        value = cone.steps[-1]
+        within = Counter(y for x in cone.steps for y in {*x.inputs})
+        alone = all(self._readers.get(x) == within[x] + (x is value) for x in cone.steps)
+        bases = {behind_views(y) for y in cone.leaves} if alone else set()
+        return 2 * bytes_of([value]) + bytes_of(self._in_memory(bases))
+
+    def _in_memory(self, bases: Set[Expr]) -> Set[Expr]:
+        return {y for y in bases if y.primitive == "input" or y in self._stored}
 
 
 def cut(x: Expr) -> Cut | None:
@@ -111,27 +192,6 @@ def cut(x: Expr) -> Cut | None:
     if 2 * parts < most and long:
         return Cut(long[0], most, shape[long[0]] // most)
     return Cut(-axis, parts, shape[-axis] // parts) if parts > 1 else None
-
-
-def _pieces(data: Expr, found: Cut, is_view: Callable[[Expr], bool]) -> tuple[Expr, Expr | None]:
-    """The parts of what is reduced, and what is left of it."""
-    axis, end = found.axis, found.parts * found.length
-
-    def in_parts(x: Expr) -> Expr | None:
-        if x.shape == ():
-            return x
-        whole = narrow(x, axis, 0, end)
-        return in_shape(whole, found.shape(x.shape), is_view)
-
-    def left(x: Expr) -> Expr | None:
-        return x if x.shape == () else narrow(x, axis, end, data.shape[axis])
-
-    parts = _computed_of(data, in_parts)
-    if parts is None:
-        parts = reshape(narrow(data, axis, 0, end), found.shape(data.shape))
-    if end == data.shape[axis]:
-        return parts, None
-    return parts, _computed_of(data, left) or left(data)
 
 
 def _value(x: Expr, found: Cut, parts: Expr, rest: Expr | None) -> Expr:
@@ -173,43 +233,3 @@ def _position(x: Expr, found: Cut, parts: Expr, rest: Expr | None) -> Expr:
 
 def _largest_divisor(length: int, most: int) -> int:
     return next(n for n in range(max(1, min(most, length)), 0, -1) if length % n == 0)
-
-
-def _computed_of(data: Expr, move: Callable[[Expr], Expr | None]) -> Expr | None:
-    """A value computed in another shape from the memory that it comes from, if that is no more.
-
-    The value itself may be needed in its own shape as well; it is then computed twice, which moves
-    less than storing it where it comes from one array.
-
-    Args:
-        data: the value.
-        move: what that memory is in the other shape, or None where it would be a copy.
-    """
-    leaves: dict[Expr, None] = {}
-    computed = {data: None}
-    waiting = [data]
-    while waiting and len(computed) <= _MOST_COMPUTED:
-        x = waiting.pop()
-        if x.primitive not in ELEMENTWISE:
-            leaves[x] = None
-            continue
-        waiting += [y for y in x.inputs if y not in computed]
-        computed.update(dict.fromkeys(x.inputs))
-    if waiting or sum(x.primitive not in ("expand", "constant") for x in leaves) > 1:
-        return None
-    moved: dict[Expr, Expr] = {}
-    for x in leaves:
-        found = move(x)
-        if found is None:
-            return None
-        moved[x] = found
-    waiting = [data]
-    while waiting:
-        x = waiting[-1]
-        missing = [y for y in x.inputs if y not in moved]
-        if x not in moved and not missing:
-            moved[x] = make(x.primitive, *(moved[y] for y in x.inputs), **dict(x.attributes))
-        if x in moved:
-            waiting.pop()
-        waiting += missing
-    return moved[data]
