@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from .expr import REDUCTIONS, VIEWS, Expr, make, toposort
+from .expr import PRODUCTS, REDUCTIONS, VIEWS, Expr, make, toposort
 from .trace import Graph
 
 # What is computed again without a second thought: a few instructions each.
@@ -36,12 +36,13 @@ class Cone:
     steps: tuple[Expr, ...]
     leaves: tuple[Expr, ...]
 
-    def on(self, leaves: Mapping[Expr, Expr]) -> Expr:
+    def on(self, leaves: Mapping[Expr, Expr]) -> Cone:
         """The same steps on other leaves."""
         found = dict(leaves)
         for x in self.steps:
             found[x] = make(x.primitive, *(found[y] for y in x.inputs), **dict(x.attributes))
-        return found[self.steps[-1]]
+        steps = tuple(found[x] for x in self.steps)
+        return Cone(steps, tuple(found[y] for y in self.leaves))
 
 
 def cone_of(x: Expr, is_step: Callable[[Expr], bool], most: int) -> Cone | None:
@@ -76,22 +77,39 @@ def behind_views(x: Expr) -> Expr:
     return x
 
 
-def read_whole(order: Iterable[Expr]) -> set[Expr]:
-    """The values that something reads which is no part of a pass over them: they are stored."""
+def read_apart(order: Iterable[Expr]) -> set[Expr]:
+    """The values that another kernel reads than the one that computes them: they are stored.
+
+    Some are read as a whole, by what is no part of a pass over elements. Others follow a product,
+    whose tiles are no rows, and are reduced, or made wider for that: they are stored narrow.
+
+    Args:
+        order: what is computed, inputs first.
+    """
     found: set[Expr] = set()
+    following: set[Expr] = set()
     for x in order:
-        if not (x.is_elementwise or x.primitive in REDUCTIONS or x.primitive in VIEWS):
-            found.update(map(behind_views, x.inputs))
+        if x.primitive in VIEWS:
+            continue
+        read = {*map(behind_views, x.inputs)}
+        widens = x.primitive == "cast" and x.dtype.itemsize > x.inputs[0].dtype.itemsize
+        if x.primitive in REDUCTIONS or widens:
+            found |= read & following
+        elif not x.is_elementwise:
+            found |= read
+        goes_on = x.is_elementwise and any(y in following and y.size == x.size for y in read)
+        if x.primitive in PRODUCTS or (goes_on and not widens):
+            following.add(x)
     return found
 
 
 def stored_in_any_case(graph: Graph) -> Set[Expr]:
-    """The values that are in memory however kernels are made: a caller or a later stage reads them.
+    """The values that are in memory whoever else reads them.
 
-    Those that something reads as a whole are among them.
+    Another kernel reads them, a caller, or a later stage.
     """
     order = toposort(graph.outputs)
-    found = read_whole(order)
+    found = read_apart(order)
     found.update(map(behind_views, graph.outputs))
     for end in graph.ends[:-1]:
         early = set(toposort(graph.outputs[:end]))

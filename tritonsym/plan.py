@@ -143,7 +143,8 @@ def make_plan(
     """
     strides = input_strides or {}
     if fuse and in_registers:
-        graph = with_reciprocals(regrouped(split(graph, strides), strides))
+        graph, in_parts = split(graph, strides)
+        graph = with_reciprocals(regrouped(graph, strides, in_parts))
     if gpu is not None:
         graph = chosen(graph, strides, gpu, precision)
     stage_of = stages_of(graph.outputs, graph.ends, graph.updates)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum, auto
 
-from .cones import LONGEST, behind_views, read_whole
+from .cones import LONGEST, behind_views, read_apart
 from .expr import GENERATED, SOURCES, VIEWS, Expr, make, toposort
 from .schedule import stages_of
 from .trace import Graph
@@ -81,7 +81,7 @@ def _cheap(stages: Mapping[Expr, int], graph: Graph, what: Again) -> set[Expr]:
     kept = {behind_views(x) for x in graph.outputs[: graph.ends[0]]}
     everything = what is Again.EVERYTHING
     if not everything:
-        kept |= read_whole(early)
+        kept |= read_apart(early)
     depths: dict[Expr, int] = {}
     for x in early:
         depth = 1 + max((depths.get(behind_views(y), 0) for y in x.inputs), default=0)

@@ -9,26 +9,40 @@ converted first and then repeated, such as the scale of a layer norm, is convert
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from .cones import CHEAP, LONGEST, behind_views, bytes_of, cone_of
 from .expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, make, reshape
 from .layout import Layout, layout_of
-from .simplify import rewritten
+from .simplify import applied, replaced
 from .trace import Graph
 
 # Axes of one shape and those of another that count through the same elements.
 Block = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def regrouped(graph: Graph, input_strides: Mapping[int, tuple[int, ...]]) -> Graph:
+def regrouped(
+    graph: Graph,
+    input_strides: Mapping[int, tuple[int, ...]],
+    settled: Set[Expr] = frozenset(),
+) -> Graph:
     """The graph with reshapes behind what is computed of them, wherever no copy comes of it.
 
     Args:
         graph: what is to be computed.
         input_strides: in elements, of bound arrays that are not contiguous, by index.
+        settled: what stays in its shape.
     """
-    return rewritten(graph, _Regrouping(input_strides).rule)
+    rule = _Regrouping(input_strides).rule
+
+    def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
+        return applied(_nothing if x in settled else rule, x, found)
+
+    return replaced(graph, change)
+
+
+def _nothing(x: Expr) -> None:
+    """The rule that changes nothing."""
 
 
 class _Regrouping:
@@ -46,8 +60,14 @@ class _Regrouping:
         if x.primitive == "dot":
             return self._product(x)
         if x.primitive == "reshape" and x.inputs[0].primitive == "reshape":
-            return reshape(x.inputs[0], x.shape)
+            return self._once(x)
         return None
+
+    def _once(self, x: Expr) -> Expr | None:
+        """A reshape of a reshape as one, unless that is a copy where the first one is a copy."""
+        merged = reshape(x.inputs[0], x.shape)
+        needless = merged.primitive != "reshape" or self._is_view(merged)
+        return merged if needless or self._is_view(x.inputs[0]) else None
 
     def _is_view(self, x: Expr) -> bool:
         return layout_of(x, self._layouts, self._strides).base is not x
@@ -125,6 +145,9 @@ def in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -> Expr | N
     if computed is not None:
         return computed
     moved = reshape(x, shape)
+    if x.primitive == "reshape" and not is_view(x) and moved.primitive == "reshape":
+        # A copy is in memory, in any shape.
+        return make("reshape", x, shape=shape)
     return moved if moved.primitive != "reshape" or is_view(moved) else None
 
 
@@ -146,7 +169,7 @@ def _computed_in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -
         if found is None:
             return None
         leaves[y] = found
-    return cone.on(leaves)
+    return cone.on(leaves).steps[-1]
 
 
 def _is_computed(x: Expr) -> bool:

@@ -72,14 +72,17 @@ class Cut:
         return (*shape[: self.axis], self.parts, self.length, *shape[self.axis + 1 :])
 
 
-def split(graph: Graph, input_strides: Mapping[int, tuple[int, ...]]) -> Graph:
-    """The graph with long reductions in two stages.
+def split(
+    graph: Graph, input_strides: Mapping[int, tuple[int, ...]]
+) -> tuple[Graph, frozenset[Expr]]:
+    """The graph with long reductions in two stages, and what is computed in the shape of parts.
 
     Args:
         graph: what is to be computed.
         input_strides: in elements, of bound arrays that are not contiguous, by index.
     """
-    return replaced(graph, _Splitting(graph, input_strides).change)
+    splitting = _Splitting(graph, input_strides)
+    return replaced(graph, splitting.change), frozenset(splitting.in_parts)
 
 
 class _Splitting:
@@ -93,6 +96,8 @@ class _Splitting:
         # The same of what the rule made of the graph's expressions.
         self._stored: set[Expr] = set()
         self._readers: dict[Expr, int] = {}
+        # What is computed for a cut reduction, and would be stored for it in any other shape.
+        self.in_parts: set[Expr] = set()
 
     def change(self, x: Expr, found: Mapping[Expr, Expr]) -> Expr:
         """What an expression becomes, from what those before it became."""
@@ -151,7 +156,11 @@ class _Splitting:
             return None
         moved = {y: move(y) for y in cone.leaves}
         leaves = {y: leaf for y, leaf in moved.items() if leaf is not None}
-        return cone.on(leaves) if len(leaves) == len(moved) else None
+        if len(leaves) < len(moved):
+            return None
+        again = cone.on(leaves)
+        self.in_parts.update(again.steps)
+        return again.steps[-1]
 
     def _is_step(self, x: Expr) -> bool:
         return x.primitive in ELEMENTWISE and x not in self._stored
