@@ -21,7 +21,7 @@ from .head_gradients import head_gradients
 from .infer import infer_shapes, known_shape
 from .ndarray.core import NDArray, tensor_of
 from .ndarray.create import filled
-from .ndarray.values import write_all
+from .ndarray.values import as_tensor, write_all
 from .node_by_node import Values, every_value
 from .op import is_complete
 from .plan import Plan
@@ -231,7 +231,8 @@ class Executor:
     def _copy_in(self, given: Mapping[str, Any]) -> None:
         copies = []
         for name, value in given.items():
-            if name not in self._arguments:
+            array = self._arguments.get(name)
+            if array is None:
                 raise TypeError(
                     f"Unknown argument {escaped(name)}; the arguments are {listed(self._arguments)}"
                 )
@@ -240,14 +241,16 @@ class Executor:
                     f"only accept keyword argument of NDArrays and numpy.ndarray, {escaped(name)} "
                     f"is {type(value)}"
                 )
-            need = self._arguments[name].shape
-            if need != value.shape:
+            target = array._tensor
+            if target.shape != value.shape:
                 raise ValueError(
-                    f"Shape not match! Argument {escaped(name)}, need: {need}, "
+                    f"Shape not match! Argument {escaped(name)}, need: {array.shape}, "
                     f"received: {value.shape}"
                 )
-            target = self._arguments[name]._tensor
-            copies.append((target, tensor_of(value, f"argument {escaped(name)}")))
+            if isinstance(value, NDArray):
+                copies.append((target, value._tensor))
+            else:
+                copies.append((target, as_tensor(value, f"argument {escaped(name)}")))
         write_all(copies)
 
     def backward(

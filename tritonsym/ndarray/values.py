@@ -99,9 +99,17 @@ def write(target: Tensor, source: Tensor) -> None:
         MXNetError: elements of the target share memory. Nothing is written in either case.
     """
     check_writable(target)
-    have = tuple(source.shape)
-    check_fits(have, tuple(target.shape))
-    target.copy_(apart(source, target).reshape(have[max(0, len(have) - target.ndim) :]))
+    _copy(target, source)
+
+
+def _copy(target: Tensor, source: Tensor) -> None:
+    """:func:`write` into what is known to be writable."""
+    source = apart(source, target)
+    if source.shape != target.shape:
+        have = tuple(source.shape)
+        check_fits(have, tuple(target.shape))
+        source = source.reshape(have[max(0, len(have) - target.ndim) :])
+    target.copy_(source)
 
 
 def write_all(copies: Sequence[tuple[Tensor, Tensor]]) -> None:
@@ -109,7 +117,7 @@ def write_all(copies: Sequence[tuple[Tensor, Tensor]]) -> None:
     for target, _ in copies:
         check_writable(target)
     for target, source in copies:
-        write(target, source)
+        _copy(target, source)
 
 
 def write_numbers(target: Tensor, numbers: Sequence[float]) -> None:
