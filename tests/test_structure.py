@@ -214,8 +214,9 @@ LAYERS: dict[str, frozenset[str]] = {
         "eager expr ndarray.core ndarray.create ndarray.values ops.optimizer philox reference "
         "trace training.lr_scheduler training.registry"
     ),
+    "training.optimizer.rates": words("expr reference training.optimizer.base"),
     "training.optimizer.compiled": words(
-        "collector compiler ndarray.core ndarray.values training.optimizer.base"
+        "collector compiler ndarray.core training.optimizer.base training.optimizer.rates"
     ),
     "training.optimizer.methods": words("expr ndarray.core ops.optimizer training.optimizer.base"),
     "training.optimizer.large_batches": words(
@@ -235,8 +236,8 @@ LAYERS: dict[str, frozenset[str]] = {
         "training.optimizer.updater training.optimizer.variants"
     ),
     "training.step": words(
-        "backward collector compiler executor expr grad graph ndarray.core ndarray.values "
-        "reference trace training.optimizer.base training.optimizer.compiled "
+        "backward collector compiler executor expr grad graph reference trace "
+        "training.optimizer.base training.optimizer.compiled training.optimizer.rates "
         "training.optimizer.updater"
     ),
     "training.upload": words("context ndarray.core ndarray.create reference training.io.base"),
@@ -352,7 +353,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     "training.module.base": words("numpy"),
     "training.module.parameters": words("numpy"),
     "training.visualization": words("graphviz"),
-    "training.optimizer.base": words("torch"),
+    **dict.fromkeys(("training.optimizer.base", "training.optimizer.rates"), words("torch")),
     "training.upload": words("torch"),
     "training.optimizer.updater": words("torch numpy"),
     "triton_math": words("triton torch numpy"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,12 +16,11 @@ from ..executor import Executor
 from ..expr import Expr, input_
 from ..grad import substitute
 from ..graph import toposort
-from ..ndarray.core import NDArray
-from ..ndarray.values import write_numbers
 from ..reference import Tensor
 from ..trace import Graph
 from .optimizer.base import Optimizer, State, Update, arrays_in, update_of
-from .optimizer.compiled import formula_of
+from .optimizer.compiled import Basis
+from .optimizer.rates import SentRates
 from .optimizer.updater import Updater
 
 
@@ -34,7 +33,7 @@ class CompiledStep:
     Args:
         executor: with the arrays of the network.
         optimizer: which counts the steps, and gives the rates.
-        names: the parameters.
+        indices, names: the parameters, as the optimizer and the network call them.
         states: the optimizer's, for each of them.
 
     Raises:
@@ -45,22 +44,23 @@ class CompiledStep:
         self,
         executor: Executor,
         optimizer: Optimizer,
+        indices: Sequence[Any],
         names: Sequence[str],
         states: Sequence[State],
     ) -> None:
-        self._arrays = _arrays(executor, names, states)
-        self._formula = formula_of(optimizer)
+        self._basis = Basis(optimizer, states)
+        self._learned = list(indices), list(names)
         entries = executor._symbol._entries
         by_name = {node.name: node for node in toposort(entries) if node.op is None}
         # The last layer first, so that its gradients, and what they are computed from, can go soon.
-        self._order = [names.index(name) for name in reversed(by_name) if name in names]
-        ordered = [names[place] for place in self._order]
+        order = [names.index(name) for name in reversed(by_name) if name in names]
+        ordered = [names[place] for place in order]
         found = backward(entries, [None] * len(entries), [by_name[name] for name in ordered])
-        weights = [executor.arg_dict[name] for name in ordered]
-        kept = [states[place] for place in self._order]
+        kept = [states[place] for place in order]
         with paused():
             traced = trace_entries([entries, found], executor._tensors(), executor._ctx, train=True)
             # Gradients are what their weights are: their expressions come where weights stand.
+            weights = [executor.arg_dict[name] for name in ordered]
             update = update_of(optimizer, weights, weights, kept)
             graph, inputs = _joined(traced, update, ordered, kept)
             program = compile_graph(
@@ -71,40 +71,27 @@ class CompiledStep:
                 joined=True,
             ).program
         self._steps = program.passes[0].all
-        self._numbers = update.numbers
+        self._rates = SentRates(update, len(ordered))
+        self._indices = [indices[place] for place in order]
 
     def fits(
         self,
-        executor: Executor,
-        optimizer: Optimizer,
-        names: Sequence[str],
-        states: Sequence[State],
-    ) -> bool:
-        """Whether it is the program for these."""
-        arrays = _arrays(executor, names, states)
-        return (
-            len(arrays) == len(self._arrays)
-            and all(one is other for one, other in zip(arrays, self._arrays, strict=True))
-            and self._formula == formula_of(optimizer)
-        )
-
-    def __call__(
-        self,
-        executor: Executor,
         optimizer: Optimizer,
         indices: Sequence[Any],
-        batch: Mapping[str, Any],
-    ) -> None:
+        names: Sequence[str],
+        states: Iterable[State],
+    ) -> bool:
+        """Whether it is the program for these, on its executor."""
+        return self._learned == (indices, names) and self._basis.is_that_of(optimizer, states)
+
+    def __call__(self, executor: Executor, optimizer: Optimizer, batch: Mapping[str, Any]) -> None:
         """Train by one batch.
 
         Args:
             executor, optimizer: those that it was made for.
-            indices: what that calls the parameters.
             batch: values of arguments by name.
         """
-        ordered = [indices[place] for place in self._order]
-        optimizer._update_count(ordered)
-        rates = partial(write_numbers, self._numbers, optimizer.rates(ordered))
+        rates = partial(self._rates.send, optimizer, self._indices)
         executor.run_program([rates, *self._steps], batch)
 
 
@@ -137,14 +124,17 @@ class Steps:
         Returns:
             Whether it has.
         """
-        optimizer = updater.optimizer
-        if not _can_be_one(executor, optimizer, names):
+        if executor._monitor is not None:
             return False
-        states = updater.states_of(indices, [executor.arg_dict[name] for name in names])
-        step = self.programs.get(executor)
-        if step is None or not step.fits(executor, optimizer, names, states):
-            step = self.programs[executor] = CompiledStep(executor, optimizer, names, states)
-        step(executor, optimizer, indices, batch)
+        optimizer, step = updater.optimizer, self.programs.get(executor)
+        if step is None or not step.fits(optimizer, indices, names, updater.kept(indices)):
+            if not _can_be_one(executor, optimizer, names):
+                return False
+            bound = executor.arg_dict
+            states = updater.states_of(indices, [bound[name] for name in names])
+            step = CompiledStep(executor, optimizer, indices, names, states)
+            self.programs[executor] = step
+        step(executor, optimizer, batch)
         return True
 
 
@@ -152,7 +142,6 @@ def _can_be_one(executor: Executor, optimizer: Optimizer, names: Sequence[str]) 
     """Whether a step of these parameters can be compiled: all outputs are losses, all is known."""
     return (
         bool(names)
-        and executor._monitor is None
         and type(optimizer).update is Optimizer.update
         and all(map(is_loss, executor._symbol._entries))
         and all(executor._grad_req[name] == "write" for name in names)
@@ -201,8 +190,3 @@ def _joined(
         updates={**graph.updates, **replaced},
     )
     return joined, inputs
-
-
-def _arrays(executor: Executor, names: Sequence[str], states: Sequence[State]) -> list[NDArray]:
-    """The parameters, and the optimizer's states."""
-    return arrays_in([[executor.arg_dict[name] for name in names], list(states)])

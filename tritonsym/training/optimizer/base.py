@@ -274,17 +274,16 @@ class Optimizer:
             index, weight, grad, state = [index], [weight], [grad], [state]
         made = update_of(self, weight, grad, state)
         self._update_count(index)
-        write_numbers(made.numbers, self.rates(index))
+        write_numbers(made.numbers, [number for kind in self.rates(index) for number in kind])
         results = compute(made.graph.outputs, made.inputs, default_state(), weight[0].context)
         for place, result in enumerate(results):
             write(made.inputs[made.graph.updates[place]], result)
 
-    def rates(self, indices: Sequence[Any]) -> list[float]:
-        """The rates of some parameters at their present update: all of each kind together."""
-        counts = [float(self._index_update_count[index]) for index in indices]
-        scales = [float(self.rescale_grad)] * len(counts)
-        own = [number for kind in self.own_rates(indices) for number in kind]
-        return [*self._get_lrs(indices), *self._get_wds(indices), *scales, *counts, *own]
+    def rates(self, indices: Sequence[Any]) -> list[Sequence[float]]:
+        """The rates of some parameters at their present update: each kind for all of them."""
+        counts = [*map(self._index_update_count.__getitem__, indices)]
+        scales, own = [float(self.rescale_grad)] * len(counts), self.own_rates(indices)
+        return [self._get_lrs(indices), self._get_wds(indices), scales, counts, *own]
 
     # ---- rates ----
 
@@ -337,24 +336,26 @@ class Optimizer:
         return found
 
     def _update_count(self, index: Any) -> None:
+        counts, begin, most = self._index_update_count, self.begin_num_update, self.num_update
         for one in index if isinstance(index, (list, tuple)) else [index]:
-            count = self._index_update_count.get(one, self.begin_num_update) + 1
-            self._index_update_count[one] = count
-            self.num_update = max(count, self.num_update)
+            counts[one] = count = counts.get(one, begin) + 1
+            most = count if count > most else most
+        self.num_update = most
 
     def _get_lrs(self, indices: Sequence[Any]) -> list[float]:
-        lr = self.learning_rate
-        return [lr * self._factor(index, "lr_mult", self.lr_mult) for index in indices]
+        return self._scaled(self.learning_rate, "lr_mult", indices)
 
     def _get_wds(self, indices: Sequence[Any]) -> list[float]:
-        return [self.wd * self._factor(index, "wd_mult", self.wd_mult) for index in indices]
+        return self._scaled(self.wd, "wd_mult", indices)
 
-    def _factor(self, index: Any, attribute: str, factors: Mapping[Any, float]) -> float:
-        if index in self.param_dict:
-            return float(getattr(self.param_dict[index], attribute))
-        if index in factors:
-            return factors[index]
-        return factors.get(self.idx2name.get(index), 1.0)
+    def _scaled(self, rate: float, kind: str, indices: Sequence[Any]) -> list[float]:
+        """A rate times each parameter's factor of this name."""
+        factors, names = getattr(self, kind), self.idx2name
+        if rate == 0.0 or not (factors or self.param_dict):
+            return [rate] * len(indices)
+        known = self.param_dict
+        first = {**factors, **{i: float(getattr(known[i], kind)) for i in indices if i in known}}
+        return [rate * first.get(i, factors.get(names.get(i), 1.0)) for i in indices]
 
     def _get_lr(self, index: Any) -> float:
         return self._get_lrs([index])[0]
@@ -377,7 +378,7 @@ class Update:
 
     @property
     def numbers(self) -> Tensor:
-        """The rates, as :meth:`Optimizer.rates` gives them."""
+        """The rates that :meth:`Optimizer.rates` gives, one kind after the other."""
         return self.inputs[0]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ _DAMAGES = (
 )  # fmt: skip
 
 Arrays = list[weakref.ref[NDArray]]
+
+# Stands for a state that is not there, since None is one. It is no other list, and stays empty.
+_NOTHING: State = []
 
 
 class Updater:
@@ -67,11 +71,21 @@ class Updater:
             )
         if not index:
             return
+        known = self._programs.get(tuple(index))
+        if isinstance(known, CompiledUpdate):
+            parts = chain(weight, grad, self.kept(index))
+            if known.basis.is_that_of(self.optimizer, parts):
+                known(self.optimizer, index)
+                return
         states = self.states_of(index, weight)
         if type(self.optimizer).update is Optimizer.update:
             self._update(list(index), list(weight), list(grad), states)
         else:
             self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+
+    def kept(self, indices: Sequence[Any]) -> Iterator[State]:
+        """The states of some weights as they are now; of one that has none, nothing known."""
+        return map(self.states.get, indices, repeat(_NOTHING))
 
     def states_of(self, indices: Sequence[Any], weights: Sequence[NDArray]) -> list[State]:
         """The states of some weights, where these are; made for those that come first now.
@@ -105,13 +119,12 @@ class Updater:
         key, arrays = tuple(index), arrays_in([weight, grad, states])
         known = self._programs.get(key)
         again = len(key) > 1 if known is None else _same(known, arrays)
-        if not again:
+        if again:
+            made = self._programs[key] = CompiledUpdate(self.optimizer, weight, grad, states)
+            made(self.optimizer, index)
+        else:
             self._programs[key] = [weakref.ref(array) for array in arrays]
             self.optimizer.update_multi_precision(index, weight, grad, states)
-            return
-        if not (isinstance(known, CompiledUpdate) and known.fits(self.optimizer)):
-            known = self._programs[key] = CompiledUpdate(self.optimizer, weight, grad, states)
-        known(self.optimizer, index)
 
     def sync_state_context(self, state: State, context: Context) -> State:
         """A state on a context."""
@@ -171,7 +184,7 @@ class Updater:
 def _same(known: Arrays | CompiledUpdate, arrays: Sequence[NDArray]) -> bool:
     """Whether these are the arrays that are known."""
     if isinstance(known, CompiledUpdate):
-        before: Sequence[NDArray | None] = known.arrays
+        before: Sequence[NDArray | None] = known.basis.arrays
     else:
         before = [reference() for reference in known]
     return len(before) == len(arrays) and all(
