@@ -123,9 +123,10 @@ def described_as(
     """Descriptions of the arrays of a batch, after its own or those of the batches before."""
     if provided is not None:
         return descriptions(provided)
+    shapes = [array.shape for array in arrays or ()]
     return [
-        DataDesc(old.name, array.shape, old.dtype, old.layout)
-        for old, array in zip(known, arrays or (), strict=False)
+        old if old.shape == shape else DataDesc(old.name, shape, old.dtype, old.layout)
+        for old, shape in zip(known, shapes, strict=False)
     ]
 
 

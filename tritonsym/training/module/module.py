@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ...executor import Executor
 from ...files import read_file, replace_file
 from ...ndarray.core import NDArray
 from ...ndarray.values import write
+from ...shape import Shape
 from ...text import listed, shown
 from .. import kvstore as kvstores
 from ..initializer import InitDesc, Uniform
@@ -107,6 +109,9 @@ class Module(BaseModule):
         self._kept = Kept({}, {}, {})
         self._executors: dict[Any, Executor] = {}
         self._executor: Executor | None = None
+        # The names of what it takes of a batch, and the shapes of data and of labels.
+        self._names: list[str] = []
+        self._shapes: tuple[list[Shape], list[Shape]] = [], []
         self._steps = Steps()
         self._upload = Upload(self._context)
         self._loaded: tuple[Parameters, Parameters] | None = None
@@ -115,6 +120,7 @@ class Module(BaseModule):
         self._optimizer: optimizers.Optimizer | None = None
         # What the optimizer calls each parameter; shared by modules that share it.
         self._places: dict[str, int] = {}
+        self._learned: tuple[list[int], list[str]] | None = None
         self._monitor: Any = None
 
     # ---- files ----
@@ -219,6 +225,7 @@ class Module(BaseModule):
         self.for_training = for_training
         self.inputs_need_grad = inputs_need_grad
         self._grad_req = requests
+        self._learned = None
         self._executors = {}
         try:
             self._bind(data, labels, shared_module)
@@ -267,6 +274,9 @@ class Module(BaseModule):
             del self._executors[next(iter(self._executors))]
         self._executor = executor
         self.data_shapes, self.label_shapes = data, labels
+        self._names = [one.name for one in (*data, *labels)]
+        known = [one.shape for one in labels if one.name in self.label_names]
+        self._shapes = [one.shape for one in data], known
 
     def _request(self, name: str) -> str:
         """What happens with the gradient of an argument."""
@@ -391,6 +401,7 @@ class Module(BaseModule):
             self._loaded_states = None
         self._optimizer, self._updater = optimizer, updater
         self._places = {name: place for place, name in names.items()}
+        self._learned = None
         self.optimizer_initialized = True
 
     def _batch_size(self) -> int:
@@ -402,6 +413,7 @@ class Module(BaseModule):
         assert shared_module.optimizer_initialized, "the other module has no optimizer"
         self._optimizer, self._updater = shared_module._optimizer, shared_module._updater
         self._places = shared_module._places
+        self._learned = None
         self.optimizer_initialized = True
 
     # ---- a batch ----
@@ -433,6 +445,15 @@ class Module(BaseModule):
         """The arrays of a batch by name; those that are bound have their shapes then."""
         check_count(batch, self.data_names)
         batch = self._upload.end(batch)
+        arrays = batch.data or (), batch.label or ()
+        if batch.provide_data is None and batch.provide_label is None:
+            data_shapes, label_shapes = ([x.shape for x in part] for part in arrays)
+            if (data_shapes, label_shapes) == self._shapes:
+                return dict(zip(self._names, chain(*arrays), strict=True))
+        return self._given_anew(batch)
+
+    def _given_anew(self, batch: DataBatch) -> dict[str, NDArray]:
+        """:meth:`_given_by` of a batch that is not like those that are bound for."""
         data = described_as(self.data_shapes, batch.data, batch.provide_data)
         described = described_as(self.label_shapes, batch.label, batch.provide_label)
         found = dict(zip(self._label_order(described), batch.label or (), strict=False))
@@ -476,8 +497,11 @@ class Module(BaseModule):
 
     def _trained(self) -> tuple[list[int], list[str]]:
         """The parameters that are updated: what the optimizer calls them, and their names."""
-        names = [name for name in self._param_names if self._request(name) != "null"]
-        return [self._places.setdefault(name, len(self._places)) for name in names], names
+        if self._learned is None:
+            names = [name for name in self._param_names if self._request(name) != "null"]
+            places = [self._places.setdefault(name, len(self._places)) for name in names]
+            self._learned = places, names
+        return self._learned
 
     def update(self) -> None:
         """Change the parameters by their gradients."""
