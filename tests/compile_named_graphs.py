@@ -23,6 +23,7 @@ def compiled(target: str) -> list[dict[str, object]]:
                         "form": kernel.form,
                         "registers": code.registers,
                         "spilled": code.spilled,
+                        "shared": code.shared,
                         "widest": code.widest_access,
                         "tensor cores": code.uses_tensor_cores,
                         "descriptors": code.moves_blocks,

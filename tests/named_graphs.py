@@ -130,6 +130,12 @@ def transposed_sum() -> mx.Symbol:
     return a + sym.transpose(b)
 
 
+def turned_keys() -> mx.Symbol:
+    """Heads whose keys are turned round, so that a product reads them in order."""
+    keys = sym.reshape(sym.relu(sym.Variable("keys")), shape=(0, 0, 12, 64))
+    return sym.reshape(sym.transpose(keys, axes=(0, 2, 3, 1)), shape=(-3, -2))
+
+
 def joined() -> mx.Symbol:
     a, b = variables("a", "b")
     return sym.Concat(a, sym.reverse(b, axis=1), dim=1)
@@ -191,6 +197,8 @@ GRAPHS: dict[str, NamedGraph] = {
     ),
     "transformer-block": NamedGraph(transformer_block, {"data": (4, 96, 128)}, "float16"),
     "transposed-sum": NamedGraph(transposed_sum, {"a": (96, 64), "b": (64, 96)}),
+    "transposed-large": NamedGraph(transposed_sum, {"a": (4096, 2048), "b": (2048, 4096)}),
+    "turned-keys": NamedGraph(turned_keys, {"keys": (4, 400, 768)}, "bfloat16"),
     "joined": NamedGraph(joined, {"a": (12, 20), "b": (12, 7)}, "float64"),
     "lookup": NamedGraph(lookup, {"indices": (6, 9)}),
     "dropout": NamedGraph(dropout, {"a": (64, 1000), "residual": (64, 1000)}),

@@ -30,7 +30,7 @@ FORBIDDEN = {
 # What a kernel of these graphs may read 128 bits at a time, and so must.
 WIDE = (
     *("tutorial/0", "chain/0", "softmax-short/0", "scaled-bias/0", "layer-norm/0", "integers/0"),
-    *("column-sums/0", "side-by-side/0"),
+    *("column-sums/0", "side-by-side/0", "transposed-large/0", "turned-keys/0"),
 )
 
 
@@ -73,6 +73,19 @@ def test_no_forbidden_instruction(target: str, pattern: str) -> None:
 def test_dense_reads_take_128_bits(target: str) -> None:
     widths = {row["kernel"]: row["widest"] for row in compiled(target)}
     assert {name: widths[name] for name in WIDE} == dict.fromkeys(WIDE, 128)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", ["transposed-large/0", "turned-keys/0"])
+def test_tiles_are_turned_round_in_shared_memory(target: str, name: str) -> None:
+    """Whatever the order in which something lies, all accesses to it take 128 bits."""
+    (row,) = (row for row in compiled(target) if row["kernel"] == name)
+    accesses = re.findall(r"\b(?:ld|st)\.global\S*", row["ptx"])
+    assert {access.split(".")[0] for access in accesses} == {"ld", "st"}
+    assert all(access.endswith("v4.b32") for access in accesses)
+    # One value of the tile passes through it.
+    elements, size = (4096, 4) if name == "transposed-large/0" else (2048, 2)
+    assert row["shared"] == elements * size
 
 
 @pytest.mark.parametrize("target", TARGETS)

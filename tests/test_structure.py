@@ -134,9 +134,10 @@ LAYERS: dict[str, frozenset[str]] = {
     ),
     "registers": words("expr"),
     "triton_writer": words("expr layout philox tensor_descriptor"),
-    "triton_pointwise": words("expr layout registers schedule triton_writer"),
-    "walk_pairs": words("expr"),
-    "triton_rows": words("expr layout registers schedule triton_writer walk_pairs"),
+    "triton_walks": words("expr layout registers triton_writer"),
+    "triton_pointwise": words("expr layout registers schedule triton_walks triton_writer"),
+    "row_pairs": words("expr"),
+    "triton_rows": words("expr layout registers row_pairs schedule triton_writer"),
     "triton_matmul": words(
         "expr layout matmul_tiles products schedule tensor_descriptor triton_writer"
     ),

@@ -36,6 +36,8 @@ KERNELS = {
     "attention": 3,
     "transformer-block": 11,
     "transposed-sum": 1,
+    "transposed-large": 1,
+    "turned-keys": 1,
     "dropout": 1,
     "integers": 1,
     "side-by-side": 1,

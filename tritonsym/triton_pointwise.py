@@ -6,23 +6,20 @@ joins, lookups.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 
 from .expr import GENERATED, VIEWS, Expr
 from .layout import Layout, contiguous
-from .registers import THREADS, WARPS, Order, ordered
+from .registers import THREADS, Order, ordered
 from .schedule import Kernel
+from .triton_walks import Size, walk_over
 from .triton_writer import (
-    BLOCK,
     Access,
     Source,
     Writer,
     access_of,
     begin,
-    collapse,
     coordinates_of,
-    offset_in_copy,
     reach_of,
     reads,
 )
@@ -34,40 +31,41 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
     read = reads(kernel.body)
     ones = [y for y in read if y.shape == ()]
     full = [y for y in read if y.shape != ()]
+    copies = [x for x in kernel.outputs if x.primitive in VIEWS]
     dense = Access(kernel.body[0], 0, contiguous(shape))
-    lengths, accesses = collapse(shape, [*(access_of(y, layouts) for y in full), dense])
+    draws = any(x.primitive == "random" for x in kernel.body)
+    walk = walk_over(shape, dense, [access_of(y, layouts) for y in full], copies, layouts, draws)
     writer = Writer(layouts, kernel.outputs)
-    order, block = _in_registers(kernel, full, {writer.source_of(x) for x in kernel.outputs})
-    programs = begin(writer, math.prod(shape), reach_of(lengths, accesses), block)
-    coordinates = coordinates_of(writer, "i", lengths, "i")
+    stored = {writer.source_of(x) for x in kernel.outputs}
+    order, size = _in_registers(kernel, full, stored, walk.sizes)
+    places = walk.begin(writer, size)
     for y in ones:
-        writer.names[y] = writer.load(Access(layouts[y].base, layouts[y].offset, ()), (), "mask")
-    access = dict(zip(full, accesses, strict=False))
-    for x in order.steps:
+        writer.names[y] = writer.load(Access(layouts[y].base, layouts[y].offset, ()), (), "")
+    access = dict(zip(full, walk.read, strict=True))
+    for x in walk.ordered(order.steps, access):
         if x in access:
-            writer.names[x] = writer.load(access[x], coordinates, "mask")
+            inside = places.inside_of(access[x])
+            writer.names[x] = writer.load(access[x], places.coordinates, inside)
         elif x.primitive in GENERATED:
-            writer.generate(x, "i")
+            writer.generate(x, places.position)
         else:
             writer.compute(x)
-    copies = [x for x in kernel.outputs if x.primitive in VIEWS]
-    own = coordinates_of(writer, "i", shape, "a") if copies else []
     for number, x in enumerate(kernel.outputs):
-        where = offset_in_copy(x, layouts, own) if x in copies else "i"
-        writer.store(number, where, writer.names[writer.source_of(x)], "mask")
-    return writer.source(kernel.body, programs)
+        where = places.copies.get(x, places.position)
+        writer.store(number, where, writer.names[writer.source_of(x)], places.inside)
+    return writer.source(kernel.body, places.programs, size.options)
 
 
 def _in_registers(
-    kernel: Kernel, read: Sequence[Expr], stored: Collection[Expr]
-) -> tuple[Order, int]:
+    kernel: Kernel, read: Sequence[Expr], stored: Collection[Expr], sizes: Sequence[Size]
+) -> tuple[Order, Size]:
     """When a kernel loads what it reads, and how many elements a program has."""
-    for block in (BLOCK, BLOCK // 2, BLOCK // 4):
-        elements = block // (WARPS * THREADS)
+    for size in sizes:
+        elements = size.elements // (size.warps * THREADS)
         order = ordered(read, kernel.computed, stored, elements)
         if order.fits(elements):
             break
-    return order, block
+    return order, size
 
 
 def copy(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
@@ -84,13 +82,14 @@ def copy(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
         ends = sum((data.shape[a] - 1) * access.strides[a] for a in axes)
         strides = tuple(-s if a in axes else s for a, s in enumerate(access.strides))
         access = Access(access.base, access.offset + ends, strides)
-    dense = Access(x, 0, contiguous(shape))
-    lengths, (read, _) = collapse(shape, [access, dense])
+    walk = walk_over(shape, Access(x, 0, contiguous(shape)), [access], (), layouts)
     writer = Writer(layouts, (x,))
-    programs = begin(writer, x.size, reach_of(lengths, [read]))
-    value = writer.load(read, coordinates_of(writer, "i", lengths, "i"), "mask")
-    writer.store(0, "i", value, "mask")
-    return writer.source([x], programs)
+    size = walk.sizes[0]
+    places = walk.begin(writer, size)
+    (read,) = walk.read
+    value = writer.load(read, places.coordinates, places.inside_of(read))
+    writer.store(0, places.position, value, places.inside)
+    return writer.source([x], places.programs, size.options)
 
 
 def concat(x: Expr, layouts: Mapping[Expr, Layout]) -> Source:
