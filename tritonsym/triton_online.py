@@ -1,4 +1,4 @@
-"""Two reductions of a long row in one walk, within generated kernels; see `walk_pairs`.
+"""Two reductions of a long row in one walk, within generated kernels; see `row_pairs`.
 
 Lanes hold a few elements of each block. What they have added up is corrected when a later block
 changes the largest value or the mean, and they are combined at the end.

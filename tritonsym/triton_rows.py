@@ -16,6 +16,7 @@ from .dtype import DType
 from .expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from .layout import Layout, contiguous
 from .registers import THREADS, WARPS, Order, ordered
+from .row_pairs import Pair, pair_of
 from .schedule import Kernel
 from .triton_writer import (
     TYPES,
@@ -31,7 +32,6 @@ from .triton_writer import (
     reach_of,
     reads,
 )
-from .walk_pairs import Pair, pair_of
 
 # Columns of the longest row that a program holds in registers, and of a longer one that it has at
 # a time: all threads of a multiprocessor wait for memory then, and few rows fill its cache.
