@@ -57,7 +57,7 @@ def perceptron() -> tuple[Symbol, dict[str, Shape], str]:
 
 
 def attention() -> tuple[Symbol, dict[str, Shape], str]:
-    """Attention: the scores are scaled where they are computed, and stored in 16 bits."""
+    """Attention: few scores are scaled where they are computed, and stored in 16 bits."""
     query, key, value = (sym.Variable(name) for name in ("query", "key", "value"))
     scores = sym.batch_dot(query, key, transpose_b=True) * 0.125
     shapes = dict.fromkeys(("query", "key", "value"), (12, 256, 64))
@@ -67,8 +67,9 @@ def attention() -> tuple[Symbol, dict[str, Shape], str]:
 def transformer_block() -> tuple[Symbol, dict[str, Shape], str]:
     """A transformer block: products and rows, and no elementwise kernel of its own.
 
-    Heads are batch axes of the products that read them, so that taking them apart is no work; the
-    product that mixes the values stores its result in the order in which the projection reads it.
+    With this many scores attention is a library's call, which stores none of them. Taking the heads
+    apart is no work, since each is strides over a token; and the call's result lies in the order in
+    which the projection reads it.
     """
     x = sym.Variable("data")
     inner = _normalised(x, "first", 512)

@@ -195,6 +195,9 @@ GRAPHS: dict[str, NamedGraph] = {
     "attention": NamedGraph(
         attention, dict.fromkeys(("query", "key", "value"), (12, 256, 64)), "float16"
     ),
+    "long-attention": NamedGraph(
+        attention, dict.fromkeys(("query", "key", "value"), (12, 1024, 64)), "float16"
+    ),
     "transformer-block": NamedGraph(transformer_block, {"data": (4, 96, 128)}, "float16"),
     "transposed-sum": NamedGraph(transposed_sum, {"a": (96, 64), "b": (64, 96)}),
     "transposed-large": NamedGraph(transposed_sum, {"a": (4096, 2048), "b": (2048, 4096)}),

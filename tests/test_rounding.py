@@ -7,6 +7,8 @@ import torch
 
 from tritonsym.dtype import FLOAT16, FLOAT32
 from tritonsym.expr import Expr, dot, input_, make, reduce
+from tritonsym.ops.convolution import convolve
+from tritonsym.ops.windows import window_of
 from tritonsym.rounding import agree, allowed
 
 
@@ -60,6 +62,29 @@ def test_a_product_without_one_of_its_terms_is_wrong(dtype) -> None:
     assert agree(exact.to(dtype.torch), value, margin)
     short = (a[:, :15].double() @ b[:15].double()).to(dtype.torch)
     assert not agree(short, value, margin)
+
+
+def test_a_library_rounds_within_as_its_operands_are_rounded() -> None:
+    """Where its sums cancel, and not elsewhere; without one of its terms they are wrong."""
+    draw = torch.Generator().manual_seed(2)
+    images, weights = torch.randn(2, 8, 6, 6, generator=draw), torch.randn(4, 8, generator=draw)
+    images[:, 1::2] = images[:, ::2]
+    weights[:, 1::2] = 1e-4 - weights[:, ::2]
+    weights = weights[:, :, None, None]
+    x = convolve(
+        input_(0, (2, 8, 6, 6), FLOAT32),
+        input_(1, (4, 8, 1, 1), FLOAT32),
+        window_of((1, 1), (), (), (), 1),
+    )
+    value, margin = compared(x, images, weights)
+    exact = torch.einsum("nchw,kc->nkhw", images.double(), weights[:, :, 0, 0].double())
+    assert agree(exact.float(), value, margin)
+    order = torch.tensor([0, 2, 4, 6, 1, 3, 5, 7])
+    other = torch.conv2d(images[:, order], weights[:, order])
+    assert (other != value).any()
+    assert agree(other, value, margin)
+    assert not agree(torch.conv2d(images[:, :7], weights[:, :7]), value, margin)
+    assert (margin < 1e-4).all()
 
 
 def test_a_position_may_differ_where_rounding_decides() -> None:

@@ -99,7 +99,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "simplify": words("expr reference trace"),
     "layout": words("expr"),
     "torch_calls": words("expr library reference simplify trace"),
-    "torch_patterns": words("expr library reference simplify"),
+    "torch_patterns": words("expr library reference simplify trace"),
     "torch_norms": words("expr library reference simplify torch_patterns"),
     "torch_layers": words("expr library reference simplify torch_norms torch_patterns trace"),
     "torch_updates": words("expr layout reference simplify torch_calls"),
@@ -107,6 +107,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "nested": words("expr"),
     "regroup": words("cones expr layout simplify trace"),
     "reciprocals": words("expr simplify trace"),
+    "attention": words("expr gpus layout library reference simplify torch_patterns trace"),
     "tensor_descriptor": words("expr layout"),
     "matmul_tiles": words("gpus tensor_descriptor"),
     "products": words("expr gpus layout matmul_tiles simplify tensor_descriptor trace"),
@@ -119,10 +120,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "combine": words("expr layout schedule"),
     "lifetimes": words("expr layout memory products schedule tiling"),
     "plan": words(
-        "combine expr gpus layout lifetimes memory products prologue reciprocals refine regroup "
-        "schedule split tiling trace"
+        "attention combine expr gpus layout lifetimes memory products prologue reciprocals "
+        "refine regroup schedule split tiling trace"
     ),
-    "plan_text": words("expr lifetimes products schedule plan"),
+    "plan_text": words("attention expr lifetimes products schedule plan"),
     "plan_html": words("memory plan plan_text"),
     # from a plan to calls, or to the text of kernels
     "cuda_graph": words("reference"),
@@ -325,7 +326,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         ("cuda_graph", "debug", "instrument", "library", "torch_calls"), words("torch")
     ),
-    "rounding": words("torch"),
+    **dict.fromkeys(("attention", "rounding"), words("torch")),
     **dict.fromkeys(("torch_layers", "torch_norms", "torch_updates"), words("torch")),
     "kernel_launch": words("torch triton"),
     **dict.fromkeys(("dtype", "executor", "frontend", "philox", "reference"), words("torch numpy")),

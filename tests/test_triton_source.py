@@ -34,6 +34,7 @@ KERNELS = {
     "wide-dense": 1,
     "narrow-dense": 1,
     "attention": 3,
+    "long-attention": 1,
     "transformer-block": 11,
     "transposed-sum": 1,
     "transposed-large": 1,

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from .attention import with_attention
 from .combine import combined
 from .expr import SOURCES, Expr
 from .gpus import Gpu
@@ -144,7 +145,10 @@ def make_plan(
     strides = input_strides or {}
     if fuse and in_registers:
         graph, in_parts = split(graph, strides)
-        graph = with_reciprocals(regrouped(graph, strides, in_parts))
+        graph = regrouped(graph, strides, in_parts)
+        if gpu is not None:
+            graph = with_attention(graph, strides, gpu)
+        graph = with_reciprocals(graph)
     if gpu is not None:
         graph = chosen(graph, strides, gpu, precision)
     stage_of = stages_of(graph.outputs, graph.ends, graph.updates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .attention import why_attention
 from .expr import PRODUCTS, REDUCTIONS, SOURCES, Expr, contracted, toposort
 from .lifetimes import byte_count
 from .plan import Plan
@@ -128,11 +129,11 @@ def _part_lines(plan: Plan, kernel: Kernel) -> list[str]:
 
 
 def _library(plan: Plan, kernel: Kernel) -> list[str]:
-    """The line that says why a library computes a product on a GPU."""
+    """The line that says why a library computes a product or attention on a GPU."""
     x = kernel.body[0]
-    if not plan.in_registers or x.primitive != "dot" or x["precision"] is not None:
-        return []
-    reason = why_library(x, plan.layouts, "ieee")
+    reason = why_attention(x)
+    if plan.in_registers and x.primitive == "dot" and x["precision"] is None:
+        reason = why_library(x, plan.layouts, "ieee")
     return [f"by a library: {reason}"] if reason else []
 
 

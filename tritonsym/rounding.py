@@ -75,14 +75,27 @@ def _moved(draw: torch.Generator, x: Expr, inputs: Sequence[Tensor], value: Tens
     """A value with other roundings."""
     if not x.dtype.is_float or x.primitive in VIEWS:
         return value
-    signs = torch.randint(0, 2, x.shape, generator=draw) * 2 - 1
-    return (value.double() + signs * _rounding(x, inputs, value)).to(value.dtype)
+    if x.primitive == "native" and not x["python"]:
+        # What a library rounds within, nobody knows: about as much as its operands are rounded.
+        value = evaluate(x, [_by(draw, y, _last_place(y)) for y in inputs])
+    return _by(draw, value, _rounding(x, inputs, value))
+
+
+def _by(draw: torch.Generator, value: Tensor, distance: Tensor) -> Tensor:
+    """A value moved up or down, each element as far as it is said."""
+    signs = torch.randint(0, 2, value.shape, generator=draw) * 2 - 1
+    return (value.double() + signs * distance).to(value.dtype)
+
+
+def _last_place(value: Tensor) -> Tensor:
+    """What the last places of floats are worth; integers are exact."""
+    unit = torch.finfo(value.dtype).eps if value.is_floating_point() else 0.0
+    return unit * value.double().abs()
 
 
 def _rounding(x: Expr, inputs: Sequence[Tensor], value: Tensor) -> Tensor:
     """About how much rounding may move the elements of a value."""
-    unit = torch.finfo(value.dtype).eps
-    last_place = unit * value.double().abs()
+    last_place, unit = _last_place(value), torch.finfo(value.dtype).eps
     if x.primitive == "sum":
         terms = inputs[0].numel() / max(1, value.numel())
     elif x.primitive in PRODUCTS:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,9 +29,23 @@ from .expr import (
 )
 from .library import library_call
 from .reference import Step, Tensor
-from .simplify import number_of, pairs, replaced
+from .simplify import number_of, pairs
 from .torch_norms import data_gradient, norm, parameter_gradients
-from .torch_patterns import PART, Layer, is_near, layer_of, library, once, times, unless
+from .torch_patterns import (
+    PART,
+    Layer,
+    apart,
+    is_near,
+    layer_of,
+    less_the_largest,
+    library,
+    once,
+    softmax_of,
+    summed_exponents,
+    times,
+    unless,
+    with_layers,
+)
 from .trace import Graph
 
 # Where torch's gelu of float32 begins to be wrong, and no gelu differs from its input or from 0.
@@ -42,22 +55,8 @@ _HUGE = 1e18
 def in_torch_layers(graph: Graph) -> Graph:
     """The graph with torch's calls for the layers that it has."""
     order = toposort(graph.outputs)
-    layers = _apart({x: found for x in order if (found := _found(x))}, order, graph.outputs)
-    if not layers:
-        return graph
-    layers = {**_beside(layers, order), **layers}
-    names = dict(graph.origins)
-    for x, layer in layers.items():
-        every = (name for y in (x, *layer.inside) for name in graph.origins.get(y, ()))
-        names[x] = tuple(dict.fromkeys(every))
-
-    def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
-        if x in layers:
-            return layers[x].call(*(found[y] for y in layers[x].inputs))
-        inputs = tuple(found[y] for y in x.inputs)
-        return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
-
-    return replaced(replace(graph, origins=names), change)
+    layers = apart({x: found for x in order if (found := _found(x))}, order, graph.outputs)
+    return with_layers(graph, {**_beside(layers, order), **layers})
 
 
 def _found(x: Expr) -> list[Layer]:
@@ -66,32 +65,6 @@ def _found(x: Expr) -> list[Layer]:
         return []
     every = (rule(x) for rule in _RULES.get(x.primitive, ()))
     return [layer for layer in every if layer is not None]
-
-
-def _apart(
-    found: Mapping[Expr, list[Layer]], order: Sequence[Expr], outputs: Sequence[Expr]
-) -> dict[Expr, Layer]:
-    """For each result the largest layer whose inside nothing else needs, if there is one.
-
-    Several layers may share an inside.
-    """
-    readers: dict[Expr, list[Expr]] = {}
-    for x in order:
-        for y in x.inputs:
-            readers.setdefault(y, []).append(x)
-    left = dict(found)
-    while True:
-        layers = {x: fitting[0] for x, fitting in left.items() if fitting}
-        gone = {y for layer in layers.values() for y in layer.inside}
-        needed = {*outputs, *(y for layer in layers.values() for y in layer.inputs)}
-        for y in gone:
-            others = (z for z in readers[y] if z not in gone)
-            if not all(z in layers and y in layers[z].inside for z in others):
-                needed.add(y)
-        wrong = [x for x, layer in layers.items() if layer.inside & needed]
-        if not wrong:
-            return layers
-        left.update({x: left[x][1:] for x in wrong})
 
 
 def _beside(layers: Mapping[Expr, Layer], order: Sequence[Expr]) -> dict[Expr, Layer]:
@@ -192,38 +165,20 @@ def _log_softmax_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Ste
     return partial(torch.log_softmax, inputs[0], attributes, out=out)
 
 
-def _shifted(x: Expr) -> tuple[Expr, int] | None:
-    """The data of data - max(data), and the axis."""
-    if x.primitive != "sub":
-        return None
-    data, highest = x.inputs[0], once(x.inputs[1])
-    if highest.primitive != "max" or highest.inputs[0] is not data:
-        return None
-    axes = highest.integers("axes")
-    return (data, axes[0]) if len(axes) == 1 else None
-
-
-def _exponents(x: Expr, axis: int) -> Expr | None:
-    """What the exponents are of whose sum along the axis an expression is."""
-    if x.primitive != "sum" or x.integers("axes") != (axis,) or x.inputs[0].primitive != "exp":
-        return None
-    return x.inputs[0].inputs[0]
-
-
 def _softmax(x: Expr) -> Layer | None:
-    exponents, total = x.inputs[0], once(x.inputs[1])
-    found = _shifted(exponents.inputs[0]) if exponents.primitive == "exp" else None
-    if found is None or _exponents(total, found[1]) is not exponents.inputs[0]:
+    found = softmax_of(x)
+    shifted = None if found is None else less_the_largest(found[0])
+    if found is None or shifted is None or shifted[1] != found[1]:
         return None
-    return layer_of(x, found[:1], library(_softmax_call, "softmax", x, found[1]))
+    return layer_of(x, shifted[:1], library(_softmax_call, "softmax", x, shifted[1]))
 
 
 def _log_softmax(x: Expr) -> Layer | None:
     shifted, logarithm = x.inputs[0], once(x.inputs[1])
-    found = _shifted(shifted)
+    found = less_the_largest(shifted)
     if found is None or logarithm.primitive != "log":
         return None
-    if _exponents(logarithm.inputs[0], found[1]) is not shifted:
+    if summed_exponents(logarithm.inputs[0]) != (shifted, found[1]):
         return None
     return layer_of(x, found[:1], library(_log_softmax_call, "log_softmax", x, found[1]))
 
@@ -308,7 +263,7 @@ def _cross_entropy(x: Expr) -> Layer | None:
     if layer is None or not 0 < axis == len(logarithms.shape) - 1:
         return None
     (data,), length = layer.inputs, logarithms.shape[axis]
-    if _shifted(logarithms.inputs[0]) != (data, axis):
+    if less_the_largest(logarithms.inputs[0]) != (data, axis):
         return None
 
     def call(data: Expr, places: Expr) -> Expr:

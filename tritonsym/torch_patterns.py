@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .expr import VIEWS, Expr
+from .expr import VIEWS, Expr, make
 from .library import library_call
 from .reference import Step, Tensor
-from .simplify import number_of, pairs
+from .simplify import number_of, pairs, replaced
+from .trace import Graph
 
 # Bytes of a result that is copied to its place: few take little memory, and each part costs a call.
 PART = 2**22
@@ -88,3 +89,80 @@ def unless(
 ) -> Step:
     """The quick call, or the exact one where the quick one would not be right."""
     return lambda: out.copy_(exact()) if is_extreme() else quick()
+
+
+# ---- softmax -----------------------------------------------------------------------------------
+
+
+def less_the_largest(x: Expr) -> tuple[Expr, int] | None:
+    """The data of data - max(data), and the axis."""
+    if x.primitive != "sub":
+        return None
+    data, highest = x.inputs[0], once(x.inputs[1])
+    if highest.primitive != "max" or highest.inputs[0] is not data:
+        return None
+    axes = highest.integers("axes")
+    return (data, axes[0]) if len(axes) == 1 else None
+
+
+def summed_exponents(x: Expr) -> tuple[Expr, int] | None:
+    """The exponents of whose powers an expression is the sum, and the axis."""
+    if x.primitive != "sum" or x.inputs[0].primitive != "exp":
+        return None
+    axes = x.integers("axes")
+    return (x.inputs[0].inputs[0], axes[0]) if len(axes) == 1 else None
+
+
+def softmax_of(x: Expr) -> tuple[Expr, int] | None:
+    """The exponents of powers that are divided by their sum, and the axis."""
+    if x.primitive != "div" or x.inputs[0].primitive != "exp":
+        return None
+    found = summed_exponents(once(x.inputs[1]))
+    return found if found is not None and found[0] is x.inputs[0].inputs[0] else None
+
+
+# ---- layers in a graph -------------------------------------------------------------------------
+
+
+def apart(
+    found: Mapping[Expr, list[Layer]], order: Sequence[Expr], outputs: Sequence[Expr]
+) -> dict[Expr, Layer]:
+    """For each result the largest layer whose inside nothing else needs, if there is one.
+
+    Several layers may share an inside.
+    """
+    readers: dict[Expr, list[Expr]] = {}
+    for x in order:
+        for y in x.inputs:
+            readers.setdefault(y, []).append(x)
+    left = dict(found)
+    while True:
+        layers = {x: fitting[0] for x, fitting in left.items() if fitting}
+        gone = {y for layer in layers.values() for y in layer.inside}
+        needed = {*outputs, *(y for layer in layers.values() for y in layer.inputs)}
+        for y in gone:
+            others = (z for z in readers[y] if z not in gone)
+            if not all(z in layers and y in layers[z].inside for z in others):
+                needed.add(y)
+        wrong = [x for x, layer in layers.items() if layer.inside & needed]
+        if not wrong:
+            return layers
+        left.update({x: left[x][1:] for x in wrong})
+
+
+def with_layers(graph: Graph, layers: Mapping[Expr, Layer]) -> Graph:
+    """The graph with the calls of layers, by their results, which get the names of all inside."""
+    if not layers:
+        return graph
+    names = dict(graph.origins)
+    for x, layer in layers.items():
+        every = (name for y in (x, *layer.inside) for name in graph.origins.get(y, ()))
+        names[x] = tuple(dict.fromkeys(every))
+
+    def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
+        if x in layers:
+            return layers[x].call(*(found[y] for y in layers[x].inputs))
+        inputs = tuple(found[y] for y in x.inputs)
+        return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+
+    return replaced(replace(graph, origins=names), change)

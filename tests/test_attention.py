@@ -1,0 +1,374 @@
+"""Attention of 16-bit floats on a GPU is one call of a library where it may be, and never else.
+
+The reference is the expression itself, computed in float64 by its primitives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import tritonsym as mx
+from memory_checker import check_plan
+from named_graphs import GRAPHS, plan_of
+from tritonsym import attention
+from tritonsym.attention import with_attention
+from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
+from tritonsym.expr import (
+    Expr,
+    broadcast,
+    cast,
+    dot,
+    input_,
+    make,
+    permute,
+    reduce,
+    reshape,
+    slice_,
+    toposort,
+)
+from tritonsym.gpus import H100, Gpu
+from tritonsym.philox import RandomState
+from tritonsym.plan import Plan
+from tritonsym.reference import run
+from tritonsym.simplify import simplify
+from tritonsym.trace import Graph
+
+sym = mx.sym
+
+# A graph as a function of the dtype: in float64 it is the reference.
+Made = Callable[[DType], Expr]
+
+
+@pytest.fixture(autouse=True)
+def small_ones_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what is too small to be worth a call."""
+    monkeypatch.setattr(attention, "LEAST_SCORES", 0)
+
+
+def served(
+    *outputs: Expr, strides: dict[int, tuple[int, ...]] | None = None, gpu: Gpu = H100
+) -> Graph:
+    return with_attention(simplify(Graph(outputs, {})), strides or {}, gpu)
+
+
+def calls(outputs: Sequence[Expr]) -> list[str]:
+    return [str(x["name"]) for x in toposort(outputs) if x.primitive == "native"]
+
+
+def operands(dtype: DType, *batch: int, depth: int = 16) -> tuple[Expr, Expr, Expr]:
+    """33 queries and 40 keys and values."""
+    lengths = (33, 40, 40)
+    query, key, value = (
+        input_(n, (*batch, length, depth), dtype) for n, length in enumerate(lengths)
+    )
+    return query, key, value
+
+
+def softmax(x: Expr, temperature: float = 1.0, wide: DType = FLOAT32) -> Expr:
+    data = cast(x, wide if x.dtype.is_reduced else x.dtype)
+    last = len(x.shape) - 1
+    shifted = data - reduce("max", data, (last,))
+    powers = make("exp", shifted if temperature == 1.0 else shifted / temperature)
+    return cast(powers / reduce("sum", powers, (last,)), x.dtype)
+
+
+def weighted(query: Expr, key: Expr, value: Expr, factor: float = 0.25) -> Expr:
+    return dot(softmax(dot(query, key, transpose_b=True) * factor), value)
+
+
+def by_head(x: Expr, heads: int) -> Expr:
+    """(batch, tokens, heads * depth) to (batch, heads, tokens, depth)."""
+    batch, tokens, width = x.shape
+    return permute(reshape(x, (batch, tokens, heads, width // heads)), (0, 2, 1, 3))
+
+
+def by_token(dtype: DType) -> Expr:
+    """As in a transformer: heads are parts of a token, before and after."""
+    whole = [input_(n, (2, length, 48), dtype) for n, length in enumerate((33, 40, 40))]
+    result = weighted(*(by_head(x, 3) for x in whole))
+    return reshape(permute(result, (0, 2, 1, 3)), (2, 33, 48))
+
+
+def packed(dtype: DType) -> Expr:
+    """Queries, keys and values are parts of one product's rows."""
+    whole = input_(0, (2, 33, 3 * 48), dtype)
+    parts = [slice_(whole, (0, 0, n), (2, 33, n + 48), (1, 1, 1)) for n in range(0, 3 * 48, 48)]
+    return weighted(*(by_head(x, 3) for x in parts))
+
+
+def scaled_in_float32(dtype: DType) -> Expr:
+    query, key, value = operands(dtype, 6)
+    wide = dtype if dtype is FLOAT64 else FLOAT32
+    scores = cast(dot(query, key, transpose_b=True), wide) / 4.0
+    return dot(cast(softmax(scores), dtype), value)
+
+
+def with_other_axes(dtype: DType) -> Expr:
+    """Keys as columns, and values by depth."""
+    query, _, _ = operands(dtype, 6)
+    key, value = input_(1, (6, 40, 16), dtype), input_(2, (6, 40, 16), dtype)
+    scores = dot(query, permute(key, (0, 2, 1)))
+    return dot(softmax(scores), permute(permute(value, (0, 2, 1)), (0, 2, 1)))
+
+
+def of_batch(*batch: int, depth: int = 16, factor: float = 0.25) -> Made:
+    return lambda dtype: weighted(*operands(dtype, *batch, depth=depth), factor)
+
+
+def of(function: Callable[[Expr, Expr, Expr], Expr]) -> Made:
+    return lambda dtype: function(*operands(dtype, 2, 3))
+
+
+SERVED: dict[str, Made] = {
+    "heads": of_batch(6),
+    "heads in batches": of_batch(2, 3),
+    "one head": of_batch(1, 1),
+    "the deepest": of_batch(2, depth=256),
+    "a large factor": of_batch(6, factor=3.0),
+    "no factor": of(lambda q, k, v: dot(softmax(dot(q, k, transpose_b=True)), v)),
+    "divided": of(lambda q, k, v: dot(softmax(dot(q, k, transpose_b=True) / 4.0), v)),
+    "a temperature": of(
+        lambda q, k, v: dot(softmax(dot(q, k, transpose_b=True) * 0.5, temperature=2.0), v)
+    ),
+    "the query scaled": of(lambda q, k, v: weighted(q * 0.5, k, v, 0.5)),
+    "computed in its dtype": of(
+        lambda q, k, v: dot(softmax(dot(q, k, transpose_b=True) * 0.25, wide=q.dtype), v)
+    ),
+    "one array": lambda dtype: weighted(*[input_(0, (6, 33, 16), dtype)] * 3),
+    "by token": by_token,
+    "packed": packed,
+    "one head by token": lambda dtype: weighted(
+        *(by_head(input_(n, (2, 33, 16), dtype), 1) for n in range(3))
+    ),
+    "scaled in float32": scaled_in_float32,
+    "with other axes": with_other_axes,
+}
+
+
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+@pytest.mark.parametrize("name", SERVED)
+def test_attention_is_one_call_with_the_same_result(name: str, dtype: DType) -> None:
+    graph = served(SERVED[name](dtype))
+    assert calls(graph.outputs) == ["attention"]
+    assert not {"dot", "exp"} & {x.primitive for x in toposort(graph.outputs)}
+    draw = torch.Generator().manual_seed(3)
+    sources = {x["index"]: x for x in toposort(graph.outputs) if x.primitive == "input"}
+    given = [torch.randn(sources[n].shape, generator=draw) for n in sorted(sources)]
+    narrow = [x.to(dtype.torch) for x in given]
+    (found,) = run(graph.outputs, narrow, RandomState(1))
+    (due,) = run([SERVED[name](FLOAT64)], [x.double() for x in narrow], RandomState(1))
+    # Weights that add up to 1 are rounded, the query perhaps as well, and the result.
+    unit, largest = torch.finfo(dtype.torch).eps, narrow[-1].abs().max().item()
+    torch.testing.assert_close(found.double(), due, rtol=unit, atol=2 * unit * largest)
+
+
+def test_the_result_lies_as_the_queries_do() -> None:
+    """So that the library's result is copied to its place as it lies, and nothing after it."""
+    for made, shape in ((by_token, (2, 33, 3, 16)), (of_batch(2, 3), (2, 3, 33, 16))):
+        (call,) = (x for x in toposort(served(made(FLOAT16)).outputs) if x.primitive == "native")
+        assert call.shape == shape
+
+
+def masked(query: Expr, key: Expr, value: Expr) -> Expr:
+    scores = dot(query, key, transpose_b=True) * 0.25
+    mask = input_(3, scores.shape, scores.dtype)
+    return dot(softmax(scores + mask), value)
+
+
+def of_one_key(query: Expr, key: Expr, value: Expr) -> Expr:
+    first = slice_(key, (0, 0, 0, 0), (1, 1, 40, 16), (1, 1, 1, 1))
+    return weighted(query, broadcast(first, key.shape), value)
+
+
+def along_queries(query: Expr, key: Expr, value: Expr) -> Expr:
+    scores = cast(dot(query, key, transpose_b=True), FLOAT32)
+    powers = make("exp", scores - reduce("max", scores, (2,)))
+    return dot(cast(powers / reduce("sum", powers, (2,)), query.dtype), value)
+
+
+NOT_SERVED: dict[str, Made] = {
+    "no batch": of_batch(),
+    "three axes of batches": of_batch(1, 2, 3),
+    "rows of another length": of_batch(2, 3, depth=12),
+    "deeper": of_batch(2, depth=264),
+    "other depths": of(lambda q, k, v: weighted(q, k, input_(2, (2, 3, 40, 24), v.dtype))),
+    "a mask": of(masked),
+    "a negative factor": of(lambda q, k, v: weighted(q, k, v, -0.25)),
+    "a factor of zero": of(lambda q, k, v: weighted(q, k, v, 0.0)),
+    "no number": of(lambda q, k, v: weighted(q, k, v, math.nan)),
+    "factors in an array": of(
+        lambda q, k, v: dot(
+            softmax(dot(q, k, transpose_b=True) * input_(3, (2, 3, 33, 40), q.dtype)), v
+        )
+    ),
+    "keys that are repeated": of(of_one_key),
+    "a softmax of columns": of(along_queries),
+    "the weights turned": of(
+        lambda q, k, v: dot(softmax(dot(q, q, transpose_b=True)), q, transpose_a=True)
+    ),
+    "keys by depth": of(
+        lambda q, k, v: dot(softmax(dot(q, input_(1, (2, 3, 16, 40), q.dtype)) * 0.25), v)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SERVED)
+def test_what_the_library_cannot_stays_as_it_is(name: str) -> None:
+    assert calls(served(NOT_SERVED[name](FLOAT16)).outputs) == []
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+def test_wider_floats_keep_their_bits(dtype: DType) -> None:
+    assert calls(served(of_batch(2, 3)(dtype)).outputs) == []
+
+
+def test_what_is_inside_may_be_needed() -> None:
+    query, key, value = operands(FLOAT16, 2, 3)
+    scores = dot(query, key, transpose_b=True) * 0.25
+    weights = softmax(scores)
+    result = dot(weights, value)
+    assert calls(served(result).outputs) == ["attention"]
+    for other in (scores, weights, reduce("sum", weights, (3,))):
+        assert calls(served(result, other).outputs) == []
+    assert calls(served(result, dot(weights, value * 2.0)).outputs) == ["attention"] * 2
+
+
+def test_rows_that_do_not_begin_where_they_should() -> None:
+    result = of_batch(6)(FLOAT16)
+    for strides in ((33 * 16, 1, 33), (33 * 20, 20, 1), (0, 16, 1)):
+        assert calls(served(result, strides={0: strides}).outputs) == []
+    assert calls(served(result, strides={0: (33 * 24, 24, 1)}).outputs) == ["attention"]
+
+
+def test_gpus_without_such_kernels_keep_theirs() -> None:
+    assert calls(served(of_batch(6)(FLOAT16), gpu=replace(H100, capability=75)).outputs) == []
+
+
+def test_few_scores_stay_in_kernels_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = of_batch(6)(FLOAT16)
+    for least, found in ((6 * 33 * 40 * 2, ["attention"]), (6 * 33 * 40 * 2 + 1, [])):
+        monkeypatch.setattr(attention, "LEAST_SCORES", least)
+        assert calls(served(result).outputs) == found
+
+
+# ---- in plans ----------------------------------------------------------------------------------
+
+
+def natives(plan: Plan) -> list[str]:
+    return [str(x["name"]) for k in plan.kernels for x in k.body if x.primitive == "native"]
+
+
+def test_a_block_has_one_call_and_says_why() -> None:
+    plan = plan_of(GRAPHS["transformer-block"])
+    check_plan(plan)
+    assert natives(plan) == ["attention"]
+    # Without the three of the products and of the softmax, and with the call.
+    assert len(plan.kernels) == 9
+    assert "attention [batch_dot1, " in str(plan) and "softmax0" in str(plan)
+    assert "by a library: it stores no scores of float16[4, 4, 96, 96]" in str(plan)
+
+
+def heads(x: mx.Symbol, name: str) -> mx.Symbol:
+    """A product of (batch, length, 64), as (batch * 4, length, 16)."""
+    whole = sym.FullyConnected(x, num_hidden=64, flatten=False, name=name)
+    split = sym.transpose(sym.reshape(whole, shape=(0, 0, 4, 16)), axes=(0, 2, 1, 3))
+    return sym.reshape(split, shape=(-3, 0, 0))
+
+
+def bound(context: mx.Context, dtype: str = "float16", grad_req: str = "null") -> mx.Executor:
+    """Attention between its projections, with the same values in every dtype."""
+    x = sym.Variable("data")
+    query, key, value = (heads(x, name) for name in ("query", "key", "value"))
+    weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True) * 0.25)
+    mixed = sym.reshape(sym.batch_dot(weights, value), shape=(-4, -1, 4, 0, 0))
+    joined = sym.reshape(sym.transpose(mixed, axes=(0, 2, 1, 3)), shape=(0, 0, -3))
+    symbol = x + sym.FullyConnected(joined, num_hidden=64, flatten=False, name="projection")
+    kinds = dict.fromkeys(symbol.list_arguments(), dtype)
+    executor = symbol.simple_bind(context, grad_req, kinds, data=(2, 24, 64))
+    draw = np.random.default_rng(5)
+    for array in executor.arg_arrays:
+        scale = array.shape[-1] ** -0.5 if len(array.shape) < 3 else 1.0
+        array[:] = (draw.normal(size=array.shape) * scale).astype(np.float16)
+    return executor
+
+
+def test_an_executor_gives_what_it_gives_without_the_call(gpu: mx.Context) -> None:
+    executor = bound(gpu)
+    check_plan(executor.plan)
+    assert natives(executor.plan) == ["attention"]
+    with mx.switched(fusion=False):
+        plain, exact = bound(gpu), bound(gpu, "float64")
+    assert natives(plain.plan) == natives(exact.plan) == natives(bound(gpu, "float32").plan) == []
+    (due,), (near,) = exact.forward(), plain.forward()
+    rounding = np.abs(near.asnumpy() - due.asnumpy()).max()
+    for _ in range(3):  # the first run, which is recorded, and replays
+        (found,) = executor.forward()
+        assert np.abs(found.asnumpy() - due.asnumpy()).max() <= 2 * rounding
+
+
+def test_the_call_is_validated(gpu: mx.Context) -> None:
+    with mx.switched(validate=True):
+        executor = bound(gpu)
+    assert natives(executor.plan) == ["attention"]
+    executor.forward()
+
+
+def test_what_a_backward_pass_needs_is_kept(gpu: mx.Context) -> None:
+    executor = bound(gpu, grad_req="write")
+    executor.forward(is_train=True)
+    assert [natives(training.plan) for training in executor._training.values()] == [[]]
+
+
+def test_a_caller_s_memory_may_begin_anywhere(gpu: mx.Context) -> None:
+    query, key, value = (sym.Variable(name) for name in ("query", "key", "value"))
+    weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True) * 0.125)
+    draw = np.random.default_rng(6)
+    wide = {name: draw.normal(size=(2, 24, 16)) for name in ("query", "key", "value")}
+    arrays = {}
+    for name, values in wide.items():
+        memory = mx.nd.zeros((values.size + 1,), gpu, dtype="float16")
+        memory[1:] = values.reshape(-1)
+        arrays[name] = mx.nd.NDArray(memory.to_torch()[1:].view(values.shape), gpu)
+    executor = sym.batch_dot(weights, value).bind(gpu, arrays)
+    assert natives(executor.plan) == ["attention"]
+    q, k, v = (arrays[name].asnumpy().astype(np.float64) for name in wide)
+    powers = np.exp(q @ k.transpose(0, 2, 1) * 0.125)
+    due = powers / powers.sum(axis=-1, keepdims=True) @ v
+    for _ in range(3):
+        found = executor.forward()[0].asnumpy()
+        np.testing.assert_allclose(found, due, rtol=1e-3, atol=2e-3 * np.abs(v).max())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tokens", [1024, 1000])
+def test_the_library_stores_no_scores(tokens: int) -> None:
+    """None of its kernels but those that keep them on the chip."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    names = ("query", "key", "value")
+    query, key, value = map(sym.Variable, names)
+    weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True) * 0.125)
+    shapes = dict.fromkeys(names, (32, tokens, 64))
+    executor = sym.batch_dot(weights, value).simple_bind(
+        mx.gpu(0), grad_req="null", type_dict=dict.fromkeys(names, "bfloat16"), **shapes
+    )
+    assert natives(executor.plan) == ["attention"]
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.max_memory_allocated()
+    kernels = [
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.CUDNN_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+    ]
+    with sdpa_kernel(kernels):
+        for _ in range(3):
+            executor.forward()
+    torch.cuda.synchronize()
+    assert "launched as one CUDA graph" in executor.debug_str()
+    assert torch.cuda.max_memory_allocated() - before < 32 * tokens * tokens * 2 / 4
