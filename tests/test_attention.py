@@ -319,9 +319,11 @@ def test_the_call_is_validated(gpu: mx.Context) -> None:
     executor.forward()
 
 
-def test_what_a_backward_pass_needs_is_kept(gpu: mx.Context) -> None:
-    executor = bound(gpu, grad_req="write")
-    executor.forward(is_train=True)
+@pytest.mark.parametrize("mirror", [False, True])
+def test_what_a_backward_pass_needs_is_kept(gpu: mx.Context, mirror: bool) -> None:
+    with mx.switched(mirror=mirror):
+        executor = bound(gpu, grad_req="write")
+        executor.forward(is_train=True)
     assert [natives(training.plan) for training in executor._training.values()] == [[]]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .expr import VIEWS, Expr, make
+from .expr import VIEWS, Expr, make, toposort
 from .library import library_call
 from .reference import Step, Tensor
 from .simplify import number_of, pairs, replaced
@@ -154,9 +154,10 @@ def with_layers(graph: Graph, layers: Mapping[Expr, Layer]) -> Graph:
     """The graph with the calls of layers, by their results, which get the names of all inside."""
     if not layers:
         return graph
-    names = dict(graph.origins)
+    names, place = dict(graph.origins), {x: n for n, x in enumerate(toposort(graph.outputs))}
     for x, layer in layers.items():
-        every = (name for y in (x, *layer.inside) for name in graph.origins.get(y, ()))
+        inside = sorted(layer.inside, key=place.__getitem__)
+        every = (name for y in (x, *inside) for name in graph.origins.get(y, ()))
         names[x] = tuple(dict.fromkeys(every))
 
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
