@@ -10,8 +10,9 @@ import torch
 
 from tritonsym.dtype import FLOAT32, FLOAT64
 from tritonsym.errors import LoweringError
+from tritonsym.exactness import exactly
 from tritonsym.expr import Expr, Shape, broadcast, reshape
-from tritonsym.library import computable, exactly, library_call
+from tritonsym.library import computable, library_call
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count

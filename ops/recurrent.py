@@ -18,6 +18,7 @@ import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from tritonsym.errors import LoweringError
+from tritonsym.exactness import exactly
 from tritonsym.expr import (
     Expr,
     Shape,
@@ -28,7 +29,7 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.library import computable, exactly, library_call
+from tritonsym.library import computable, library_call
 from tritonsym.op import Shapes, merge_shapes, operator
 from tritonsym.reference import Step, Tensor
 from tritonsym.schema import Count, Single

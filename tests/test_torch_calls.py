@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym import expr, library
+from tritonsym import exactness, expr
 from tritonsym.dtype import ALL, BOOL, FLOAT32, FLOAT64, INT64, DType, as_dtype
 from tritonsym.expr import Expr, broadcast, cast, constant, full, input_, make, where
 from tritonsym.infer import infer_shapes
@@ -191,7 +191,10 @@ def test_random_graphs_keep_their_bits(example: Example) -> None:
 @pytest.mark.parametrize("on_gpu", [True, False])
 def test_a_gpus_library_is_told_to_keep_all_bits(on_gpu: bool) -> None:
     """At each run, and what a program has told it stands again afterwards."""
-    layers = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    layers = (
+        *(torch.backends.cudnn.conv, torch.backends.cudnn.rnn),
+        torch.backends.cuda.matmul,
+    )
     before = [layer.fp32_precision for layer in layers]
     seen = []
 
@@ -200,10 +203,10 @@ def test_a_gpus_library_is_told_to_keep_all_bits(on_gpu: bool) -> None:
         if len(seen) == 2:
             raise ValueError("no memory")
 
-    exact = library.exactly(step, SimpleNamespace(is_cuda=on_gpu))
+    exact = exactness.exactly(step, SimpleNamespace(is_cuda=on_gpu))
     exact()
     with pytest.raises(ValueError, match="no memory"):
         exact()
     exact()
-    assert seen == [["ieee", "ieee"] if on_gpu else before] * 3
+    assert seen == [["ieee"] * 3 if on_gpu else before] * 3
     assert [layer.fp32_precision for layer in layers] == before

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -66,23 +65,3 @@ def computable(tensors: Sequence[Tensor]) -> list[Tensor]:
     if tensors[0].device.type == "cpu" and tensors[0].dtype in (torch.float16, torch.bfloat16):
         return [tensor.float() for tensor in tensors]
     return list(tensors)
-
-
-def exactly(step: Step, out: Tensor) -> Step:
-    """A library's step that keeps all bits of float32, as matrix products do."""
-    return _in_whole_float32()(step) if out.is_cuda else step
-
-
-@contextmanager
-def _in_whole_float32() -> Iterator[None]:
-    """A GPU's library for convolutions and recurrent layers drops bits unless it is told not to."""
-    library: Any = torch.backends.cudnn
-    settings = (library.conv, library.rnn)
-    before = [setting.fp32_precision for setting in settings]
-    try:
-        for setting in settings:
-            setting.fp32_precision = "ieee"
-        yield
-    finally:
-        for setting, precision in zip(settings, before, strict=True):
-            setting.fp32_precision = precision

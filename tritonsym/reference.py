@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .exactness import keeping
 from .expr import VIEWS, Expr, constant_value, toposort
 from .philox import RandomState, drawing, fill_uniform
 
@@ -273,10 +274,11 @@ def _dot(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     a, b = _turned(x, inputs)
     if a.shape[-1] == 0:
         return out.zero_
+    precision = str(x["precision"] or "ieee")
     if out.ndim == 2:
-        return partial(torch.mm, a, b, out=out)
+        return keeping(precision, partial(torch.mm, a, b, out=out), out)
     flat = out.view(-1, *out.shape[-2:])
-    return on_reshaped(
+    step = on_reshaped(
         a,
         (flat.shape[0], *a.shape[-2:]),
         lambda left: on_reshaped(
@@ -285,6 +287,7 @@ def _dot(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
             lambda right: partial(torch.bmm, left, right, out=flat),
         ),
     )
+    return keeping(precision, step, out)
 
 
 def _dot_parts(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:

@@ -1,0 +1,46 @@
+"""How many bits of float32 a GPU's library keeps: it is told around each call, and only there.
+
+Libraries read settings of the whole process when a call is launched or recorded. What a program has
+set for its own calls stands again afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+Step = Callable[[], object]
+
+
+def exactly(step: Step, out: torch.Tensor) -> Step:
+    """A library's step that keeps all bits of float32."""
+    return keeping("ieee", step, out)
+
+
+def keeping(precision: str, step: Step, out: torch.Tensor) -> Step:
+    """A library's step that keeps the bits of a precision.
+
+    Args:
+        precision: ``ieee`` for all bits, ``tf32`` for the 11 leading ones of each factor.
+        step: launches the library's kernels.
+        out: what it writes; only GPUs leave bits out.
+    """
+    return _told(precision)(step) if out.is_cuda else step
+
+
+@contextmanager
+def _told(precision: str) -> Iterator[None]:
+    """The libraries of convolutions, recurrent layers and products keep these bits."""
+    libraries: Any = torch.backends
+    settings = (libraries.cudnn.conv, libraries.cudnn.rnn, libraries.cuda.matmul)
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = precision
+        yield
+    finally:
+        for setting, known in zip(settings, before, strict=True):
+            setting.fp32_precision = known
