@@ -194,6 +194,33 @@ def test_convolutions_and_their_gradients_keep_all_bits_of_float32() -> None:
             np.testing.assert_allclose(gradients[name].asnumpy(), right.grad.numpy(), **margin)
 
 
+@pytest.mark.parametrize("before", ["ieee", "tf32"])
+def test_a_librarys_products_keep_the_bits_they_are_to_keep(before: str) -> None:
+    """Whatever a program has set for its own products; replays keep as many."""
+    random = np.random.default_rng(6)
+    a, b = (random.standard_normal((1024, 1024)).astype(np.float32) for _ in range(2))
+    due, magnitudes = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
+    # Of each factor 11 bits are kept, or all, or nearly all; sums are of 1024 products, or thrice
+    # as many, whose roundings do not all have one direction.
+    margins = {"ieee": 2.0**-20, "tf32": 2.0**-9, "tf32x3": 2.0**-21 + 2.0**-20}
+    setting = torch.backends.cuda.matmul
+    first = setting.fp32_precision
+    try:
+        setting.fp32_precision = before
+        for precision, margin in margins.items():
+            with mx.switched(matmul_precision=precision):
+                given = {"a": mx.nd.array(a, mx.gpu(0)), "b": mx.nd.array(b, mx.gpu(0))}
+                executor = sym.dot(sym.Variable("a"), sym.Variable("b")).bind(mx.gpu(0), given)
+            assert "by a library" in str(executor.plan)
+            for _ in range(RUNS):
+                far = np.abs(executor.forward()[0].asnumpy() - due) / magnitudes
+                assert far.max() <= margin
+                assert (far.max() > 2.0**-18) == (precision == "tf32")
+            assert setting.fp32_precision == before
+    finally:
+        setting.fp32_precision = first
+
+
 def test_recurrent_layers_keep_all_bits_of_float32() -> None:
     """And nobody is warned of where their weights lie."""
     torch.manual_seed(3)

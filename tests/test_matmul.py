@@ -16,7 +16,7 @@ from tritonsym.expr import Expr, Shape
 from tritonsym.gpus import A100, H100, OTHER, Gpu
 from tritonsym.layout import layouts
 from tritonsym.matmul_tiles import Tile, tiles
-from tritonsym.products import chosen, dot_parts, why_library
+from tritonsym.products import chosen, dot_parts
 from tritonsym.schedule import Kernel, schedule
 from tritonsym.trace import Graph
 from tritonsym.triton_matmul import matmul, product_of
@@ -353,21 +353,6 @@ def test_parts_of_16_bits_are_added_in_32() -> None:
     total = decided(product("float16", 16, 16, 40000))
     assert total.primitive == "cast" and total.dtype.name == "float16"
     assert {y.dtype.name for y in expr.toposort([total.inputs[0]]) if y.inputs} == {"float32"}
-
-
-def test_what_a_library_does_better_says_why() -> None:
-    cases = {
-        "it is better at many exact products of float32": product("float32", 4096, 4096, 4096),
-        "it is better at many exact products of float64": product("float64", 2048, 2048, 2048),
-        "rows of its operands do not begin at multiples of 16 bytes": product(
-            "bfloat16", 4096, 4096, 4095
-        ),
-    }
-    for reason, x in cases.items():
-        assert why_library(x, layouts(expr.toposort([x]), {}), "ieee") == reason
-        assert decided(x) is x
-    assert decided(product("float32", 4096, 4096, 4096), precision="tf32")["precision"] == "tf32"
-    assert decided(product("int32", 4096, 4096, 4096))["precision"] == "ieee"
 
 
 def test_a_plan_shows_what_a_library_does() -> None:

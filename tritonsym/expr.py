@@ -591,13 +591,16 @@ def dot(
     transpose_a: bool = False,
     transpose_b: bool = False,
     precision: str | None = None,
+    library: str | None = None,
 ) -> Expr:
     """The matrix product over the last two axes; the axes before them are batch axes.
 
-    The precision is how a generated kernel multiplies: ``ieee``, or for float32 ``tf32`` or
-    ``tf32x3``. Without one the product is a library's.
+    The precision is how exact it is: ``ieee``, or for float32 ``tf32`` or ``tf32x3``. A generated
+    kernel computes it, unless there is a reason why a library does. Without a precision nothing is
+    decided, and a library does as well.
     """
-    return make("dot", a, b, transpose_a=transpose_a, transpose_b=transpose_b, precision=precision)
+    turned = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    return make("dot", a, b, **turned, precision=precision, library=library)
 
 
 def take(data: Expr, indices: Expr, axis: int) -> Expr:

@@ -57,6 +57,12 @@ def ordered_like(strides: Sequence[int], shape: Shape) -> tuple[int, ...]:
     return tuple(found)
 
 
+def dense_axis(x: Expr, layout: Layout) -> int:
+    """Which of the last two axes has its elements one after the other, if one has."""
+    strides = layout.strides
+    return -1 if strides[-1] == 1 or (x.shape[-1] == 1 and strides[-2] != 1) else -2
+
+
 def with_channels_last(shape: Shape) -> tuple[int, ...]:
     """The strides of a dense array in which the second axis runs along the memory."""
     order = (0, *range(2, len(shape)), 1)

@@ -8,7 +8,6 @@ from .attention import why_attention
 from .expr import PRODUCTS, REDUCTIONS, SOURCES, Expr, contracted, toposort
 from .lifetimes import byte_count
 from .plan import Plan
-from .products import why_library
 from .schedule import Kernel
 
 _SHOWN_STEPS = 12
@@ -124,16 +123,14 @@ def _part_lines(plan: Plan, kernel: Kernel) -> list[str]:
         f"{kernel.form}{tiles}: {steps}{more} [{shown}]",
         *(f"reads {_read(plan, y)}" for y in _outside(plan, kernel)),
         *(f"writes {_written(plan, x)}" for x in kernel.outputs),
-        *_library(plan, kernel),
+        *_library(kernel),
     ]
 
 
-def _library(plan: Plan, kernel: Kernel) -> list[str]:
+def _library(kernel: Kernel) -> list[str]:
     """The line that says why a library computes a product or attention on a GPU."""
     x = kernel.body[0]
-    reason = why_attention(x)
-    if plan.in_registers and x.primitive == "dot" and x["precision"] is None:
-        reason = why_library(x, plan.layouts, "ieee")
+    reason = x["library"] if x.primitive == "dot" else why_attention(x)
     return [f"by a library: {reason}"] if reason else []
 
 

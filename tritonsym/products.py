@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .dtype import FLOAT32, FLOAT64
+from .dtype import FLOAT32
 from .expr import (
     ELEMENTWISE,
     Expr,
@@ -23,18 +23,13 @@ from .expr import (
     reshape,
 )
 from .gpus import Gpu
-from .layout import Layout, layout_of
+from .layout import Layout, dense_axis, layout_of
+from .library_products import by_library, on_aligned_rows
 from .matmul_tiles import Product, part_length
 from .simplify import rewritten
 from .tensor_descriptor import axes_of
 from .trace import Graph
 
-# From so many operations on, a library computes what 16-bit tensor cores do not, and what our
-# kernels would have to read element by element: more than a kernel of what follows would cost.
-# These are estimates; they were not measured.
-_MANY_OPERATIONS = 2**33
-_MANY_OF_UNALIGNED = 2**28
-_VECTOR = 16  # bytes
 # Functions after a product that need many registers, beside each other for a whole tile.
 _HEAVY = ELEMENTWISE.difference(
     ("neg", "abs", "sign", "add", "sub", "mul", "div", "maximum", "minimum", "sqrt", "rsqrt"),
@@ -63,14 +58,19 @@ def chosen(
         for y in x.inputs:
             layout_of(y, where, input_strides)
         used = precision if x.dtype is FLOAT32 else "ieee"
-        return None if why_library(x, where, used) else _computed(x, where, gpu, used)
+        product = describe(x, where, used)
+        return (
+            on_aligned_rows(x, product, where, gpu)
+            or by_library(x, product, where, gpu)
+            or _computed(x, product, gpu)
+        )
 
     return rewritten(graph, rule)
 
 
-def _computed(x: Expr, where: Mapping[Expr, Layout], gpu: Gpu, precision: str) -> Expr:
+def _computed(x: Expr, product: Product, gpu: Gpu) -> Expr:
     """A product by our kernels, in parts where that is faster."""
-    product = describe(x, where, precision)
+    precision = product.precision
     length = part_length(product, gpu)
     if length >= product.depth:
         return make("dot", *x.inputs, **{**dict(x.attributes), "precision": precision})
@@ -114,8 +114,8 @@ def describe(
     followed = [y for y in body if y is not x and y not in prologue]
     read = {y for z in followed for y in z.inputs if y not in body and y.primitive != "constant"}
     stored = x.shape[1:] if x.primitive == "dot_parts" else x.shape
-    left_runs = _dense_axis(a, where) == (-2 if x["transpose_a"] else -1)
-    right_runs = _dense_axis(b, where) == (-1 if x["transpose_b"] else -2)
+    left_runs = dense_axis(a, where[a]) == (-2 if x["transpose_a"] else -1)
+    right_runs = dense_axis(b, where[b]) == (-1 if x["transpose_b"] else -2)
     # In shared memory the elements of wider operands have to lie along the depth.
     comes_in_order = a.dtype.is_reduced or (precision == "tf32" and left_runs and right_runs)
     return Product(
@@ -146,33 +146,3 @@ def prologue_of(product: Expr, body: Sequence[Expr]) -> tuple[Expr, ...]:
             needed.update(x.inputs)
             found.append(x)
     return tuple(reversed(found))
-
-
-def why_library(x: Expr, where: Mapping[Expr, Layout], precision: str) -> str | None:
-    """Why a library computes this product better than a kernel of ours, or None."""
-    a, b = x.inputs
-    operations = 2 * x.size * contracted(a, x["transpose_a"])
-    if not (a.dtype.is_float or a.dtype.is_integer):
-        return f"there are no products of {a.dtype}"
-    if a.dtype in (FLOAT32, FLOAT64) and precision == "ieee" and operations >= _MANY_OPERATIONS:
-        return f"it is better at many exact products of {a.dtype}"
-    unaligned = any(not _is_aligned(y, where) for y in (a, b))
-    if unaligned and a.dtype.is_reduced and operations >= _MANY_OF_UNALIGNED:
-        return f"rows of its operands do not begin at multiples of {_VECTOR} bytes"
-    return None
-
-
-def _dense_axis(x: Expr, where: Mapping[Expr, Layout]) -> int:
-    """Which of the last two axes has its elements one after the other."""
-    strides = where[x].strides
-    return -1 if strides[-1] == 1 or (x.shape[-1] == 1 and strides[-2] != 1) else -2
-
-
-def _is_aligned(x: Expr, where: Mapping[Expr, Layout]) -> bool:
-    """Whether an operand can be read in the widest accesses."""
-    layout, unit = where[x], _VECTOR // x.dtype.itemsize
-    dense = _dense_axis(x, where)
-    if layout.strides[dense] != 1 and x.shape[dense] != 1:
-        return False
-    others = [s for axis, s in enumerate(layout.strides) if axis != dense + len(layout.strides)]
-    return all(n % unit == 0 for n in (layout.offset, *others))

@@ -289,11 +289,16 @@ def _alone(x: Expr, number: int, stage: int) -> _Group:
     """The group of one expression."""
     if x.primitive in REDUCTIONS:
         return _Group(number, stage, x.inputs[0].shape, x.integers("axes"))
-    if x.primitive in PRODUCTS and x["precision"] is not None:
+    if x.primitive in PRODUCTS and _is_generated(x):
         return _Group(number, stage, x.shape, product=True)
     fusible = x.is_elementwise or x.primitive in GENERATED
     shape = x.shape if fusible and x.shape != () else None
     return _Group(number, stage, shape, random=x.primitive == "random")
+
+
+def _is_generated(x: Expr) -> bool:
+    """Whether a kernel of ours computes a product."""
+    return x.primitive == "dot_parts" or (x["precision"] is not None and x["library"] is None)
 
 
 def _home(

@@ -36,7 +36,7 @@ class Switches:
             ``ieee`` rounds each product and each sum to float32. ``tf32`` keeps the 11 leading bits
             of each factor, which tensor cores multiply several times as fast. ``tf32x3`` multiplies
             leading and trailing bits apart on tensor cores: nearly as exact as ``ieee`` for what is
-            neither infinite nor close to the largest or smallest numbers.
+            below 4e34 and not close to the smallest numbers.
     """
 
     fusion: bool = True
