@@ -14,10 +14,11 @@ import pytest
 import tritonsym as mx
 from named_graphs import GRAPHS, plan_of
 from tritonsym import triton_source
-from tritonsym.expr import ELEMENTWISE
+from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
+from tritonsym.expr import ELEMENTWISE, constant
 from tritonsym.gpus import H100
 from tritonsym.plan import Plan
-from tritonsym.triton_writer import TEXT
+from tritonsym.triton_writer import TEXT, literal
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 # How many kernels each graph takes: what fuses must stay fused.
@@ -94,6 +95,24 @@ def is_stored(name: ast.Name) -> bool:
 
 def test_every_elementwise_primitive_has_text() -> None:
     assert set(TEXT) == set(ELEMENTWISE)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "hidden"),
+    [
+        (2.0**-149, FLOAT32, True),
+        (-(2.0**-126) + 2.0**-149, FLOAT32, True),
+        (1e-40, BFLOAT16, True),
+        (2.0**-126, FLOAT32, False),
+        (0.0, FLOAT32, False),
+        (6e-8, FLOAT16, False),  # computed in float32, where it is a normal number
+        (1e-310, FLOAT64, False),  # no function of float64 asks whether subnormals are zero
+    ],
+)
+def test_what_is_subnormal_in_float32_is_hidden_from_the_compiler(
+    value: float, dtype: DType, hidden: bool
+) -> None:
+    assert ("math.subnormal(" in literal(constant(value, dtype))) == hidden
 
 
 def test_offsets_beyond_31_bits_are_wide() -> None:

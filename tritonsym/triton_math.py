@@ -111,6 +111,20 @@ def _representable(x: tl.tensor, lowest: tl.constexpr) -> tl.tensor:
     return tl.where((x >= lowest) & (x < -lowest), x, lowest)
 
 
+# ---- constants ---------------------------------------------------------------------------------
+
+
+@_function
+def _unknown(x: tl.tensor) -> tl.tensor:
+    return tl.inline_asm_elementwise("mov.f32 $0, $1;", "=f,f", [x], x.dtype, True, 1)
+
+
+# A subnormal constant of float32, whose value no compiler knows. Triton 3.6 to 3.8 die of a
+# segmentation fault where they do: libdevice asks whether subnormals count as zero, and LLVM, as it
+# puts in the answer, computes what follows of such a constant and looks at what it has deleted.
+subnormal = _library(_unknown, lambda data: data)
+
+
 # ---- arithmetic --------------------------------------------------------------------------------
 
 _divide = _library(libdevice.div_rn, np.divide)

@@ -22,6 +22,8 @@ BLOCK = 1024
 ALIGNMENT = 16
 # Offsets from here on do not fit 32 bits.
 WIDE = 2**31
+# What is closer to zero is subnormal in float32.
+_SMALLEST_NORMAL = 2.0**-126
 
 _HEADER = """import triton
 import triton.language as tl
@@ -279,7 +281,10 @@ def literal(x: Expr) -> str:
     if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
         # Triton takes the literal -0.0 for 0.0.
         return f"math.neg(tl.full((), 0.0, {kind}))"
-    return f"tl.full((), {bool(value) if x.dtype is BOOL else value!r}, {kind})"
+    # A subnormal one is not for the compiler to know; `triton_math.subnormal` has the reason.
+    text = f"tl.full((), {bool(value) if x.dtype is BOOL else value!r}, {kind})"
+    is_subnormal = kind == "tl.float32" and 0 < abs(value) < _SMALLEST_NORMAL
+    return f"math.subnormal({text})" if is_subnormal else text
 
 
 def offset_text(access: Access, coordinates: Sequence[str]) -> str:
