@@ -30,8 +30,8 @@ TOLERANCE = 0.05
 def sums(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Whether sums of columns are one reduction, or cut into parts; of rows there are enough."""
     if request.param == "cut":
-        monkeypatch.setattr(split, "LONG", 128)
-        monkeypatch.setattr(split, "SHORTEST_PART", 64)
+        monkeypatch.setattr(split, "LONG", 128 * 32)
+        monkeypatch.setattr(split, "SHORTEST_PART", 64 * 32)
     return str(request.param)
 
 

@@ -17,7 +17,7 @@ from graphs import examples
 from guard_bands import guarded_where_interpreted
 from named_graphs import transformer_block
 from test_planned_equals_node_by_node import check_plan
-from tritonsym import eager, expr, split, triton_rows
+from tritonsym import eager, expr, split, triton_rows, triton_walks
 from tritonsym.dtype import BY_NAME
 from tritonsym.expr import SOURCES, toposort
 from tritonsym.philox import default_state, drawing
@@ -63,6 +63,11 @@ def test_kernels_equal_reference(
         monkeypatch.setattr(triton_rows, "BLOCK", 8)
         monkeypatch.setattr(triton_rows, "TOGETHER", 4)
         monkeypatch.setattr(triton_rows, "SIDE_BY_SIDE", (4, 2))
+        # What is read or stored along another axis than the last is so in tiles, however small.
+        monkeypatch.setattr(triton_walks, "LARGE", 1)
+        monkeypatch.setattr(triton_walks, "SECTOR", 9)
+        monkeypatch.setattr(triton_walks, "SHORTEST", 2)
+        monkeypatch.setattr(triton_walks, "SMALLEST", 4)
         monkeypatch.setattr(split, "LONG", 8)
         monkeypatch.setattr(split, "SHORTEST_PART", 2)
     with guarded_where_interpreted(gpu):

@@ -30,11 +30,13 @@ BEGIN = "tile = tl.program_id(0)"
 
 
 def turned(x: mx.Symbol, *axes: int) -> mx.Symbol:
-    return sym.transpose(x, axes=axes)
+    found: mx.Symbol = sym.transpose(x, axes=axes)
+    return found
 
 
 def flat(x: mx.Symbol) -> mx.Symbol:
-    return sym.reshape(x, shape=(-1,))
+    found: mx.Symbol = sym.reshape(x, shape=(-1,))
+    return found
 
 
 def heads(x: mx.Symbol, *axes: int) -> mx.Symbol:
@@ -182,6 +184,19 @@ def test_positions_in_tiles(gpu: mx.Context, small: None) -> None:
     np.testing.assert_array_equal(executor.forward()[0].asnumpy(), np.eye(37, 65, 2) + y.T)
 
 
+def test_kernels_in_tiles_side_by_side(gpu: mx.Context, small: None) -> None:
+    values = {n: torch.randn(s) for n, s in zip("xyzb", ((37, 65), (65, 37)) * 2, strict=True)}
+    given = {n: NDArray(v.to(torch_device(gpu)), gpu) for n, v in values.items()}
+    both = sym.Group([X + turned(Y, 1, 0), Z * turned(B, 1, 0)])
+    with guarded_where_interpreted(gpu):
+        executor = both.bind(gpu, given)
+        found = [output.to_torch().cpu() for output in executor.forward()]
+    (text,) = texts(executor.plan)
+    assert text.count("tile = program") == 2
+    x, y, z, b = values.values()
+    assert torch.equal(found[0], x + y.T) and torch.equal(found[1], z * b.T)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1)])
 def test_hardly_any_elements(shape: Shape, gpu: mx.Context, small: None) -> None:
     x, y = np.ones(shape, np.float32), np.ones(shape[::-1], np.float32)
@@ -241,12 +256,14 @@ def test_the_axis_along_which_most_bytes_lie() -> None:
 
 
 def test_small_arrays_and_random_numbers_are_walked_over_in_runs() -> None:
-    x = input_(0, (512, 512), as_dtype("float32"))
-    given = (512, 512), Access(x, 0, (512, 1)), [Access(x, 0, (1, 512))], (), {}
-    assert isinstance(triton_walks.walk_over(*given), Tiles)
-    assert isinstance(triton_walks.walk_over(*given, draws=True), Runs)
-    few = (64, 64), Access(x, 0, (64, 1)), [Access(x, 0, (1, 64))], (), {}
-    assert isinstance(triton_walks.walk_over(*few), Runs)
+    def walk(length: int, draws: bool = False) -> Runs | Tiles:
+        x = input_(0, (length, length), as_dtype("float32"))
+        dense, other = Access(x, 0, (length, 1)), Access(x, 0, (1, length))
+        return triton_walks.walk_over(x.shape, dense, [other], (), {}, draws)
+
+    assert isinstance(walk(512), Tiles)
+    assert isinstance(walk(512, draws=True), Runs)
+    assert isinstance(walk(64), Runs)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +297,7 @@ def test_large_arrays_get_large_tiles_and_others_many() -> None:
 
 def test_what_lies_as_the_result_does_is_loaded_last() -> None:
     """Triton computes in the order of threads of what is loaded last."""
-    shapes = {"x": (512, 512), "y": (512, 512), "b": (1, 512)}
+    shapes: dict[str, Shape] = {"x": (512, 512), "y": (512, 512), "b": (1, 512)}
     graph = sym.broadcast_add(sym.exp(X), B) + turned(Y, 1, 0)
     (text,) = texts(plan_for_gpu(graph, shapes))
     loads = [line.split("tl.load(")[1] for line in text.splitlines() if "tl.load" in line]

@@ -32,14 +32,13 @@ from .triton_writer import (
 
 # Bytes that memory is moved in at least.
 SECTOR = 32
-# Elements from which on there are tiles; with fewer a launch takes longer than what it moves.
-LARGE = 2**16
 # The fewest elements that the axes of a tile have, each and together. Of fewer a run has several in
 # each sector, or a tile would leave threads without any.
 SHORTEST = 8
 SMALLEST = BLOCK
-# Programs that there are at least where each has more elements than a run has. An estimate, which
-# was not measured.
+# Elements from which on there are tiles, and programs that there are at least where each has more
+# elements than a run has. Estimates, which were not measured.
+LARGE = 2**16
 PROGRAMS = 512
 
 
