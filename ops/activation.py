@@ -89,8 +89,10 @@ def _leaky_gradient(
             below = output + _SELU_SCALE * _SELU_ALPHA
             return (head * where(data > 0, _SELU_SCALE, below),)
         case "gelu":
-            density = make("exp", data * data * -0.5) * (1 / math.sqrt(2 * math.pi))
-            return (head * (_gaussian(data) + data * density),)
+            wide = cast(data, accumulator(data.dtype))
+            density = make("exp", wide * wide * -0.5) * (1 / math.sqrt(2 * math.pi))
+            slope = _gaussian(wide) + wide * density
+            return (cast(cast(head, wide.dtype) * slope, data.dtype),)
         case "rrelu":
             return (where(data > 0, head, head * outputs[1]),)
         case _:
@@ -137,7 +139,9 @@ def leaky_relu(
         case "selu":
             return where(data > 0, data, make("expm1", data) * _SELU_ALPHA) * _SELU_SCALE
         case "gelu":
-            return data * _gaussian(data)
+            # Rounded to 16 bits once, as MXNet does it.
+            wide = cast(data, accumulator(data.dtype))
+            return cast(wide * _gaussian(wide), data.dtype)
         case "rrelu":
             slopes = full((lower_bound + upper_bound) / 2, data.shape, data.dtype)
             if train:
