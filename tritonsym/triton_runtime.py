@@ -152,7 +152,8 @@ def _few(steps: Sequence[Step], device: torch.device) -> list[Step] | None:
     launches = [step for step in steps if isinstance(step, Launch) and step.is_plain]
     if len(launches) < len(steps) or len(launches) > FEW:
         return None
-    return [launch.on_addresses(device) for launch in launches]
+    with torch.cuda.device(device):  # on which they are compiled
+        return [launch.on_addresses(device) for launch in launches]
 
 
 def graphed(program: Program, switched: Switches) -> Program:
