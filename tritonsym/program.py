@@ -59,7 +59,8 @@ class Buffers:
         self.arena = allocate((plan.arena_size,), torch.uint8, device)
         self._typed: dict[DType, Tensor] = {}
         self._tables: list[Tensor] = []
-        self._makers: dict[int, int] = {}
+        # The steps are kept as well, so that no other one has such a number.
+        self._makers: dict[int, tuple[int, Step]] = {}
         self.outputs = outputs_of(plan, inputs, device, outputs)
         # What lives only within a tiled kernel has the memory of one tile, or none at all.
         self.inner: set[Expr] = set()
@@ -128,7 +129,7 @@ class Buffers:
             ]
             found.append(Pass([] if found else self.draws(state), kernels + copies, updates))
             begin = stage.end
-        self._makers = {id(step): n for n, steps in enumerate(launches) for step in steps}
+        self._makers = {id(step): (n, step) for n, steps in enumerate(launches) for step in steps}
         return found
 
     def title(self, number: int) -> str:
@@ -144,7 +145,8 @@ class Buffers:
 
     def kernel_of(self, step: Step) -> int | None:
         """The number of the kernel that a step is a part of, if it is one's alone."""
-        return self._makers.get(id(step))
+        number, _ = self._makers.get(id(step), (None, None))
+        return number
 
 
 @dataclass(frozen=True)
