@@ -275,7 +275,8 @@ def test_data_that_is_computed_again_for_the_backward_pass() -> None:
             found.append(network.gradients())
     for name, gradient in found[0].items():
         assert abs(gradient).max() > 0
-        np.testing.assert_array_equal(found[1][name], gradient)
+        # Computed again elsewhere in memory, a sine may have another last place.
+        np.testing.assert_allclose(found[1][name], gradient, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_of_a_graph_of_gradients() -> None:
