@@ -112,7 +112,9 @@ def test_a_failing_step_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("no")
 
     number = len(steps) - 1
-    executor._buffers._makers[id(fail)] = executor._buffers.kernel_of(steps[number])
+    made_by = executor._buffers.kernel_of(steps[number])
+    assert made_by is not None
+    executor._buffers._makers[id(fail)] = made_by, fail
     monkeypatch.setattr(executor, "_steps", [*steps[:number], fail])
     with pytest.raises(RuntimeError) as found:
         executor.forward()
