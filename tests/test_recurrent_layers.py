@@ -275,7 +275,8 @@ def test_data_that_is_computed_again_for_the_backward_pass() -> None:
             found.append(network.gradients())
     for name, gradient in found[0].items():
         assert abs(gradient).max() > 0
-        # Computed again elsewhere in memory, a sine may have another last place.
+        # The same calls on memory that lies elsewhere: on some processors a library then adds in
+        # another order, already in the forward pass.
         np.testing.assert_allclose(found[1][name], gradient, rtol=1e-5, atol=1e-6)
 
 

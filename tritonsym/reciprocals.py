@@ -1,10 +1,10 @@
 """Divisions of which 16 bits are wanted, for GPUs: by the reciprocal of a number that is repeated.
 
-A quotient that is rounded to 32 bits takes ten instructions and a branch, more than all else that a
-softmax or a layer norm computes of an element. Where its divisor is one number for many elements
-and all that comes of it is rounded to 16 bits in the end, a multiplication by the reciprocal is as
-good: it is off by two of the last places of 24 bits at most. What is stored in 32 bits, compared,
-or taken as a whole number anywhere has exact quotients.
+A quotient that is rounded to 32 bits takes more than ten instructions and a branch, which is two
+fifths of what a layer norm computes of an element. Where its divisor is one number for many
+elements and all that comes of it is rounded to 16 bits in the end, a multiplication by the
+reciprocal is as good: it is off by two of the last places of 24 bits at most. What is stored in 32
+bits, compared, or taken as a whole number anywhere has exact quotients.
 """
 
 from __future__ import annotations
