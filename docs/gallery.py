@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tritonsym as mx
-from tritonsym import triton_source
-from tritonsym.dtype import as_dtype
-from tritonsym.gpus import H100
+from tritonsym.foundation.dtype import as_dtype
+from tritonsym.kernels import triton_source
 from tritonsym.name import NameManager
-from tritonsym.plan import Plan
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.planning.plan import Plan
+from tritonsym.products.gpus import H100
 from tritonsym.symbol import Symbol
 
 sym = mx.sym

@@ -1,4 +1,4 @@
-"""Writes what is not written by hand: ``python docs/generate.py``.
+"""Writes what is not written by hand: ``PYTHONPATH=. python docs/generate.py``.
 
 That is ``operators.md``, from the registry of operators, ``gallery.md``, from the plans of some
 graphs, and in the README what its examples print and the tables of what was measured.
@@ -16,7 +16,7 @@ from pathlib import Path
 from gallery import gallery
 from measured import measured
 
-from tritonsym.op import Op, registered
+from tritonsym.graph.op import Op, registered
 
 GALLERY = Path(__file__).parent / "gallery.md"
 OPERATORS = Path(__file__).parent / "operators.md"

@@ -9,12 +9,22 @@ from typing import Any, Literal
 
 import torch
 
-from tritonsym.dtype import FLOAT32, FLOAT64
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, broadcast, cast, full, make, random, reduce, reshape, where
-from tritonsym.op import Shapes, merge_shapes, operator
-from tritonsym.reference import Step, Tensor
-from tritonsym.schema import Single
+from tritonsym.expressions.expr import (
+    Expr,
+    broadcast,
+    cast,
+    full,
+    make,
+    random,
+    reduce,
+    reshape,
+    where,
+)
+from tritonsym.expressions.reference import Step, Tensor
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import Shapes, merge_shapes, operator
+from tritonsym.graph.schema import Single
 
 from .common import accumulator, axis_of
 

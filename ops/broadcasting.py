@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, broadcast, broadcast_shapes
-from tritonsym.op import DTypes, operator
-from tritonsym.schema import Axes
+from tritonsym.expressions.expr import Expr, broadcast, broadcast_shapes
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, operator
+from tritonsym.graph.schema import Axes
 
 from .common import axis_of
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, cast, narrow, reshape
-from tritonsym.op import Gradient
-from tritonsym.schema import Axes
+from tritonsym.expressions.expr import Expr, Shape, cast, narrow, reshape
+from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import Gradient
+from tritonsym.graph.schema import Axes
 
 
 def axis_of(axis: int, rank: int, name: str = "axis") -> int:

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import torch
 
-from tritonsym.dtype import FLOAT32, FLOAT64
-from tritonsym.errors import LoweringError
-from tritonsym.exactness import exactly
-from tritonsym.expr import Expr, Shape, broadcast, reshape
-from tritonsym.library import computable, library_call
-from tritonsym.op import Shapes, merge_shapes, operator
-from tritonsym.reference import Step, Tensor
-from tritonsym.schema import Count
+from tritonsym.expressions.exactness import exactly
+from tritonsym.expressions.expr import Expr, Shape, broadcast, reshape
+from tritonsym.expressions.library import computable, library_call
+from tritonsym.expressions.reference import Step, Tensor
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import Shapes, merge_shapes, operator
+from tritonsym.graph.schema import Count
 
 from .windows import (
     Layout,

@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, INT32, INT64, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     broadcast,
     cast,
@@ -22,8 +20,10 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.op import DTypes, Shapes, merge_shapes, operator
-from tritonsym.schema import Count
+from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT32, INT64, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
+from tritonsym.graph.schema import Count
 
 from .common import accumulator
 

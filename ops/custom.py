@@ -14,21 +14,14 @@ from typing import Any, Protocol
 
 import torch
 
-from tritonsym.dtype import FLOAT64, INT64, DType
-from tritonsym.errors import LoweringError, MXNetError
-from tritonsym.expr import Expr, Shape, cast
-from tritonsym.library import library_call
-from tritonsym.op import (
-    DTypes,
-    PartialShape,
-    Shapes,
-    is_complete,
-    merge_shapes,
-    operator,
-)
-from tritonsym.reference import Step, Tensor
-from tritonsym.schema import Schema
-from tritonsym.text import listed, shown
+from tritonsym.expressions.expr import Expr, Shape, cast
+from tritonsym.expressions.library import library_call
+from tritonsym.expressions.reference import Step, Tensor
+from tritonsym.foundation.dtype import FLOAT64, INT64, DType
+from tritonsym.foundation.errors import LoweringError, MXNetError
+from tritonsym.foundation.text import listed, shown
+from tritonsym.graph.op import DTypes, PartialShape, Shapes, is_complete, merge_shapes, operator
+from tritonsym.graph.schema import Schema
 
 from .common import cut
 

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tritonsym.dtype import BOOL, FLOAT32, FLOAT64, INT64, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     Operand,
     binary,
@@ -27,9 +25,11 @@ from tritonsym.expr import (
     minimum,
     where,
 )
-from tritonsym.op import DTypes, Gradient, Shapes, operator, unify_shapes
-from tritonsym.reference import Step, Tensor
-from tritonsym.special import digamma, erfinv
+from tritonsym.expressions.reference import Step, Tensor
+from tritonsym.expressions.special import digamma, erfinv
+from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT64, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, Gradient, Shapes, operator, unify_shapes
 
 from .common import in_float, reject_bool, slope
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, broadcast, concat, narrow, reduce, reshape
-from tritonsym.op import Numbered, Shapes, merge_shapes, operator
+from tritonsym.expressions.expr import Expr, broadcast, concat, narrow, reduce, reshape
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import Numbered, Shapes, merge_shapes, operator
 
 from .convolution import convolve, correlate, transpose
 from .windows import Window

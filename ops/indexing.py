@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tritonsym.dtype import FLOAT32, INT64, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     Shape,
     argsort,
@@ -27,8 +25,10 @@ from tritonsym.expr import (
     take_add,
     where,
 )
-from tritonsym.op import DTypes, PartialShape, Shapes, merge_shapes, operator
-from tritonsym.schema import Count
+from tritonsym.foundation.dtype import FLOAT32, INT64, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, PartialShape, Shapes, merge_shapes, operator
+from tritonsym.graph.schema import Count
 
 from .common import axis_of, reject_bool
 

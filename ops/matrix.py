@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, dot, permute, reshape
-from tritonsym.op import operator
+from tritonsym.expressions.expr import Expr, dot, permute, reshape
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import operator
 
 from .common import axis_of, reject_bool
 

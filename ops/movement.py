@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tritonsym.errors import LoweringError
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     Shape,
     broadcast,
@@ -18,7 +17,8 @@ from tritonsym.expr import (
     reshape,
     slice_,
 )
-from tritonsym.op import (
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import (
     DTypes,
     Numbered,
     PartialShape,
@@ -27,7 +27,7 @@ from tritonsym.op import (
     operator,
     unify_shapes,
 )
-from tritonsym.schema import Arity, Axes, Bounds
+from tritonsym.graph.schema import Arity, Axes, Bounds
 
 from .common import axes_of, axis_of
 

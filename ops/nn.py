@@ -9,12 +9,23 @@ from typing import Any, Literal
 
 import torch
 
-from tritonsym.dtype import FLOAT32, FLOAT64, INT64, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, cast, dot, iota, make, reduce, reshape, take, where
-from tritonsym.op import DTypes, Gradient, Shapes, merge_shapes, operator, unify_shapes
-from tritonsym.reference import Step, Tensor, on_reshaped
-from tritonsym.schema import Count
+from tritonsym.expressions.expr import (
+    Expr,
+    Shape,
+    cast,
+    dot,
+    iota,
+    make,
+    reduce,
+    reshape,
+    take,
+    where,
+)
+from tritonsym.expressions.reference import Step, Tensor, on_reshaped
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT64, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, Gradient, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.schema import Count
 
 from .common import accumulator, axis_of, reject_bool
 from .elementwise import rectified_slope, rectify, threshold_at_zero

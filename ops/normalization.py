@@ -6,11 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, cast, concat, full, make, narrow, reduce, reshape
-from tritonsym.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
-from tritonsym.schema import Single
+from tritonsym.expressions.expr import (
+    Expr,
+    Shape,
+    cast,
+    concat,
+    full,
+    make,
+    narrow,
+    reduce,
+    reshape,
+)
+from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.schema import Single
 
 from .common import accumulator, axis_of
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Operand, cast, make, maximum, minimum, where
-from tritonsym.op import FillDTypes, operator, unify_dtypes, unify_shapes
+from tritonsym.expressions.expr import Expr, Operand, cast, make, maximum, minimum, where
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import FillDTypes, operator, unify_dtypes, unify_shapes
 
 Scalar = float | Expr
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tritonsym.expr import Expr, cast, make, maximum, minimum, reduce, reshape, where
-from tritonsym.op import operator, unify_shapes
+from tritonsym.expressions.expr import Expr, cast, make, maximum, minimum, reduce, reshape, where
+from tritonsym.graph.op import operator, unify_shapes
 
 from .common import in_accumulator
 from .optimizer import (

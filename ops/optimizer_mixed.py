@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tritonsym.dtype import FLOAT32
-from tritonsym.expr import Expr, cast
-from tritonsym.op import DTypes, operator, unify_dtypes, unify_shapes
+from tritonsym.expressions.expr import Expr, cast
+from tritonsym.foundation.dtype import FLOAT32
+from tritonsym.graph.op import DTypes, operator, unify_dtypes, unify_shapes
 
 from .optimizer import (
     Scalar,

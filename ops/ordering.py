@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tritonsym.dtype import FLOAT32, DType
-from tritonsym.expr import Expr, argsort, cast, narrow, pick, reshape
-from tritonsym.op import DTypes, operator
+from tritonsym.expressions.expr import Expr, argsort, cast, narrow, pick, reshape
+from tritonsym.foundation.dtype import FLOAT32, DType
+from tritonsym.graph.op import DTypes, operator
 
 from .common import axis_of, reject_bool
 

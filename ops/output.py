@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from tritonsym.dtype import FLOAT32, FLOAT64, INT64, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     Shape,
     broadcast,
@@ -25,14 +23,11 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.op import (
-    Shapes,
-    merge_shapes,
-    operator,
-    unify_shapes,
-)
-from tritonsym.reference import Step, Tensor, on_reshaped
-from tritonsym.schema import Single
+from tritonsym.expressions.reference import Step, Tensor, on_reshaped
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT64, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.schema import Single
 
 from .common import accumulator, in_accumulator
 

@@ -13,9 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from tritonsym.dtype import INT32, INT64, UINT8, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     broadcast,
     cast,
@@ -33,7 +31,9 @@ from tritonsym.expr import (
     slice_,
     where,
 )
-from tritonsym.op import DTypes, Shapes, merge_shapes, operator
+from tritonsym.foundation.dtype import INT32, INT64, UINT8, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
 
 from .common import accumulator
 from .windows import (

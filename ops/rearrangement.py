@@ -6,11 +6,22 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from tritonsym.dtype import INT64
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, concat, flip, full, iota, narrow, permute, pick, reshape, where
-from tritonsym.op import DTypes, Numbered, operator
-from tritonsym.schema import Count
+from tritonsym.expressions.expr import (
+    Expr,
+    concat,
+    flip,
+    full,
+    iota,
+    narrow,
+    permute,
+    pick,
+    reshape,
+    where,
+)
+from tritonsym.foundation.dtype import INT64
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, Numbered, operator
+from tritonsym.graph.schema import Count
 
 from .common import axis_of
 

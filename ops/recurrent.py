@@ -17,22 +17,13 @@ from typing import Any, Literal
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from tritonsym.errors import LoweringError
-from tritonsym.exactness import exactly
-from tritonsym.expr import (
-    Expr,
-    Shape,
-    concat,
-    full,
-    narrow,
-    random,
-    reshape,
-    where,
-)
-from tritonsym.library import computable, library_call
-from tritonsym.op import Shapes, merge_shapes, operator
-from tritonsym.reference import Step, Tensor
-from tritonsym.schema import Count, Single
+from tritonsym.expressions.exactness import exactly
+from tritonsym.expressions.expr import Expr, Shape, concat, full, narrow, random, reshape, where
+from tritonsym.expressions.library import computable, library_call
+from tritonsym.expressions.reference import Step, Tensor
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import Shapes, merge_shapes, operator
+from tritonsym.graph.schema import Count, Single
 
 from .common import accumulator, cut
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from tritonsym.dtype import FLOAT64, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, cast, make, reduce, reshape, where
-from tritonsym.op import DTypes, PartialShape, Shapes, operator
-from tritonsym.schema import Axes
+from tritonsym.expressions.expr import Expr, cast, make, reduce, reshape, where
+from tritonsym.foundation.dtype import FLOAT64, DType
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, PartialShape, Shapes, operator
+from tritonsym.graph.schema import Axes
 
 from .common import accumulator, axes_of, axis_of, in_accumulator, reject_bool
 

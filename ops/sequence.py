@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tritonsym.dtype import INT64
-from tritonsym.errors import LoweringError
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     broadcast,
     cast,
@@ -20,8 +18,10 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.op import DTypes, Shapes, merge_shapes, operator
-from tritonsym.schema import Single
+from tritonsym.foundation.dtype import INT64
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
+from tritonsym.graph.schema import Single
 
 Gradients = Sequence[Expr | None]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, permute
-from tritonsym.op import PartialShape
+from tritonsym.expressions.expr import Expr, Shape, permute
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.graph.op import PartialShape
 
 Layout = Literal["NCDHW", "NCHW", "NCW", "NDHWC", "NHWC"]
 

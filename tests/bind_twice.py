@@ -17,11 +17,11 @@ from triton.backends.compiler import GPUTarget
 
 import tritonsym as mx
 from named_graphs import GRAPHS, plan_of
-from tritonsym import kernel_launch, module_cache, triton_runtime
-from tritonsym.expr import toposort
-from tritonsym.gpus import H100
-from tritonsym.philox import RandomState
-from tritonsym.switches import Switches
+from tritonsym.expressions.expr import toposort
+from tritonsym.expressions.philox import RandomState
+from tritonsym.foundation.switches import Switches
+from tritonsym.products.gpus import H100
+from tritonsym.runtime import kernel_launch, module_cache, triton_runtime
 
 NAMES = ("tutorial", "perceptron", "attention", "dropout")
 BROKEN = """

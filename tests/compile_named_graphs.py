@@ -9,7 +9,7 @@ import json
 import sys
 
 from named_graphs import GRAPHS, plan_of
-from tritonsym import ahead_of_time
+from tritonsym.runtime import ahead_of_time
 
 
 def compiled(target: str) -> list[dict[str, object]]:

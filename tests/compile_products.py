@@ -11,10 +11,11 @@ import sys
 from unittest import mock
 
 import tritonsym as mx
-from tritonsym import ahead_of_time, products
-from tritonsym.dtype import BY_NAME
-from tritonsym.gpus import gpu_of_target
+from tritonsym.foundation.dtype import BY_NAME
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.products import products
+from tritonsym.products.gpus import gpu_of_target
+from tritonsym.runtime import ahead_of_time
 
 # Rows, columns and depth, by what they are examples of.
 SIZES = {

@@ -16,9 +16,9 @@ from hypothesis import strategies
 from growing import DTYPES, LENGTHS, Example, Grower, Value
 from layer_graphs import LAYERS
 from tritonsym.context import cpu
-from tritonsym.expr import Shape
+from tritonsym.expressions.expr import Shape
+from tritonsym.graph.op import Op, registered, unify_shapes
 from tritonsym.name import NameManager
-from tritonsym.op import Op, registered, unify_shapes
 
 # The inputs and parameters of an operator, for a graph in growth.
 Call = tuple[Sequence[Value], dict[str, Any]]

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from tritonsym.binding.executor import Executor
 from tritonsym.context import Context
-from tritonsym.dtype import BOOL, BY_NAME, DType
-from tritonsym.errors import LoweringError, MXNetError
-from tritonsym.executor import Executor
-from tritonsym.expr import Shape, input_
-from tritonsym.frontend import attribute_text
+from tritonsym.expressions.expr import Shape, input_
+from tritonsym.foundation.dtype import BOOL, BY_NAME, DType
+from tritonsym.foundation.errors import LoweringError, MXNetError
+from tritonsym.graph.frontend import attribute_text
+from tritonsym.graph.op import registered
 from tritonsym.ndarray import NDArray, from_torch
-from tritonsym.op import registered
 from tritonsym.symbol import Group, Symbol, Variable
 from tritonsym.symbol.core import apply
 

@@ -17,10 +17,11 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import memory, program
 from tritonsym.context import is_interpreted
-from tritonsym.plan import Plan
-from tritonsym.program import Pass, Program
+from tritonsym.planning import memory
+from tritonsym.planning.plan import Plan
+from tritonsym.runtime import program
+from tritonsym.runtime.program import Pass, Program
 
 # What a program of a pointwise kernel has in one block of 64-bit elements.
 BAND = 2**13
@@ -150,7 +151,7 @@ def guarded(poisons: Sequence[int] | None = None) -> Iterator[Watch]:
     Args:
         poisons: to run with each of them and compare; one after the other where it is None.
     """
-    from tritonsym import triton_runtime
+    from tritonsym.runtime import triton_runtime
 
     watch, make, aligned = Watch(poisons), triton_runtime.program, memory.aligned
     with pytest.MonkeyPatch.context() as patch:

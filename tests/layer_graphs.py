@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from growing import Grower, Value
-from tritonsym.dtype import FLOAT32
-from tritonsym.expr import Shape
+from tritonsym.expressions.expr import Shape
+from tritonsym.foundation.dtype import FLOAT32
 
 Call = tuple[Sequence[Value], dict[str, Any]]
 Recipe = Callable[[Grower], Call]

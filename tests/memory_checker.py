@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tritonsym.expr import REDUCTIONS, SOURCES, Expr
-from tritonsym.plan import Plan
-from tritonsym.schedule import Kernel
+from tritonsym.expressions.expr import REDUCTIONS, SOURCES, Expr
+from tritonsym.planning.plan import Plan
+from tritonsym.scheduling.schedule import Kernel
 
 ALIGNMENT = 64
 

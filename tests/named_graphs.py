@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import tritonsym as mx
-from tritonsym.dtype import BY_NAME
-from tritonsym.plan import Plan
+from tritonsym.foundation.dtype import BY_NAME
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.planning.plan import Plan
 
 Shape = tuple[int, ...]
 sym = mx.sym

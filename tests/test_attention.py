@@ -16,10 +16,7 @@ import torch
 import tritonsym as mx
 from memory_checker import check_plan
 from named_graphs import GRAPHS, plan_of
-from tritonsym import attention
-from tritonsym.attention import with_attention
-from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
-from tritonsym.expr import (
+from tritonsym.expressions.expr import (
     Expr,
     broadcast,
     cast,
@@ -32,12 +29,15 @@ from tritonsym.expr import (
     slice_,
     toposort,
 )
-from tritonsym.gpus import H100, Gpu
-from tritonsym.philox import RandomState
-from tritonsym.plan import Plan
-from tritonsym.reference import run
-from tritonsym.simplify import simplify
-from tritonsym.trace import Graph
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import run
+from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
+from tritonsym.graph.trace import Graph
+from tritonsym.planning.plan import Plan
+from tritonsym.products import attention
+from tritonsym.products.attention import with_attention
+from tritonsym.products.gpus import H100, Gpu
+from tritonsym.rewrites.simplify import simplify
 
 sym = mx.sym
 

@@ -9,13 +9,19 @@ import pytest
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym.dtype import FLOAT32, FLOAT64
-from tritonsym.expr import Expr, broadcast, input_, make, permute, reshape
-from tritonsym.layout import Layout, contiguous, layouts, ordered_like, with_channels_last
+from tritonsym.expressions.expr import Expr, broadcast, input_, make, permute, reshape
+from tritonsym.expressions.layout import (
+    Layout,
+    contiguous,
+    layouts,
+    ordered_like,
+    with_channels_last,
+)
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64
+from tritonsym.foundation.switches import switched
 from tritonsym.ops.convolution import convolve
 from tritonsym.ops.windows import window_of
-from tritonsym.plan import Plan
-from tritonsym.switches import switched
+from tritonsym.planning.plan import Plan
 
 WINDOW = window_of((3, 3), (), (), (1, 1), 1)
 

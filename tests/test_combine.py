@@ -11,12 +11,13 @@ import tritonsym as mx
 from guard_bands import POISONS, guarded_where_interpreted
 from memory_checker import check_plan
 from named_graphs import GRAPHS, plan_of
-from tritonsym import combine, triton_source
-from tritonsym.dtype import FLOAT32
-from tritonsym.expr import Expr, input_, make, narrow, reduce
-from tritonsym.gpus import H100
-from tritonsym.plan import Plan, make_plan
-from tritonsym.trace import Graph
+from tritonsym.expressions.expr import Expr, input_, make, narrow, reduce
+from tritonsym.foundation.dtype import FLOAT32
+from tritonsym.graph.trace import Graph
+from tritonsym.kernels import triton_source
+from tritonsym.planning.plan import Plan, make_plan
+from tritonsym.products.gpus import H100
+from tritonsym.scheduling import combine
 
 
 def vector(index: int, size: int = 1000) -> Expr:
@@ -51,8 +52,8 @@ def test_equal_parts_are_text_once() -> None:
 
 
 def planned_layouts(kernel: object) -> dict[Expr, object]:
-    from tritonsym.expr import toposort
-    from tritonsym.layout import layouts
+    from tritonsym.expressions.expr import toposort
+    from tritonsym.expressions.layout import layouts
 
     return layouts(toposort(kernel.outputs), {})  # type: ignore[attr-defined,return-value]
 
@@ -156,7 +157,7 @@ def test_rows_of_one_array_have_equal_text() -> None:
 
 
 def test_an_optimizer_of_many_weights_is_few_launches() -> None:
-    from tritonsym.simplify import simplify
+    from tritonsym.rewrites.simplify import simplify
     from tritonsym.training.optimizer.base import update_of
 
     adam = mx.optimizer.Adam()
@@ -238,7 +239,7 @@ def test_arrays_that_are_not_aligned_are_read_as_such(
     gpu: mx.Context, monkeypatch: pytest.MonkeyPatch, begin: int
 ) -> None:
     """A table's addresses say nothing of themselves: the launch says what they are multiples of."""
-    from tritonsym import triton_runtime
+    from tritonsym.runtime import triton_runtime
 
     launched = []
     launch = triton_runtime._on_memory
@@ -275,7 +276,7 @@ def test_the_plan_shows_parts() -> None:
 
 
 def test_a_wrong_part_is_named(gpu: mx.Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tritonsym import instrument
+    from tritonsym.runtime import instrument
 
     a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
     graph = mx.sym.Group([a + 1.0, mx.sym.exp(b)])

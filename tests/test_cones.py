@@ -8,16 +8,16 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym import split
-from tritonsym.cones import CHEAP, bytes_of, cone_of, read_apart, stored_in_any_case
-from tritonsym.dtype import BFLOAT16, FLOAT32
-from tritonsym.executor import Executor
-from tritonsym.expr import Expr, broadcast, cast, dot, input_, make, reduce, toposort
-from tritonsym.nested import rows_first
-from tritonsym.plan import Plan
-from tritonsym.plan_text import floor, moved
+from tritonsym.binding.executor import Executor
+from tritonsym.expressions.expr import Expr, broadcast, cast, dot, input_, make, reduce, toposort
+from tritonsym.foundation.dtype import BFLOAT16, FLOAT32
+from tritonsym.graph.trace import Graph
+from tritonsym.planning.plan import Plan
+from tritonsym.planning.plan_text import floor, moved
+from tritonsym.rewrites import split
+from tritonsym.rewrites.cones import CHEAP, bytes_of, cone_of, read_apart, stored_in_any_case
+from tritonsym.rewrites.nested import rows_first
 from tritonsym.symbol import Symbol
-from tritonsym.trace import Graph
 
 sym = mx.sym
 Shape = tuple[int, ...]

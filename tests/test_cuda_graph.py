@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 import torch
 
-from tritonsym import cuda_graph, progress
-from tritonsym.cuda_graph import Launched, StreamOrder
-from tritonsym.program import Pass, Program
-from tritonsym.switches import Switches
+from tritonsym.foundation import progress
+from tritonsym.foundation.switches import Switches
+from tritonsym.runtime import cuda_graph
+from tritonsym.runtime.cuda_graph import Launched, StreamOrder
+from tritonsym.runtime.program import Pass, Program
 
 
 class FakeRecorder:
@@ -243,7 +244,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`triton_runtime`, imported as tests on a GPU context import it."""
     if not torch.cuda.is_available():
         monkeypatch.setenv("TRITON_INTERPRET", "1")
-    return importlib.import_module("tritonsym.triton_runtime")
+    return importlib.import_module("tritonsym.runtime.triton_runtime")
 
 
 @pytest.fixture

@@ -13,13 +13,24 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from tritonsym import expr
-from tritonsym.dtype import ALL, BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT32, INT64, UINT8, DType
-from tritonsym.errors import LoweringError
-from tritonsym.expr import Expr, Shape, constant, constant_value, input_, make
-from tritonsym.philox import RandomState
-from tritonsym.products import dot_parts
-from tritonsym.reference import evaluate, prepare, run
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import Expr, Shape, constant, constant_value, input_, make
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import evaluate, prepare, run
+from tritonsym.foundation.dtype import (
+    ALL,
+    BOOL,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT8,
+    INT32,
+    INT64,
+    UINT8,
+    DType,
+)
+from tritonsym.foundation.errors import LoweringError
+from tritonsym.products.products import dot_parts
 
 X = input_(0, (2, 3), FLOAT32)
 Y = input_(1, (2, 3), FLOAT32)

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import compiler, cuda_graph
-from tritonsym.tuning import device_seconds
+from tritonsym.compiler import compiler
+from tritonsym.runtime import cuda_graph
+from tritonsym.runtime.tuning import device_seconds
 
 pytestmark = pytest.mark.gpu
 
@@ -431,7 +432,7 @@ def stop_recording(how: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -
 
         return failing_record
 
-    monkeypatch.setattr("tritonsym.triton_runtime.recorder", failing)
+    monkeypatch.setattr("tritonsym.runtime.triton_runtime.recorder", failing)
 
 
 def waits_for_the_device() -> None:

@@ -12,7 +12,7 @@ import torch
 
 import tritonsym as mx
 from guard_bands import POISONS, guarded
-from tritonsym import module_cache
+from tritonsym.runtime import module_cache
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="bands are kept in the host's memory, for the interpreter"

@@ -17,12 +17,15 @@ from graphs import examples
 from guard_bands import guarded_where_interpreted
 from named_graphs import transformer_block
 from test_planned_equals_node_by_node import check_plan
-from tritonsym import eager, expr, split, triton_rows, triton_walks
-from tritonsym.dtype import BY_NAME
-from tritonsym.expr import SOURCES, toposort
-from tritonsym.philox import default_state, drawing
-from tritonsym.reference import run
-from tritonsym.rounding import agree, allowed
+from tritonsym.compiler import eager
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import SOURCES, toposort
+from tritonsym.expressions.philox import default_state, drawing
+from tritonsym.expressions.reference import run
+from tritonsym.foundation.dtype import BY_NAME
+from tritonsym.kernels import triton_rows, triton_walks
+from tritonsym.rewrites import split
+from tritonsym.runtime.rounding import agree, allowed
 
 SEED = 11
 
@@ -114,7 +117,7 @@ def test_functions_of_numbers_alone(
     dtype: str, gpu: mx.Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reference has some of them by numpy, which reads no GPU's memory."""
-    from tritonsym import triton_runtime
+    from tritonsym.runtime import triton_runtime
 
     monkeypatch.delattr(triton_runtime, "prepare")
     four, three = (expr.constant(value, BY_NAME[dtype]) for value in (4, 3))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from tritonsym.dtype import INT64
-from tritonsym.expr import Expr, Shape, input_, make, permute, reshape, slice_, toposort
-from tritonsym.layout import Layout, contiguous, layouts
+from tritonsym.expressions.expr import Expr, Shape, input_, make, permute, reshape, slice_, toposort
+from tritonsym.expressions.layout import Layout, contiguous, layouts
+from tritonsym.foundation.dtype import INT64
 
 lengths = strategies.integers(1, 4)
 shapes = strategies.lists(lengths, min_size=1, max_size=4).map(tuple)

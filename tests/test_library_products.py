@@ -12,15 +12,16 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym import exactness, expr, library_products, reference
-from tritonsym.dtype import BY_NAME
-from tritonsym.expr import Expr, Shape
-from tritonsym.gpus import H200
-from tritonsym.layout import layouts
-from tritonsym.philox import RandomState
+from tritonsym.expressions import exactness, expr, reference
+from tritonsym.expressions.expr import Expr, Shape
+from tritonsym.expressions.layout import layouts
+from tritonsym.expressions.philox import RandomState
+from tritonsym.foundation.dtype import BY_NAME
+from tritonsym.graph.trace import Graph
 from tritonsym.plan_command import plan_for_gpu
-from tritonsym.products import chosen, describe
-from tritonsym.trace import Graph
+from tritonsym.products import library_products
+from tritonsym.products.gpus import H200
+from tritonsym.products.products import chosen, describe
 
 TRANSPOSED = list(itertools.product((False, True), repeat=2))
 EXACT = "it is better at many exact products of float32"

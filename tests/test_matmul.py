@@ -10,16 +10,16 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym import expr
-from tritonsym.dtype import BY_NAME, DType
-from tritonsym.expr import Expr, Shape
-from tritonsym.gpus import A100, H100, OTHER, Gpu
-from tritonsym.layout import layouts
-from tritonsym.matmul_tiles import Tile, tiles
-from tritonsym.products import chosen, dot_parts
-from tritonsym.schedule import Kernel, schedule
-from tritonsym.trace import Graph
-from tritonsym.triton_matmul import matmul, product_of
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import Expr, Shape
+from tritonsym.expressions.layout import layouts
+from tritonsym.foundation.dtype import BY_NAME, DType
+from tritonsym.graph.trace import Graph
+from tritonsym.kernels.triton_matmul import matmul, product_of
+from tritonsym.products.gpus import A100, H100, OTHER, Gpu
+from tritonsym.products.matmul_tiles import Tile, tiles
+from tritonsym.products.products import chosen, dot_parts
+from tritonsym.scheduling.schedule import Kernel, schedule
 
 TRANSPOSED = list(itertools.product((False, True), repeat=2))
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -116,9 +116,9 @@ def kernel_of(product: Expr) -> Kernel:
 
 def launched(product: Expr, inputs: list[torch.Tensor], tile: Tile) -> torch.Tensor:
     """What a product's kernel with this tile writes, and that it writes nothing else."""
-    from tritonsym import module_cache
     from tritonsym.context import gpu, torch_device
-    from tritonsym.kernel_launch import arguments_on
+    from tritonsym.runtime import module_cache
+    from tritonsym.runtime.kernel_launch import arguments_on
 
     device = torch_device(gpu(0))
     source = matmul(kernel_of(product), layouts(expr.toposort([product]), {}), tile)

@@ -10,16 +10,16 @@ from hypothesis import given, settings, strategies
 
 import tritonsym as mx
 from memory_checker import ALIGNMENT, Use, check_plan, conflict
-from tritonsym import memory
-from tritonsym.cpu import program
-from tritonsym.dtype import FLOAT64, INT32
-from tritonsym.expr import cast, concat, input_, narrow
-from tritonsym.gpus import H100
-from tritonsym.infer import infer_dtypes, infer_shapes
-from tritonsym.memory import Lifetime, aligned, allocate
-from tritonsym.philox import RandomState
-from tritonsym.plan import Plan, make_plan
-from tritonsym.trace import Graph, trace
+from tritonsym.expressions.expr import cast, concat, input_, narrow
+from tritonsym.expressions.philox import RandomState
+from tritonsym.foundation.dtype import FLOAT64, INT32
+from tritonsym.graph.infer import infer_dtypes, infer_shapes
+from tritonsym.graph.trace import Graph, trace
+from tritonsym.planning import memory
+from tritonsym.planning.memory import Lifetime, aligned, allocate
+from tritonsym.planning.plan import Plan, make_plan
+from tritonsym.products.gpus import H100
+from tritonsym.runtime.cpu import program
 
 
 @strategies.composite

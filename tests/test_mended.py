@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym.errors import caller_line
+from tritonsym.foundation.errors import caller_line
 
 nd, sym = mx.nd, mx.sym
 MXNetError = mx.base.MXNetError

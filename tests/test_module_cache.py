@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonsym import module_cache
+from tritonsym.runtime import module_cache
 
 TEXT = "answer = 42\n"
 

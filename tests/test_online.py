@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import triton_source
-from tritonsym.gpus import H100
-from tritonsym.plan import Plan
+from tritonsym.kernels import triton_source
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.planning.plan import Plan
+from tritonsym.products.gpus import H100
 
 sym = mx.sym
 

@@ -29,17 +29,17 @@ from test_planned_equals_node_by_node import (
     orders,
     poison,
 )
-from tritonsym import tiling
-from tritonsym.backward import backward_of_sum
-from tritonsym.cpu import program
-from tritonsym.dtype import as_dtype
-from tritonsym.errors import MXNetError
-from tritonsym.graph import variables
-from tritonsym.infer import infer_shapes
-from tritonsym.philox import RandomState
-from tritonsym.plan import Plan, make_plan
-from tritonsym.simplify import simplify
-from tritonsym.trace import Graph, trace
+from tritonsym.expressions.philox import RandomState
+from tritonsym.foundation.dtype import as_dtype
+from tritonsym.foundation.errors import MXNetError
+from tritonsym.graph.backward import backward_of_sum
+from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.node import variables
+from tritonsym.graph.trace import Graph, trace
+from tritonsym.planning.plan import Plan, make_plan
+from tritonsym.rewrites.simplify import simplify
+from tritonsym.runtime.cpu import program
+from tritonsym.scheduling import tiling
 
 GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000")) // 4
 

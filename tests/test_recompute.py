@@ -7,8 +7,8 @@ import pytest
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym.expr import Expr
-from tritonsym.plan import Plan
+from tritonsym.expressions.expr import Expr
+from tritonsym.planning.plan import Plan
 
 
 def deep(layers: int) -> mx.Symbol:

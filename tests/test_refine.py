@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym.dtype import as_dtype
-from tritonsym.expr import input_, make
-from tritonsym.layout import layouts, places_in_copy
-from tritonsym.plan import Plan
+from tritonsym.expressions.expr import input_, make
+from tritonsym.expressions.layout import layouts, places_in_copy
+from tritonsym.foundation.dtype import as_dtype
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.planning.plan import Plan
 from tritonsym.symbol import Symbol
 
 sym = mx.sym

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tritonsym import expr
-from tritonsym.dtype import BY_NAME
-from tritonsym.expr import Expr
-from tritonsym.registers import AHEAD, MOST, ordered
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import Expr
+from tritonsym.foundation.dtype import BY_NAME
+from tritonsym.kernels.registers import AHEAD, MOST, ordered
 
 SHAPE = (4, 8)
 

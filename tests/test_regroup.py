@@ -8,16 +8,16 @@ from hypothesis import HealthCheck, given, note, settings
 
 import tritonsym as mx
 from graphs import Example, examples
-from tritonsym.dtype import as_dtype
-from tritonsym.expr import Expr, toposort
-from tritonsym.infer import infer_shapes
-from tritonsym.philox import RandomState
+from tritonsym.expressions.expr import Expr, toposort
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import run
+from tritonsym.foundation.dtype import as_dtype
+from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.trace import trace
 from tritonsym.plan_command import plan_for_gpu
-from tritonsym.reference import run
-from tritonsym.regroup import blocks, regrouped
-from tritonsym.simplify import simplify
+from tritonsym.rewrites.regroup import blocks, regrouped
+from tritonsym.rewrites.simplify import simplify
 from tritonsym.symbol import Symbol
-from tritonsym.trace import trace
 
 sym = mx.sym
 # The order of a sum changes with the shape; all else stays as it is, but for the last bit.

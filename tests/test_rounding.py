@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tritonsym.dtype import FLOAT16, FLOAT32
-from tritonsym.expr import Expr, dot, input_, make, reduce
+from tritonsym.expressions.expr import Expr, dot, input_, make, reduce
+from tritonsym.foundation.dtype import FLOAT16, FLOAT32
 from tritonsym.ops.convolution import convolve
 from tritonsym.ops.windows import window_of
-from tritonsym.rounding import agree, allowed
+from tritonsym.runtime.rounding import agree, allowed
 
 
 def compared(x: Expr, *values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,7 +22,7 @@ def compared(x: Expr, *values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 
 
 def _inputs(x: Expr) -> list[Expr]:
-    from tritonsym.expr import toposort
+    from tritonsym.expressions.expr import toposort
 
     return list(toposort([x]))
 

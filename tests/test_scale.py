@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 import tritonsym as mx
-from tritonsym import expr, triton_source
-from tritonsym.dtype import BY_NAME
-from tritonsym.gpus import H100
-from tritonsym.graph import Node
+from tritonsym.expressions import expr
+from tritonsym.foundation.dtype import BY_NAME
+from tritonsym.graph.node import Node
+from tritonsym.kernels import triton_source
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.products.gpus import H100
 from tritonsym.symbol import Symbol
 
 LONG = 100_000

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from tritonsym.context import cpu
-from tritonsym.expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, Expr, toposort
-from tritonsym.gpus import H100
-from tritonsym.layout import Layout, layouts
-from tritonsym.plan import Plan
+from tritonsym.expressions.expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, Expr, toposort
+from tritonsym.expressions.layout import Layout, layouts
+from tritonsym.graph.trace import Graph
 from tritonsym.plan_command import plan_for_gpu
-from tritonsym.products import chosen
-from tritonsym.schedule import Kernel, schedule
+from tritonsym.planning.plan import Plan
+from tritonsym.products.gpus import H100
+from tritonsym.products.products import chosen
+from tritonsym.scheduling.schedule import Kernel, schedule
 from tritonsym.symbol import Symbol
-from tritonsym.trace import Graph
 
 SHAPE = (4, 4)
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings, strategies
 
 import tritonsym as mx
-from tritonsym.dtype import ALL, FLOAT32, INT64, DType
-from tritonsym.errors import MXNetError
-from tritonsym.frontend import attribute_text
-from tritonsym.op import registered
-from tritonsym.schema import MAX_ARITY, MAX_TEXT, Arity, Axes, Bounds, Count, Schema
+from tritonsym.foundation.dtype import ALL, FLOAT32, INT64, DType
+from tritonsym.foundation.errors import MXNetError
+from tritonsym.graph.frontend import attribute_text
+from tritonsym.graph.op import registered
+from tritonsym.graph.schema import MAX_ARITY, MAX_TEXT, Arity, Axes, Bounds, Count, Schema
 
 
 def every_type(

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, note, settings
 
 from graphs import Example, examples
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym import expr
-from tritonsym.dtype import ALL, BOOL, FLOAT32, DType, as_dtype
-from tritonsym.expr import Expr, cast, constant, full, input_, make, toposort, where
-from tritonsym.infer import infer_shapes
-from tritonsym.philox import RandomState
-from tritonsym.reference import run
-from tritonsym.simplify import simplify
-from tritonsym.trace import Graph, trace
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import Expr, cast, constant, full, input_, make, toposort, where
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import run
+from tritonsym.foundation.dtype import ALL, BOOL, FLOAT32, DType, as_dtype
+from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.trace import Graph, trace
+from tritonsym.rewrites.simplify import simplify
 
 SHAPE = (4, 8)
 FLOATS = [dtype for dtype in ALL if dtype.is_float]

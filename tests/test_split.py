@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import split
-from tritonsym.dtype import FLOAT16, as_dtype
+from tritonsym.foundation.dtype import FLOAT16, as_dtype
 from tritonsym.plan_command import plan_for_gpu
+from tritonsym.rewrites import split
 from tritonsym.symbol import Symbol
 
 sym = mx.sym

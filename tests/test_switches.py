@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tritonsym as mx
-from tritonsym import switches
+from tritonsym.foundation import switches
 
 
 def graph() -> mx.Symbol:
@@ -50,7 +50,7 @@ def test_without_reuse_the_arena_holds_everything() -> None:
 def test_each_level_of_debugging_prints_more(
     context: mx.Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tritonsym import plan_text
+    from tritonsym.planning import plan_text
 
     monkeypatch.setattr(plan_text, "_SHOWN_REFUSALS", 0)
     expected = [output.asnumpy() for output in bound(context).forward()]
@@ -79,7 +79,7 @@ def test_validation_passes_and_catches(
         with mx.switched(validate=True):
             bound(context).forward()
         return
-    from tritonsym import instrument
+    from tritonsym.runtime import instrument
 
     with mx.switched(validate=True):
         executor = bound(context)

@@ -16,17 +16,20 @@ from guard_bands import POISONS, guarded_where_interpreted
 from memory_checker import check_plan
 from sparse_memory import sparse
 from test_matmul import TRANSPOSED, case_of, check, kernel_of, launched, tiles_of, values
-from tritonsym import compiler, expr, matmul_tiles, module_cache
+from tritonsym.compiler import compiler
 from tritonsym.context import torch_device
-from tritonsym.dtype import BY_NAME
-from tritonsym.expr import Expr, Shape
-from tritonsym.gpus import A100, B200, H100, Gpu
-from tritonsym.layout import Layout, contiguous, layouts
-from tritonsym.matmul_tiles import Tile, tiles
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import Expr, Shape
+from tritonsym.expressions.layout import Layout, contiguous, layouts
+from tritonsym.foundation.dtype import BY_NAME
+from tritonsym.kernels.triton_matmul import matmul
 from tritonsym.ndarray import NDArray
-from tritonsym.products import describe, dot_parts
-from tritonsym.tensor_descriptor import axes_of, descriptor_of
-from tritonsym.triton_matmul import matmul
+from tritonsym.products import matmul_tiles
+from tritonsym.products.gpus import A100, B200, H100, Gpu
+from tritonsym.products.matmul_tiles import Tile, tiles
+from tritonsym.products.products import describe, dot_parts
+from tritonsym.products.tensor_descriptor import axes_of, descriptor_of
+from tritonsym.runtime import module_cache
 
 sym = mx.sym
 _OLD = triton.__version__.startswith("3.6.") and np.lib.NumpyVersion(np.__version__) >= "2.4.0"
@@ -111,7 +114,7 @@ def test_every_tile_computes_the_same() -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, gpu: mx.Context) -> list[str]:
     """Kernels are made for a small GPU; the texts of those that were loaded."""
-    from tritonsym import triton_runtime
+    from tritonsym.runtime import triton_runtime
 
     texts: list[str] = []
     load = module_cache.load
@@ -326,7 +329,7 @@ def launched_on_views(
 ) -> torch.Tensor:
     """Like `launched`, where the product's operands are parts of its inputs."""
     from tritonsym.context import gpu, torch_device
-    from tritonsym.kernel_launch import arguments_on
+    from tritonsym.runtime.kernel_launch import arguments_on
 
     device = torch_device(gpu(0))
     source = matmul(kernel_of(product), layouts(expr.toposort([product]), {}), TILE)

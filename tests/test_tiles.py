@@ -9,10 +9,8 @@ import torch
 
 from memory_checker import check_plan
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym import layout, lifetimes, tiling
-from tritonsym.cpu import program
-from tritonsym.dtype import FLOAT32, INT32, DType, as_dtype
-from tritonsym.expr import (
+from tritonsym.expressions import layout
+from tritonsym.expressions.expr import (
     Expr,
     Shape,
     broadcast,
@@ -28,10 +26,14 @@ from tritonsym.expr import (
     reshape,
     where,
 )
-from tritonsym.philox import RandomState
-from tritonsym.plan import Plan, make_plan
-from tritonsym.reference import VECTOR
-from tritonsym.trace import Graph
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import VECTOR
+from tritonsym.foundation.dtype import FLOAT32, INT32, DType, as_dtype
+from tritonsym.graph.trace import Graph
+from tritonsym.planning import lifetimes
+from tritonsym.planning.plan import Plan, make_plan
+from tritonsym.runtime.cpu import program
+from tritonsym.scheduling import tiling
 
 WHOLE = 2**30
 SEED = 3

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym import exactness, expr
-from tritonsym.dtype import ALL, BOOL, FLOAT32, FLOAT64, INT64, DType, as_dtype
-from tritonsym.expr import Expr, broadcast, cast, constant, full, input_, make, where
-from tritonsym.infer import infer_shapes
-from tritonsym.philox import RandomState
-from tritonsym.reference import run
-from tritonsym.torch_calls import in_torch_calls
-from tritonsym.trace import Graph, trace
+from tritonsym.expressions import exactness, expr
+from tritonsym.expressions.expr import Expr, broadcast, cast, constant, full, input_, make, where
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import run
+from tritonsym.foundation.dtype import ALL, BOOL, FLOAT32, FLOAT64, INT64, DType, as_dtype
+from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.trace import Graph, trace
+from tritonsym.rewrites.torch_calls import in_torch_calls
 
 NUMBERS = [dtype for dtype in ALL if dtype is not BOOL]
 WIDE = [FLOAT32, FLOAT64]

@@ -14,9 +14,8 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym import expr, torch_layers, torch_norms
-from tritonsym.dtype import FLOAT32, FLOAT64, INT64, DType
-from tritonsym.expr import (
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import (
     Expr,
     broadcast,
     cast,
@@ -30,10 +29,12 @@ from tritonsym.expr import (
     take,
     where,
 )
-from tritonsym.philox import RandomState
-from tritonsym.reference import run
-from tritonsym.torch_layers import in_torch_layers
-from tritonsym.trace import Graph
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import run
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT64, DType
+from tritonsym.graph.trace import Graph
+from tritonsym.rewrites import torch_layers, torch_norms
+from tritonsym.rewrites.torch_layers import in_torch_layers
 
 sym = mx.sym
 

@@ -14,17 +14,19 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym import expr, tiling, torch_norms
-from tritonsym.cpu import program
-from tritonsym.dtype import FLOAT32, FLOAT64, DType
-from tritonsym.expr import Expr, broadcast, input_, make, reduce, reshape
-from tritonsym.philox import RandomState
-from tritonsym.plan import Plan, make_plan
-from tritonsym.reference import run
-from tritonsym.simplify import simplify
-from tritonsym.torch_layers import in_torch_layers
-from tritonsym.torch_norms import Norm, with_norms
-from tritonsym.trace import Graph
+from tritonsym.expressions import expr
+from tritonsym.expressions.expr import Expr, broadcast, input_, make, reduce, reshape
+from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.reference import run
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64, DType
+from tritonsym.graph.trace import Graph
+from tritonsym.planning.plan import Plan, make_plan
+from tritonsym.rewrites import torch_norms
+from tritonsym.rewrites.simplify import simplify
+from tritonsym.rewrites.torch_layers import in_torch_layers
+from tritonsym.rewrites.torch_norms import Norm, with_norms
+from tritonsym.runtime.cpu import program
+from tritonsym.scheduling import tiling
 
 sym = mx.sym
 EPSILON = 1e-5

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from tritonsym import tiling
-from tritonsym.cpu import program
-from tritonsym.dtype import FLOAT16, FLOAT32, FLOAT64, DType
-from tritonsym.expr import Expr, broadcast, cast, input_, make, reshape
+from tritonsym.expressions.expr import Expr, broadcast, cast, input_, make, reshape
+from tritonsym.expressions.philox import RandomState
+from tritonsym.foundation.dtype import FLOAT16, FLOAT32, FLOAT64, DType
+from tritonsym.graph.trace import Graph
 from tritonsym.ops.optimizer import adam_update
-from tritonsym.philox import RandomState
-from tritonsym.plan import Plan, make_plan
-from tritonsym.simplify import simplify
-from tritonsym.torch_calls import in_torch_calls
-from tritonsym.torch_updates import Adam, with_updates
-from tritonsym.trace import Graph
+from tritonsym.planning.plan import Plan, make_plan
+from tritonsym.rewrites.simplify import simplify
+from tritonsym.rewrites.torch_calls import in_torch_calls
+from tritonsym.rewrites.torch_updates import Adam, with_updates
+from tritonsym.runtime.cpu import program
+from tritonsym.scheduling import tiling
 
 SHAPE = (37, 51)
 # An update is some ten operations, each rounded.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import tritonsym as mx
-from tritonsym import compiler
-from tritonsym.plan import Plan
+from tritonsym.compiler import compiler
+from tritonsym.planning.plan import Plan
 from tritonsym.training import step as steps
 
 Arrays = dict[str, np.ndarray[Any, Any]]

@@ -15,9 +15,9 @@ import torch
 
 import triton_lint
 from triton_lint import ALLOWED, BINARY, BLOCK, COLUMNS, REQUIRED, Case, findings, instructions
-from tritonsym import expr, reference
-from tritonsym.dtype import ALL, BFLOAT16, BOOL, FLOAT32, INT32, DType
-from tritonsym.errors import LoweringError
+from tritonsym.expressions import expr, reference
+from tritonsym.foundation.dtype import ALL, BFLOAT16, BOOL, FLOAT32, INT32, DType
+from tritonsym.foundation.errors import LoweringError
 
 # ---- cases -------------------------------------------------------------------------------------
 

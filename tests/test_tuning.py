@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym import module_cache, tuning
-from tritonsym.triton_writer import Source
+from tritonsym.kernels.triton_writer import Source
+from tritonsym.runtime import module_cache, tuning
 
 SOURCES = [Source(f"kernel {n}", (), 0, n + 1, {"num_warps": 4}) for n in range(3)]
 FACTS = {"gpu": "one", "triton": "3"}
@@ -134,7 +134,7 @@ def test_a_bind_runs_the_kernel_that_was_fastest(
     """With a clock that ticks once a launch: the last kernel seems fastest, and outputs stay."""
     if not torch.cuda.is_available():
         monkeypatch.setenv("TRITON_INTERPRET", "1")
-    from tritonsym import triton_runtime
+    from tritonsym.runtime import triton_runtime
 
     timed: list[float] = []
 

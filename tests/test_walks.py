@@ -11,16 +11,16 @@ import torch
 import tritonsym as mx
 from guard_bands import guarded_where_interpreted
 from sparse_memory import sparse
-from tritonsym import triton_source, triton_walks
 from tritonsym.context import torch_device
-from tritonsym.dtype import BY_NAME, as_dtype
-from tritonsym.expr import input_
-from tritonsym.gpus import H100
+from tritonsym.expressions.expr import input_
+from tritonsym.foundation.dtype import BY_NAME, as_dtype
+from tritonsym.kernels import triton_source, triton_walks
+from tritonsym.kernels.triton_walks import Runs, Tiles, sides, turned_axis
+from tritonsym.kernels.triton_writer import Access
 from tritonsym.ndarray import NDArray
-from tritonsym.plan import Plan
 from tritonsym.plan_command import plan_for_gpu
-from tritonsym.triton_walks import Runs, Tiles, sides, turned_axis
-from tritonsym.triton_writer import Access
+from tritonsym.planning.plan import Plan
+from tritonsym.products.gpus import H100
 
 sym = mx.sym
 Shape = tuple[int, ...]

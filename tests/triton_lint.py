@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
-from tritonsym import expr
-from tritonsym.dtype import ALL, BOOL, DType
-from tritonsym.triton_writer import POINTERS
+from tritonsym.expressions import expr
+from tritonsym.foundation.dtype import ALL, BOOL, DType
+from tritonsym.kernels.triton_writer import POINTERS
 
 BLOCK = 1024
 COLUMNS = 32
@@ -38,7 +38,7 @@ HEADER = """\
 import triton
 import triton.language as tl
 
-from tritonsym import triton_math as math
+from tritonsym.kernels import triton_math as math
 """
 
 

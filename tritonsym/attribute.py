@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from .text import checked_text, shown
+from .foundation.text import checked_text, shown
 
 # Attributes that MXNet stores as ``__key__`` and shows under both spellings.
 HIDDEN_KEYS = ("ctx_group", "lr_mult", "wd_mult", "force_mirroring", "mirror_stage")

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from .errors import MXNetError
-from .text import shown
+from .foundation.errors import MXNetError
+from .foundation.text import shown
 
 _NUMBERS = range(-(2**31), 2**31)  # of devices, as files hold them
 

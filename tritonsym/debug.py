@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from .backward import backward_of_sum
-from .errors import MXNetError
-from .executor import Executor
-from .graph import Node, toposort, variables
-from .node_by_node import Values, every_value
-from .text import escaped, listed
+from .binding.executor import Executor
+from .compiler.node_by_node import Values, every_value
+from .foundation.errors import MXNetError
+from .foundation.text import escaped, listed
+from .graph.backward import backward_of_sum
+from .graph.node import Node, toposort, variables
 
 
 def check_nan(executor: Executor, is_train: bool = False, gradients: bool = False) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from types import TracebackType
 
-from .text import checked_text
+from .foundation.text import checked_text
 
 
 class NameManager:

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from .context import Context
-from .dtype import DType, as_dtype
-from .errors import LoweringError, MXNetError
+from .expressions.reference import Tensor
+from .foundation.dtype import DType, as_dtype
+from .foundation.errors import LoweringError, MXNetError
+from .foundation.shape import Shape, given_shape
+from .foundation.text import checked_text, shown
 from .ndarray.core import NDArray
 from .ops import custom
-from .reference import Tensor
-from .shape import Shape, given_shape
-from .text import checked_text, shown
 
 PartialShape = Shape | None
 Value = TypeVar("Value")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from . import switches
-from .dtype import FLOAT32, DType, as_dtype
-from .errors import MXNetError
-from .expr import Shape
-from .gpus import H100, Gpu, gpu_of_target
-from .graph import variables
-from .infer import infer_dtypes, infer_shapes, normalised
-from .op import is_complete
-from .plan import Plan, make_plan
-from .simplify import simplify
+from .expressions.expr import Shape
+from .foundation import switches
+from .foundation.dtype import FLOAT32, DType, as_dtype
+from .foundation.errors import MXNetError
+from .graph.infer import infer_dtypes, infer_shapes, normalised
+from .graph.node import variables
+from .graph.op import is_complete
+from .graph.trace import trace
+from .planning.plan import Plan, make_plan
+from .products.gpus import H100, Gpu, gpu_of_target
+from .rewrites.simplify import simplify
 from .symbol import Symbol, load
-from .trace import trace
 
 
 def plan_for_gpu(
@@ -74,13 +74,13 @@ def main(arguments: Sequence[str]) -> int:
         plan = plan_for_gpu(load(given.file), dict(given.shape), dict(given.dtype), gpu)
         print(plan)
         if given.source:
-            from . import triton_source
+            from .kernels import triton_source
 
             for kernel in plan.kernels:
                 source = triton_source.write(kernel, plan.layouts, gpu)
                 print("\n" + ("a library call" if source is None else source.text))
         if given.target:
-            from . import ahead_of_time
+            from .runtime import ahead_of_time
 
             print(ahead_of_time.report(ahead_of_time.compile_plan(plan, given.target)))
     except MXNetError as error:

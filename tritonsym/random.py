@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from .context import Context, as_context
-from .errors import MXNetError
+from .expressions.philox import default_state
+from .foundation.errors import MXNetError
+from .foundation.text import shown
 from .ndarray.core import NDArray, invoke_one
-from .philox import default_state
-from .text import shown
 
 
 def seed(seed_state: int, ctx: str | Context = "all") -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .bind import bind
+from .binding.bind import bind
+from .binding.executor import Executor
 from .context import Context, current_context
-from .dtype import FLOAT16, FLOAT32, FLOAT64, as_dtype
-from .executor import Executor
+from .foundation.dtype import FLOAT16, FLOAT32, FLOAT64, as_dtype
 from .ndarray.core import NDArray
 from .ndarray.create import array, zeros
 from .symbol.core import Symbol

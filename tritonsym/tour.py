@@ -12,7 +12,7 @@ from . import __version__, ndarray, symbol
 from .context import cpu, gpu, num_gpus
 
 if TYPE_CHECKING:
-    from .executor import Executor
+    from .binding.executor import Executor
 
 _RUNS = 20
 

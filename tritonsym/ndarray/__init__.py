@@ -6,9 +6,10 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .. import frontend, ops
-from ..errors import MXNetError
-from ..op import Op, find, registered
+from .. import ops
+from ..foundation.errors import MXNetError
+from ..graph import frontend
+from ..graph.op import Op, find, registered
 from .core import NDArray, invoke
 from .create import FUNCTIONS_OF_TWO as _FUNCTIONS_OF_TWO
 from .create import (

@@ -11,20 +11,20 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from .. import frontend
-from ..allocation import allocating
 from ..attribute import is_user_key
+from ..compiler.eager import compute
 from ..context import Context, context_of_text, torch_device
-from ..dtype import as_dtype
-from ..eager import compute
-from ..errors import LoweringError, MXNetError
-from ..expr import Expr, input_
-from ..op import Op, find
+from ..expressions.expr import Expr, input_
+from ..expressions.philox import RandomState, default_state
+from ..expressions.reference import Tensor
+from ..foundation.allocation import allocating
+from ..foundation.dtype import as_dtype
+from ..foundation.errors import LoweringError, MXNetError
+from ..foundation.shape import MAX_AXES, Shape
+from ..foundation.text import shown
+from ..graph import frontend
+from ..graph.op import Op, find
 from ..ops.movement import reshaped
-from ..philox import RandomState, default_state
-from ..reference import Tensor
-from ..shape import MAX_AXES, Shape
-from ..text import shown
 from . import params_file
 from .indexing import indexed, is_everything, store
 from .values import as_number, as_tensor, check_writable, converted, write

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 import torch.utils.dlpack
 
-from .. import frontend
-from ..allocation import allocating
 from ..context import Context, as_context, torch_device
-from ..dtype import FLOAT32, DType, as_dtype
-from ..errors import MXNetError
-from ..reference import Tensor
-from ..shape import Shape, array_shape
-from ..text import shown
+from ..expressions.reference import Tensor
+from ..foundation.allocation import allocating
+from ..foundation.dtype import FLOAT32, DType, as_dtype
+from ..foundation.errors import MXNetError
+from ..foundation.shape import Shape, array_shape
+from ..foundation.text import shown
+from ..graph import frontend
 from . import params_file
 from .core import NDArray, apply_binary, invoke, invoke_one, tensor_of
 from .values import as_number, converted

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..reference import Tensor
-from ..shape import Shape
-from ..text import shown
+from ..expressions.reference import Tensor
+from ..foundation.shape import Shape
+from ..foundation.text import shown
 from .values import apart, check_writable
 
 _WHOLE = slice(None)

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from ..context import Context
-from ..dtype import BFLOAT16, BOOL, BY_CODE, as_dtype
-from ..errors import MXNetError
-from ..files import read_file, replace_file
-from ..shape import MAX_AXES
-from ..text import shown
+from ..foundation.dtype import BFLOAT16, BOOL, BY_CODE, as_dtype
+from ..foundation.errors import MXNetError
+from ..foundation.files import read_file, replace_file
+from ..foundation.shape import MAX_AXES
+from ..foundation.text import shown
 
 _FILE_MAGIC = 0x112
 _ARRAY_MAGIC = 0xF993FAC9

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..dtype import DType
-from ..errors import MXNetError
-from ..expr import constant, constant_value
-from ..frontend import Number
-from ..reference import Tensor
-from ..shape import Shape
+from ..expressions.expr import constant, constant_value
+from ..expressions.reference import Tensor
+from ..foundation.dtype import DType
+from ..foundation.errors import MXNetError
+from ..foundation.shape import Shape
+from ..graph.frontend import Number
 
 
 def as_tensor(value: Any, what: str) -> Tensor:

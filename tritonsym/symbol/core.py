@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .. import collector, frontend
 from ..attribute import (
     checked_attributes,
     current_attributes,
@@ -16,19 +15,21 @@ from ..attribute import (
     shown_attributes,
     stored_key,
 )
-from ..backward import backward_of_sum
 from ..context import Context
-from ..errors import MXNetError, NotImplementedForSymbol, caller_line
-from ..files import replace_file
-from ..graph import Entry, Node, missing_input, parse_parameters, toposort, variables
+from ..foundation import collector
+from ..foundation.errors import MXNetError, NotImplementedForSymbol, caller_line
+from ..foundation.files import replace_file
+from ..foundation.shape import Shape
+from ..foundation.text import checked_text, escaped, listed, shown
+from ..graph import frontend
+from ..graph.backward import backward_of_sum
+from ..graph.node import Entry, Node, missing_input, parse_parameters, toposort, variables
+from ..graph.op import find
 from ..name import current_names
-from ..op import find
-from ..shape import Shape
-from ..text import checked_text, escaped, listed, shown
 from . import inference, json_file
 
 if TYPE_CHECKING:
-    from ..executor import Executor
+    from ..binding.executor import Executor
     from ..ndarray.core import NDArray
 
 
@@ -354,8 +355,8 @@ class Symbol:
         group2ctx: Any = None,
         shared_exec: Executor | None = None,
     ) -> Executor:
-        """An executor of this symbol on these arrays; see :func:`tritonsym.bind.bind`."""
-        from .. import bind
+        """An executor of this symbol on these arrays; see :func:`tritonsym.binding.bind.bind`."""
+        from ..binding import bind
 
         return bind.bind(self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec)
 
@@ -367,14 +368,14 @@ class Symbol:
         type_dict: Mapping[str, Any] | None = None,
         **shapes: Shape,
     ) -> Executor:
-        """An executor on new arrays of zeros; see :func:`tritonsym.bind.simple_bind`."""
-        from .. import bind
+        """An executor on new arrays of zeros; see :func:`tritonsym.binding.bind.simple_bind`."""
+        from ..binding import bind
 
         return bind.simple_bind(self, ctx, grad_req, type_dict, shapes)
 
     def eval(self, /, ctx: Context | None = None, **arrays: NDArray) -> list[NDArray]:
         """Bind to these arrays and run forward once."""
-        from .. import bind
+        from ..binding import bind
 
         return bind.evaluate(self, ctx, arrays)
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import frontend
 from ..attribute import checked_attributes, current_attributes, stored_key
-from ..dtype import as_dtype
-from ..errors import caller_line
-from ..frontend import Number, attribute_text
-from ..graph import Entry, Node, toposort
+from ..foundation.dtype import as_dtype
+from ..foundation.errors import caller_line
+from ..foundation.shape import Shape, given_shape
+from ..foundation.text import checked_text, escaped, shown
+from ..graph import frontend
+from ..graph.frontend import Number, attribute_text
+from ..graph.node import Entry, Node, toposort
 from ..name import current_names
-from ..shape import Shape, given_shape
-from ..text import checked_text, escaped, shown
 from . import json_file
 from .core import Symbol, apply, apply_binary
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from ..dtype import DType, as_dtype
-from ..errors import MXNetError
-from ..graph import Entry, toposort, variables
-from ..infer import Inferred, infer_dtypes, infer_shapes, known_shape
-from ..op import PartialShape, is_complete
-from ..shape import Shape
-from ..text import escaped, listed
+from ..foundation.dtype import DType, as_dtype
+from ..foundation.errors import MXNetError
+from ..foundation.shape import Shape
+from ..foundation.text import escaped, listed
+from ..graph.infer import Inferred, infer_dtypes, infer_shapes, known_shape
+from ..graph.node import Entry, toposort, variables
+from ..graph.op import PartialShape, is_complete
 
 Value = TypeVar("Value")
 Lists = tuple[list[Any], list[Any], list[Any]]

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import collector
 from ..attribute import HIDDEN_KEYS, is_user_key, stored_key
-from ..backward import find_op
-from ..errors import MXNetError
-from ..files import read_file
-from ..graph import Entry, Node, make_node, missing_input, parse_parameters, toposort
-from ..op import Op
-from ..text import encodes, escaped, shown
+from ..foundation import collector
+from ..foundation.errors import MXNetError
+from ..foundation.files import read_file
+from ..foundation.text import encodes, escaped, shown
+from ..graph.backward import find_op
+from ..graph.node import Entry, Node, make_node, missing_input, parse_parameters, toposort
+from ..graph.op import Op
 
 VERSION = 10901
 # A text without a version was written by 0.8 or earlier.

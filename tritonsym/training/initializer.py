@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import random
+from ..foundation.text import escaped, shown
 from ..ndarray.core import NDArray
 from ..ndarray.create import load
-from ..text import escaped, shown
 from .registry import Registry
 from .rnn_weights import Layers
 

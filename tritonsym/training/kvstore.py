@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import MXNetError
-from ..files import read_file, replace_file
+from ..foundation.errors import MXNetError
+from ..foundation.files import read_file, replace_file
+from ..foundation.text import shown
 from ..ndarray.core import NDArray
 from ..ndarray.values import write
-from ..text import shown
 from .optimizer.base import Optimizer
 from .optimizer.updater import Updater, get_updater
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import MXNetError
+from ..foundation.errors import MXNetError
+from ..foundation.text import escaped, shown
 from ..ndarray.core import NDArray
 from ..ndarray.create import load, save
 from ..symbol.create import load as load_symbol
-from ..text import escaped, shown
 
 if TYPE_CHECKING:
     from ..symbol.core import Symbol

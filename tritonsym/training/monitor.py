@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..executor import Executor
+from ..binding.executor import Executor
+from ..foundation.text import escaped
 from ..ndarray.core import NDArray
-from ..text import escaped
 
 
 def root_mean_square(array: NDArray) -> NDArray:

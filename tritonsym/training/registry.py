@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from ..text import listed, shown
+from ..foundation.text import listed, shown
 
 Class = TypeVar("Class")
 Decorated = TypeVar("Decorated")

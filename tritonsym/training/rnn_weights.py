@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import MXNetError
+from ..foundation.errors import MXNetError
+from ..foundation.shape import Shape
+from ..foundation.text import shown
 from ..ndarray.core import NDArray
-from ..shape import Shape
-from ..text import shown
 
 GATES: dict[str, Sequence[str]] = {
     "rnn_relu": ("",),

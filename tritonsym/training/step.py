@@ -8,16 +8,16 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..backward import backward, is_loss
-from ..collector import paused
-from ..compiler import Traced, compile_graph, trace_entries
-from ..dtype import as_dtype
-from ..executor import Executor
-from ..expr import Expr, input_
-from ..grad import substitute
-from ..graph import toposort
-from ..reference import Tensor
-from ..trace import Graph
+from ..binding.executor import Executor
+from ..compiler.compiler import Traced, compile_graph, trace_entries
+from ..expressions.expr import Expr, input_
+from ..expressions.grad import substitute
+from ..expressions.reference import Tensor
+from ..foundation.collector import paused
+from ..foundation.dtype import as_dtype
+from ..graph.backward import backward, is_loss
+from ..graph.node import toposort
+from ..graph.trace import Graph
 from .optimizer.base import Optimizer, State, Update, arrays_in, update_of
 from .optimizer.compiled import Basis
 from .optimizer.rates import SentRates

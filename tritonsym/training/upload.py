@@ -8,9 +8,9 @@ from copy import copy
 import torch
 
 from ..context import Context, torch_device
+from ..expressions.reference import Tensor
 from ..ndarray.core import NDArray
 from ..ndarray.create import from_torch
-from ..reference import Tensor
 from .io.base import DataBatch
 
 # Begins to copy tensors to a device, and gives the copies.

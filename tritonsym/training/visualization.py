@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..graph import Entry, Node, toposort
-from ..shape import Shape
-from ..text import escaped
+from ..foundation.shape import Shape
+from ..foundation.text import escaped
+from ..graph.node import Entry, Node, toposort
 
 if TYPE_CHECKING:
     from ..symbol.core import Symbol

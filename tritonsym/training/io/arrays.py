@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...foundation.text import escaped, shown
 from ...ndarray.core import NDArray
 from ...ndarray.create import array, concatenate
-from ...text import escaped, shown
 from .base import DataBatch, DataDesc, DataIter, check_batch_size
 
 LAST_BATCH = ("pad", "discard", "roll_over")

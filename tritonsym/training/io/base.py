@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...foundation.shape import Shape
+from ...foundation.text import shown
 from ...ndarray.core import NDArray
-from ...shape import Shape
-from ...text import shown
 
 
 def check_batch_size(batch_size: Any) -> None:

@@ -14,12 +14,12 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from ...dtype import FLOAT32, DType, as_dtype
-from ...errors import LoweringError, MXNetError
+from ...foundation.dtype import FLOAT32, DType, as_dtype
+from ...foundation.errors import LoweringError, MXNetError
+from ...foundation.shape import Shape, check_array, given_shape
+from ...foundation.text import escaped, shown
 from ...ndarray.core import NDArray
 from ...ndarray.create import array
-from ...shape import Shape, check_array, given_shape
-from ...text import escaped, shown
 from .base import DataBatch, DataDesc, DataIter, check_batch_size
 
 Array = np.ndarray[Any, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from ...text import shown
+from ...foundation.text import shown
 from .base import Array, Names, PairwiseMetric, registry
 
 

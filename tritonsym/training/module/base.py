@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...foundation.text import listed, shown
 from ...ndarray.core import NDArray
 from ...ndarray.create import array, concatenate, load, save
-from ...text import listed, shown
 from ..initializer import Uniform
 from ..io.base import DataBatch, DataDesc
 from ..metric import base as metrics

@@ -8,15 +8,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...bind import gradient_requests
+from ...binding.bind import gradient_requests
+from ...binding.executor import Executor
 from ...context import Context, as_context
-from ...dtype import as_dtype
-from ...executor import Executor
-from ...files import read_file, replace_file
+from ...foundation.dtype import as_dtype
+from ...foundation.files import read_file, replace_file
+from ...foundation.shape import Shape
+from ...foundation.text import listed, shown
 from ...ndarray.core import NDArray
 from ...ndarray.values import write
-from ...shape import Shape
-from ...text import listed, shown
 from .. import kvstore as kvstores
 from ..initializer import InitDesc, Uniform
 from ..io.base import DataBatch, DataDesc

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...bind import bind as bind_arrays
+from ...binding.bind import bind as bind_arrays
+from ...binding.executor import Executor
+from ...binding.gradient_arrays import GradientArrays
 from ...context import Context
-from ...dtype import FLOAT32
-from ...errors import MXNetError
-from ...executor import Executor
-from ...gradient_arrays import GradientArrays
+from ...expressions.reference import Tensor
+from ...foundation.dtype import FLOAT32
+from ...foundation.errors import MXNetError
+from ...foundation.shape import Shape
+from ...foundation.text import escaped, shown
 from ...ndarray.core import NDArray, tensor_of
 from ...ndarray.create import zeros
-from ...reference import Tensor
-from ...shape import Shape
-from ...text import escaped, shown
 from ..io.base import DataDesc
 
 if TYPE_CHECKING:

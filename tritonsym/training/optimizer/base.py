@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...dtype import BOOL, FLOAT32, FLOAT64, DType, as_dtype
-from ...eager import compute
-from ...errors import LoweringError, MXNetError
-from ...expr import Expr, cast, input_, narrow
+from ...compiler.eager import compute
+from ...expressions.expr import Expr, cast, input_, narrow
+from ...expressions.philox import default_state
+from ...expressions.reference import Tensor
+from ...foundation.dtype import BOOL, FLOAT32, FLOAT64, DType, as_dtype
+from ...foundation.errors import LoweringError, MXNetError
+from ...foundation.text import escaped, shown
+from ...graph.trace import Graph
 from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
 from ...ndarray.values import write, write_numbers
 from ...ops.optimizer import Scalar
-from ...philox import default_state
-from ...reference import Tensor
-from ...text import escaped, shown
-from ...trace import Graph
 from ..lr_scheduler import LRScheduler
 from ..registry import Registry
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any
 
-from ...collector import paused
-from ...compiler import compile_graph
+from ...compiler.compiler import compile_graph
+from ...foundation.collector import paused
 from ...ndarray.core import NDArray
 from .base import Optimizer, State, arrays_in, update_of
 from .rates import SentRates

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...context import Context
-from ...errors import MXNetError
+from ...foundation.errors import MXNetError
+from ...foundation.text import shown
 from ...ndarray import params_file
 from ...ndarray.core import NDArray
-from ...text import shown
 
 # How deep, and how wide, the state of one weight may be.
 _DEEPEST, _WIDEST = 4, 16

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ...expr import Expr, maximum, minimum, where
+from ...expressions.expr import Expr, maximum, minimum, where
 from ...ndarray.core import NDArray
 from ...ops import optimizer as gradient_descent
 from ...ops import optimizer_layers as formulas

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...expr import Expr
+from ...expressions.expr import Expr
 from ...ndarray.core import NDArray
 from ...ops import optimizer as formulas
 from .base import Optimizer, Rates, State, registry, zeros_like

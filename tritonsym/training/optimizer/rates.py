@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from ...dtype import FLOAT64
-from ...expr import input_, narrow, toposort
-from ...reference import Tensor
+from ...expressions.expr import input_, narrow, toposort
+from ...expressions.reference import Tensor
+from ...foundation.dtype import FLOAT64
 from .base import Optimizer, Update
 
 # How many updates the host may be ahead of a device, which a longer queue would not make faster.

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from ...context import Context
-from ...errors import MXNetError
+from ...foundation.errors import MXNetError
+from ...foundation.text import shown
 from ...ndarray import params_file
 from ...ndarray.core import NDArray
-from ...text import shown
 from .. import lr_scheduler
 from . import foreign_states
 from .base import Optimizer, State, arrays_in, create

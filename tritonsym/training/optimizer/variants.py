@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...expr import Expr, make, maximum, reduce, where
+from ...expressions.expr import Expr, make, maximum, reduce, where
 from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
 from ...ops import optimizer as formulas

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ...foundation.text import shown
 from ...ndarray.create import array
-from ...text import shown
 from ..io.base import DataBatch, DataDesc, DataIter
 
 

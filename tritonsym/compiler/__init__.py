@@ -1,0 +1,1 @@
+"""The whole way from entries of a graph to a program, for one pass, for two, or for arrays."""

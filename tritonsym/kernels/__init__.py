@@ -1,0 +1,1 @@
+"""Kernels as the text of Triton modules, and the functions that such modules call."""

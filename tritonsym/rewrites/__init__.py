@@ -1,0 +1,1 @@
+"""Expressions to expressions that compute the same: simpler, or what a device does better."""

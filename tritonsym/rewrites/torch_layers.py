@@ -1,0 +1,305 @@
+"""For CPUs: layers that torch computes in one call, found among the primitives that define them.
+
+torch has no fused kernels on a CPU, but functions for what networks need most. They read their
+input once or twice where the primitives read and write it ten times, and differ by rounding. A
+layer becomes a call where nothing else needs what comes between its input and its result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..expressions.expr import (
+    Expr,
+    make,
+    maximum,
+    minimum,
+    permute,
+    pick,
+    reduce,
+    take,
+    toposort,
+    where,
+)
+from ..expressions.library import library_call
+from ..expressions.reference import Step, Tensor
+from ..foundation.dtype import FLOAT32, FLOAT64, INT64
+from ..graph.trace import Graph
+from .simplify import number_of, pairs
+from .torch_norms import data_gradient, norm, parameter_gradients
+from .torch_patterns import (
+    PART,
+    Layer,
+    apart,
+    is_near,
+    layer_of,
+    less_the_largest,
+    library,
+    once,
+    softmax_of,
+    summed_exponents,
+    times,
+    unless,
+    with_layers,
+)
+
+# Where torch's gelu of float32 begins to be wrong, and no gelu differs from its input or from 0.
+_HUGE = 1e18
+
+
+def in_torch_layers(graph: Graph) -> Graph:
+    """The graph with torch's calls for the layers that it has."""
+    order = toposort(graph.outputs)
+    layers = apart({x: found for x in order if (found := _found(x))}, order, graph.outputs)
+    return with_layers(graph, {**_beside(layers, order), **layers})
+
+
+def _found(x: Expr) -> list[Layer]:
+    """The layers that an expression is the result of, the largest first."""
+    if x.dtype not in (FLOAT32, FLOAT64):
+        return []
+    every = (rule(x) for rule in _RULES.get(x.primitive, ()))
+    return [layer for layer in every if layer is not None]
+
+
+def _beside(layers: Mapping[Expr, Layer], order: Sequence[Expr]) -> dict[Expr, Layer]:
+    """What the calls of layers give as well, as far as it comes after what they read."""
+    place = {x: n for n, x in enumerate(order)}
+    return {
+        x: Layer(layer.inputs, frozenset(), call)
+        for layer in layers.values()
+        for x, call in layer.beside.items()
+        if x in place and all(place[y] < place[x] for y in layer.inputs)
+    }
+
+
+# ---- gelu --------------------------------------------------------------------------------------
+
+
+def _probability(data: Tensor) -> Tensor:
+    """That a normal number is below."""
+    return torch.erf(data * math.sqrt(0.5)).add_(1).mul_(0.5)
+
+
+def _gelu_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    (data,) = inputs
+    quick = partial(torch.ops.aten.gelu.out, data, out=out)
+    highest = torch.empty((), dtype=data.dtype)
+    find = partial(torch.amax, data, out=highest)
+    # NaN is not below, either.
+    return unless(lambda: not find().item() < _HUGE, quick, lambda: data * _probability(data), out)
+
+
+def _gelu_slope_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    head, data = inputs
+
+    def exact() -> Tensor:
+        density = torch.exp(data * data * -0.5).mul_(1 / math.sqrt(2 * math.pi))
+        return head * (_probability(data) + data * density)
+
+    quick = partial(torch.ops.aten.gelu_backward.grad_input, head, data, grad_input=out)
+    return unless(
+        lambda: not all(abs(x.item()) < _HUGE for x in torch.aminmax(data)), quick, exact, out
+    )
+
+
+def _twice_probable(x: Expr) -> Iterator[Expr]:
+    """The data of 1 + erf(data / sqrt(2)), twice the probability of a normal number below it."""
+    for error, one in pairs(x, "add"):
+        if error.primitive == "erf" and is_near(one, 1):
+            yield from times(error.inputs[0], math.sqrt(0.5))
+
+
+def _probable(x: Expr) -> Iterator[Expr]:
+    for twice in times(x, 0.5):
+        yield from _twice_probable(twice)
+
+
+def _gelu(x: Expr) -> Layer | None:
+    """data * (1 + erf(data / sqrt(2))) / 2, halved wherever."""
+    for data, other in pairs(x, "mul"):
+        halves = list(times(data, 0.5))
+        if data in _probable(other) or set(halves) & set(_twice_probable(other)):
+            argument = data if data in _probable(other) else halves[0]
+            return layer_of(x, [argument], library(_gelu_call, "gelu", x, elementwise=True))
+    for product in times(x, 0.5):
+        for data, other in pairs(product, "mul"):
+            if data in _twice_probable(other):
+                return layer_of(x, [data], library(_gelu_call, "gelu", x, elementwise=True))
+    return None
+
+
+def _is_density(x: Expr, data: Expr) -> bool:
+    """Whether it is the density of a normal number at ``data``."""
+    for power in times(x, 1 / math.sqrt(2 * math.pi)):
+        if power.primitive == "exp":
+            squares = times(power.inputs[0], -0.5)
+            return any(y.primitive == "mul" and y.inputs == (data, data) for y in squares)
+    return False
+
+
+def _gelu_slope(x: Expr) -> Layer | None:
+    """head * (probability + data * density)."""
+    for head, slope in pairs(x, "mul"):
+        for probability, rest in pairs(slope, "add"):
+            for data in _probable(probability):
+                if any(y is data and _is_density(d, data) for y, d in pairs(rest, "mul")):
+                    call = library(_gelu_slope_call, "gelu_backward", x, elementwise=True)
+                    return layer_of(x, [head, data], call)
+    return None
+
+
+# ---- softmax -----------------------------------------------------------------------------------
+
+
+def _softmax_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    return partial(torch.softmax, inputs[0], attributes, out=out)
+
+
+def _log_softmax_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    return partial(torch.log_softmax, inputs[0], attributes, out=out)
+
+
+def _softmax(x: Expr) -> Layer | None:
+    found = softmax_of(x)
+    shifted = None if found is None else less_the_largest(found[0])
+    if found is None or shifted is None or shifted[1] != found[1]:
+        return None
+    return layer_of(x, shifted[:1], library(_softmax_call, "softmax", x, shifted[1]))
+
+
+def _log_softmax(x: Expr) -> Layer | None:
+    shifted, logarithm = x.inputs[0], once(x.inputs[1])
+    found = less_the_largest(shifted)
+    if found is None or logarithm.primitive != "log":
+        return None
+    if summed_exponents(logarithm.inputs[0]) != (shifted, found[1]):
+        return None
+    return layer_of(x, found[:1], library(_log_softmax_call, "log_softmax", x, found[1]))
+
+
+# ---- sums of one element -----------------------------------------------------------------------
+
+
+def _picked_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    """Row by row, but for some rows at a time: not all logarithms are needed at once."""
+    data, places = inputs
+    count = max(1, PART // (data[0].numel() * data.itemsize))
+    memory = torch.empty(min(count, len(data)), *data.shape[1:], dtype=data.dtype)
+    parts = [torch.split(x, count) for x in (data, places, out)]
+    pieces = [(x, y, z, memory[: len(x)]) for x, y, z in zip(*parts, strict=True)]
+
+    def step() -> None:
+        for part, index, place, logarithms in pieces:
+            torch.log_softmax(part, -1, out=logarithms)
+            torch.gather(logarithms, -1, index, out=place)
+
+    return step
+
+
+def _position(x: Expr) -> int | None:
+    """The axis along which an expression counts."""
+    while x.primitive == "expand":
+        (x,) = x.inputs
+    return x.integer("axis") if x.primitive == "iota" else None
+
+
+def _one(x: Expr) -> tuple[Expr, Expr, int] | None:
+    """What a sum of one element of each row sums, the places of these elements, and the axis."""
+    (chosen,) = x.inputs
+    if chosen.primitive != "where" or number_of(chosen.inputs[2]) != 0:
+        return None
+    if chosen.inputs[1].shape != chosen.shape:  # one number
+        return None
+    for positions, repeated in pairs(chosen.inputs[0], "eq"):
+        axis, places = _position(positions), once(repeated)
+        if axis is None or axis not in x.integers("axes") or places.dtype is not INT64:
+            continue
+        row = (*chosen.shape[:axis], 1, *chosen.shape[axis + 1 :])
+        if positions.shape == chosen.shape and places.shape == row:
+            return chosen.inputs[1], places, axis
+    return None
+
+
+def _within(places: Expr, length: int) -> Expr:
+    return maximum(minimum(places, length - 1), 0)
+
+
+def _sum_of_picked(x: Expr, axis: int, element: Expr, places: Expr, length: int) -> Expr:
+    """The sum of one element of each row, of those rows that have the place."""
+    # A sum of zeros and -0 is +0.
+    kept = where(_within(places, length).equals(places), element + 0.0, 0)
+    others = tuple(other for other in x.integers("axes") if other != axis)
+    return reduce("sum", kept, others) if others else kept
+
+
+def _sum_of_one(x: Expr) -> Layer | None:
+    """The sum of what is in one place of each row, and 0 elsewhere."""
+    found = _one(x)
+    if found is None:
+        return None
+    data, places, axis = found
+    length = data.shape[axis]
+
+    def call(data: Expr, places: Expr) -> Expr:
+        element = pick(data, _within(places, length), axis)
+        return _sum_of_picked(x, axis, element, places, length)
+
+    return Layer((data, places), frozenset(x.inputs), call)
+
+
+def _cross_entropy(x: Expr) -> Layer | None:
+    """The same of the negative logarithms of a softmax along the last axis."""
+    found = _one(x)
+    if found is None or found[0].primitive != "neg":
+        return None
+    (logarithms,), places, axis = found[0].inputs, *found[1:]
+    layer = _log_softmax(logarithms) if logarithms.primitive == "sub" else None
+    if layer is None or not 0 < axis == len(logarithms.shape) - 1:
+        return None
+    (data,), length = layer.inputs, logarithms.shape[axis]
+    if less_the_largest(logarithms.inputs[0]) != (data, axis):
+        return None
+
+    def call(data: Expr, places: Expr) -> Expr:
+        inputs = (data, _within(places, length))
+        element = library_call(_picked_call, "picked", inputs, "", places.shape, data.dtype)
+        return _sum_of_picked(x, axis, make("neg", element), places, length)
+
+    return Layer((data, places), layer.inside | {logarithms, found[0], *x.inputs}, call)
+
+
+# ---- rows in another order ---------------------------------------------------------------------
+
+
+def _moved_rows(x: Expr) -> Layer | None:
+    """Rows of a table whose places are moved: they are taken from there in that order."""
+    (rows,), axes = x.inputs, x.integers("axes")
+    if rows.primitive != "take":
+        return None
+    table, places = rows.inputs
+    first = rows.integer("axis")
+    inner = range(first, first + len(places.shape))
+    if any(axis != n for n, axis in enumerate(axes) if n not in inner):
+        return None
+    order = [axes[n] - first for n in inner]
+
+    def call(table: Expr, places: Expr) -> Expr:
+        return take(table, permute(places, order), first)
+
+    return Layer((table, places), frozenset((rows,)), call)
+
+
+_RULES: dict[str, tuple[Callable[[Expr], Layer | None], ...]] = {
+    "mul": (_gelu, _gelu_slope, data_gradient),
+    "add": (norm,),
+    "div": (norm, _softmax),
+    "sub": (_log_softmax,),
+    "permute": (_moved_rows,),
+    "sum": (_cross_entropy, _sum_of_one, parameter_gradients),
+}

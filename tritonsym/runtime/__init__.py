@@ -1,0 +1,1 @@
+"""Plans as programs that run: prepared torch calls, or launches of compiled kernels."""

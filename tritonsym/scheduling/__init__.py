@@ -1,0 +1,1 @@
+"""Which expressions are computed together, as one kernel."""
