@@ -9,7 +9,8 @@ from __future__ import annotations
 from html import escape
 
 from .memory import Lifetime
-from .plan import Place, Plan
+from .places import Place
+from .plan import Plan
 from .plan_text import counted, floor, kernel_lines, moved, refusal_lines, title, total_moved
 
 _SHOWN_KERNELS = 200
