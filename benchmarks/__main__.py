@@ -23,12 +23,14 @@ import torch
 import tritonsym as mx
 
 from . import ceilings, contestants, devices, first_result, graph_handling, questions, sizes
+from .ceilings import Ceilings
 from .clocks import Effort
 from .devices import Device
 from .machine import circumstances, load
 from .mxnet_peer import MXNetProcess
-from .report import OURS, Progress, Row, RowTable, compared, row_as_data
+from .report import OURS, Progress, Record, Row, RowTable, compared, row_as_data
 from .suite import run_workload
+from .workload import Workload
 
 SECTIONS = (graph_handling.NAME, first_result.NAME)
 
@@ -39,27 +41,29 @@ class Settings:
 
     Attributes:
         chain_part: of the long graph's nodes, one in so many.
-        without: peers that are left out.
+        first_results: of how many workloads, each in processes of its own.
     """
 
     effort: Effort
     chain_part: int
     graph_repeats: int
-    without: tuple[str, ...]
+    first_results: int
 
 
-THOROUGH = Settings(Effort(rounds=30, seconds=0.02), chain_part=1, graph_repeats=3, without=())
-QUICK = Settings(
-    Effort(rounds=6, seconds=0.005), chain_part=10, graph_repeats=1, without=contestants.SLOW
-)
+THOROUGH = Settings(Effort(rounds=30, seconds=0.02), chain_part=1, graph_repeats=3, first_results=4)
+QUICK = Settings(Effort(rounds=6, seconds=0.005), chain_part=10, graph_repeats=1, first_results=1)
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--device", choices=("cpu", "cuda"), help="where to measure; a GPU if there is one")
-    left_out = ", ".join(contestants.SLOW)
-    add("--quick", action="store_true", help=f"coarse figures in minutes, without {left_out}")
+    left_out = ", ".join(contestants.SLOW["cuda"])
+    add(
+        "--quick",
+        action="store_true",
+        help=f"coarse figures in minutes; on a GPU without {left_out}",
+    )
     add("--tiny", action="store_true", help="the tests' sizes: whether everything works")
     add(
         "--only",
@@ -73,8 +77,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--json",
         type=Path,
         metavar="FILE",
-        help="write everything to FILE, what is printed beside it as Markdown, and two pictures "
-        "where matplotlib is installed",
+        help="write everything to FILE as it comes, what is printed beside it as Markdown, and in "
+        "the end two pictures where matplotlib is installed",
     )
     add("--compare", type=Path, metavar="OLD", help="compare with a file that --json wrote")
     add("--mxnet-python", metavar="PATH", help="a Python that has MXNet, to run it beside (CPU)")
@@ -110,86 +114,89 @@ def _run(
     old: Any,
 ) -> None:
     """Measure what is wanted, and say it as it comes."""
-    settings = QUICK if arguments.quick or arguments.tiny else THOROUGH
+    quick = arguments.quick or arguments.tiny
+    settings = QUICK if quick else THOROUGH
     all_sizes: sizes.Sizes = getattr(sizes, size)
     every = questions.workloads(all_sizes)
+    chosen, beside = _chosen(every, arguments.only)
+    slow = contestants.SLOW[device.name] if quick else ()
+    peers = contestants.peers(device, mxnet, (*slow, *arguments.without))
+    present = [peer for peer in peers if not peer.absent]
+    progress = Progress(len(chosen) + len(beside))
+    record = Record(arguments.json, progress.clear)
+
+    facts = _circumstances(device, mxnet, [peer.name for peer in present])
+    record.add("circumstances", facts)
+    record.say("\n".join(f"- {name}: {value}" for name, value in facts.items()))
+    absent = {peer.name: peer.absent for peer in peers if peer.absent}
+    record.add("absent", absent)
+    record.say("\n".join(f"- absent: {name} ({why})" for name, why in absent.items()))
+    measured = ceilings.measure(device, all_sizes)
+    record.add("ceilings", asdict(measured))
+    record.say(f"\nMeasured ceilings:\n\n{measured}\n")
+
+    rows: list[Row] = []
+    others = [peer.name for peer in present if peer.name != OURS]
+    lines = RowTable([workload.name for workload in chosen], others, device.name == "cuda")
+    if chosen:
+        record.say(lines.head)
+    for workload in chosen:
+        progress.step(workload.name)
+        row = run_workload(workload, device, present, settings.effort, measured, progress.detail)
+        rows.append(row)
+        record.add("rows", [row_as_data(row) for row in rows])
+        record.say(lines.row(row))
+    record.say(
+        f"\nMedians of {settings.effort.rounds} rounds in which the contestants take turns; beside "
+        f"the ratio to {contestants.EAGER} its quartiles."
+    )
+    without = [(row.workload.name, *one) for row in rows for one in row.problems.items()]
+    record.say("\n".join(f"- no time: {peer}, {name}: {why}" for name, peer, why in without))
+
+    if graph_handling.NAME in beside:
+        progress.step(graph_handling.NAME)
+        nodes = all_sizes.chained_nodes // settings.chain_part
+        graph = graph_handling.measure(mx, mxnet, nodes, settings.graph_repeats)
+        record.add(graph_handling.NAME, graph)
+        record.say(f"\n{graph_handling.shown(graph)}")
+    if first_result.NAME in beside:
+        progress.step(first_result.NAME)
+        names = [peer.name for peer in present if peer.prepare is not None]
+        taken = first_result.taken([one.name for one in every])[: settings.first_results]
+        first = first_result.measure(device.name, size, taken, names)
+        record.add(first_result.NAME, first)
+        record.say(f"\n{first_result.shown(first)}")
+    facts["load at the end"] = load()
+    record.say(f"\nload at the end: {facts['load at the end']}")
+    if old is not None:
+        record.say(f"\n{compared(old, rows)}")
+    if arguments.json is not None:
+        _draw(rows, measured, facts, arguments.json.with_suffix(""))
+
+
+def _chosen(
+    every: Sequence[Workload], only: Sequence[str] | None
+) -> tuple[list[Workload], list[str]]:
+    """The workloads and the sections that have one of these texts in their name."""
 
     def wanted(name: str) -> bool:
-        return arguments.only is None or any(part in name for part in arguments.only)
+        return only is None or any(part in name for part in only)
 
     chosen = [workload for workload in every if wanted(workload.name)]
     beside = list(filter(wanted, SECTIONS))
     if not chosen and not beside:
         names = [*(workload.name for workload in every), *SECTIONS]
         sys.exit("nothing of that name; there are:\n  " + "\n  ".join(names))
-    peers = contestants.peers(device, mxnet, (*settings.without, *arguments.without))
-    present = [peer for peer in peers if not peer.absent]
-    facts = _circumstances(device, mxnet, [peer.name for peer in present])
-    progress = Progress(len(chosen) + len(beside))
-    said: list[str] = []
+    return chosen, beside
 
-    def say(text: str) -> None:
-        progress.clear()
-        print(text, flush=True)
-        said.append(text)
 
-    say("\n".join(f"- {name}: {value}" for name, value in facts.items()))
-    absent = {peer.name: peer.absent for peer in peers if peer.absent}
-    say("\n".join(f"- absent: {name} ({why})" for name, why in absent.items()))
-    measured = ceilings.measure(device, all_sizes)
-    say(f"\nMeasured ceilings:\n\n{measured}\n")
-
-    rows: list[Row] = []
-    others = [peer.name for peer in present if peer.name != OURS]
-    lines = RowTable([workload.name for workload in chosen], others, device.name == "cuda")
-    if chosen:
-        say(lines.head)
-    for workload in chosen:
-        progress.step(workload.name)
-        rows.append(
-            run_workload(workload, device, present, settings.effort, measured, progress.detail)
-        )
-        say(lines.row(rows[-1]))
-    say(
-        f"\nMedians of {settings.effort.rounds} rounds in which the contestants take turns; beside "
-        f"the ratio to {contestants.EAGER} its quartiles."
-    )
-    without = [(row.workload.name, *one) for row in rows for one in row.problems.items()]
-    say("\n".join(f"- no time: {peer}, {name}: {why}" for name, peer, why in without))
-
-    graph = first = None
-    if graph_handling.NAME in beside:
-        progress.step(graph_handling.NAME)
-        nodes = all_sizes.chained_nodes // settings.chain_part
-        graph = graph_handling.measure(mx, mxnet, nodes, settings.graph_repeats)
-        say(f"\n{graph_handling.shown(graph)}")
-    if first_result.NAME in beside:
-        progress.step(first_result.NAME)
-        names = [peer.name for peer in present if peer.prepare is not None]
-        first = first_result.measure(device.name, size, [one.name for one in every], names)
-        say(f"\n{first_result.shown(first)}")
-    facts["load at the end"] = load()
-    say(f"\nload at the end: {facts['load at the end']}")
-    if old is not None:
-        say(f"\n{compared(old, rows)}")
-    if arguments.json is None:
-        return
-    data = {
-        "circumstances": facts,
-        "absent": absent,
-        "ceilings": asdict(measured),
-        "rows": [row_as_data(row) for row in rows],
-        "graph handling": graph,
-        "first result": first,
-    }
-    arguments.json.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    arguments.json.with_suffix(".md").write_text("\n".join(said) + "\n", encoding="utf-8")
+def _draw(rows: Sequence[Row], measured: Ceilings, facts: dict[str, Any], stem: Path) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         print("no pictures: matplotlib is not installed")
         return
     from . import pictures
 
-    for file in pictures.draw(rows, measured, facts, arguments.json.with_suffix("")):
+    for file in pictures.draw(rows, measured, facts, stem):
         print(f"drawn: {file}")
 
 

@@ -32,8 +32,8 @@ COMPILED = {
 # Those who are measured without a cache's help as well, if the device has one to leave out: the
 # others would compile for each copy of the data.
 ROTATING = (OURS, EAGER, RECORDED)
-# Compilers that take minutes.
-SLOW = ("max-autotune",)
+# By device, compilers that take many minutes for all workloads together.
+SLOW = {"cpu": ("max-autotune",), "cuda": (*COMPILED, JAX)}
 
 # The reference's results, of float64.
 Expected = Sequence[torch.Tensor]

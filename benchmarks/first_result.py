@@ -26,6 +26,11 @@ CACHES = ("TRITONSYM_CACHE", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUD
 Seconds = tuple[float, float]
 
 
+def taken(workloads: Sequence[str]) -> list[str]:
+    """The names of a few workloads among those of all, the simplest first."""
+    return [next(name for name in workloads if part in name) for part in MEASURED]
+
+
 def measure(
     device: str, size: str, workloads: Sequence[str], contestants: Sequence[str]
 ) -> dict[str, dict[str, Seconds | str]]:
@@ -33,11 +38,10 @@ def measure(
 
     Args:
         size: which of the sizes, such as ``CPU``.
-        workloads: the names of all of them; a few are taken.
     """
-    taken = [next(name for name in workloads if part in name) for part in MEASURED]
     return {
-        name: {one: _in_process(device, size, name, one) for one in contestants} for name in taken
+        name: {one: _in_process(device, size, name, one) for one in contestants}
+        for name in workloads
     }
 
 

@@ -5,10 +5,12 @@ Knows no torch and no clock: figures come in, text goes out.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from .clocks import Spread
@@ -203,6 +205,34 @@ class Progress:
 
 
 # ---- files -------------------------------------------------------------------------------------
+
+
+class Record:
+    """What a run has said and measured so far, printed and in a file: a run may be cut short.
+
+    Args:
+        file: of JSON; what was said is beside it as Markdown. Or None.
+        before: what happens before something is printed.
+    """
+
+    def __init__(self, file: Path | None, before: Callable[[], object]) -> None:
+        self._file, self._before = file, before
+        self._said: list[str] = []
+        self._data: dict[str, Any] = {}
+
+    def add(self, name: str, data: Any) -> None:
+        """Something was measured, or is more than it was."""
+        self._data[name] = data
+
+    def say(self, text: str) -> None:
+        """Print something, and write down all there is."""
+        self._before()
+        print(text, flush=True)
+        self._said.append(text)
+        if self._file is not None:
+            self._file.write_text(json.dumps(self._data, indent=2) + "\n", encoding="utf-8")
+            said = "\n".join(self._said) + "\n"
+            self._file.with_suffix(".md").write_text(said, encoding="utf-8")
 
 
 def row_as_data(row: Row) -> dict[str, Any]:

@@ -35,8 +35,8 @@ def _device(data: Mapping[str, Any], file: Path) -> str:
     peers = list(dict.fromkeys(name for row in rows for name in row["ratios"]))
     columns = (f"on {facts['device']}", OURS, *(f"over {name}" for name in peers))
     parts = [table(columns, [_row(row, peers) for row in rows])]
-    if data["graph handling"]:
-        parts.append(graph_handling.shown(data["graph handling"]))
+    if data.get(graph_handling.NAME):
+        parts.append(graph_handling.shown(data[graph_handling.NAME]))
     known = ("torch", "triton", "CUDA", "jax", "mxnet")
     versions = [f"{name} {facts[name]}" for name in known if name in facts]
     loads = f"{facts['load at the beginning']} and {facts['load at the end']}"

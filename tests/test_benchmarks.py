@@ -357,6 +357,24 @@ def test_a_run_is_told_and_written(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Compared with" in capsys.readouterr().out
 
 
+def test_a_run_that_is_cut_short_has_written_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_short(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    file = tmp_path / "result.json"
+    monkeypatch.setattr("benchmarks.graph_handling.measure", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        main([*QUIET, "--only", "softmax", "--only", graph_handling.NAME, "--json", str(file)])
+    written = json.loads(file.read_text())
+    assert [row["name"] for row in written["rows"]] == [
+        one.name for one in WORKLOADS if "softmax" in one.name
+    ]
+    assert written["circumstances"]["commit"]
+    assert "Medians of" in file.with_suffix(".md").read_text()
+
+
 def test_a_wrong_name_shows_the_names() -> None:
     with pytest.raises(SystemExit, match="softmax of rows"):
         main([*QUIET, "--only", "nothing of this kind"])
