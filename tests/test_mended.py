@@ -264,3 +264,17 @@ def test_tiles_of_many_axes() -> None:
     """The axes that are not repeated are not doubled on the way."""
     array = nd.ones((1,) * 19 + (2,))
     assert nd.tile(array, reps=(3,)).shape == (1,) * 19 + (6,)
+
+
+# ---- values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 64, 5000])
+@pytest.mark.parametrize("name", ["sum", "mean", "nansum"])
+def test_a_sum_of_negative_zeros_is_zero(name: str, length: int, context: mx.Context) -> None:
+    """Sums begin with 0, and 0 plus -0 is 0."""
+    data = nd.array(np.full((2, length), -0.0), dtype="float32", ctx=context)
+    for axis in (0, 1):
+        symbol = getattr(sym, name)(A, axis=axis)
+        (total,) = symbol.bind(context, {"a": data}).forward()
+        assert not np.signbit(total.asnumpy()).any()

@@ -319,7 +319,7 @@ class _Rows:
             self.writer.line(f"{name} = pair[1].to(tl.int64)")
             return name
         reduced = f"math.reduce({lane}, {how})"
-        if x.primitive in ("max", "min"):
+        if x.primitive in ("max", "min", "sum"):
             reduced = f"math.positive_zero({reduced})"
         if _accumulator(x.dtype) != _register_type(x.dtype):
             reduced = f"math.cast({reduced}, {_register_type(x.dtype)})"
