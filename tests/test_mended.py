@@ -278,3 +278,41 @@ def test_a_sum_of_negative_zeros_is_zero(name: str, length: int, context: mx.Con
         symbol = getattr(sym, name)(A, axis=axis)
         (total,) = symbol.bind(context, {"a": data}).forward()
         assert not np.signbit(total.asnumpy()).any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("layer", ["gelu", "layer norm"])
+@pytest.mark.parametrize("loss", ["mean", "scaled", "twice"])
+def test_a_gradient_that_is_one_number_everywhere(
+    layer: str, loss: str, dtype: str, context: mx.Context
+) -> None:
+    """Losses such as a mean hand a constant to the layers before them."""
+    gamma, beta = sym.Variable("gamma"), sym.Variable("beta")
+    result = {
+        "gelu": lambda: sym.LeakyReLU(A, act_type="gelu"),
+        "layer norm": lambda: sym.LayerNorm(sym.sin(A), gamma, beta),
+    }[layer]()
+    symbol = {
+        "mean": lambda: sym.MakeLoss(sym.mean(result)),
+        "scaled": lambda: sym.MakeLoss(result * 0.7),
+        "twice": lambda: (result * 2).grad("a").grad("a"),
+    }[loss]()
+    shapes = {"a": (7, 20), "gamma": (20,), "beta": (20,)}
+    values = np.random.RandomState(0)
+    data = {n: values.randn(*shapes[n]) for n in symbol.list_arguments()}
+    found = []
+    for fusion in (True, False):
+        with mx.switched(fusion=fusion):
+            arrays = {n: nd.array(v, dtype=dtype, ctx=context) for n, v in data.items()}
+            gradients = {n: nd.zeros(v.shape, dtype=dtype, ctx=context) for n, v in data.items()}
+            executor = symbol.bind(context, arrays, args_grad=gradients)
+            (output,) = executor.forward(is_train=True)
+            if loss == "twice":
+                executor.backward(nd.ones(output.shape, dtype=dtype, ctx=context))
+            else:
+                executor.backward()
+        found.append([output.asnumpy(), *(g.asnumpy() for g in gradients.values())])
+    tolerance = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-4, "float64": 1e-10}[dtype]
+    for fused, apart in zip(*found, strict=True):
+        scale = float(np.abs(apart).max())
+        assert np.abs(fused.astype("float64") - apart).max() <= tolerance * scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -337,3 +338,30 @@ def test_a_program_updates_as_operators_do(
     tolerance = 1e-5 if dtype == "float32" else 1e-3  # roundings in another order
     for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_allclose(array.asnumpy(), copy.asnumpy(), tolerance, tolerance)
+
+
+class Tabled(mx.optimizer.Optimizer):
+    """One whose formula contains what a program keeps in a list or an array of its own."""
+
+    def __init__(self, table: Any) -> None:
+        super().__init__(learning_rate=1.0)
+        self.table = table
+
+    def step(self, weight: Any, grad: Any, states: Any, rates: Any) -> tuple[Any, ...]:
+        return (weight - grad * float(self.table[0]),)
+
+
+@pytest.mark.parametrize("made", [list, np.array, lambda values: {0: values[0]}])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_formula_that_a_program_changes(made: Any, replaced: bool) -> None:
+    optimizer = Tabled(made([1.0, 2.0]))
+    update = mx.optimizer.get_updater(optimizer)
+    weights, grads = [mx.nd.zeros((2,)) for _ in "ab"], [mx.nd.ones((2,)) for _ in "ab"]
+    found = []
+    for number in range(4):
+        if replaced:
+            optimizer.table = made([number + 1.0, 2.0])
+        optimizer.table[0] = number + 1.0
+        update([0, 1], grads, weights)
+        found.append(weights[0].asnumpy().tolist())
+    assert found == [[-1.0] * 2, [-3.0] * 2, [-6.0] * 2, [-10.0] * 2]

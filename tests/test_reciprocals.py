@@ -82,3 +82,10 @@ def test_tiny_and_huge_divisors_have_quotients(gpu: mx.Context) -> None:
     wide = given.double()
     due = (wide / wide.sum(1, keepdim=True)).bfloat16().float()
     torch.testing.assert_close(found, due, rtol=2.0**-8, atol=0, equal_nan=True)
+
+
+def test_what_is_computed_again_stays_so() -> None:
+    """A division that a later pass computes anew is not the one of the pass before."""
+    again = make("div", X, sums(X), again=True)
+    (found,) = with_reciprocals(Graph((cast(again, BFLOAT16),))).outputs
+    assert dict(found.inputs[0].attributes) == {"again": True, "reduced": True}

@@ -107,7 +107,7 @@ def walk_over(
             four of them, but not where threads have them in another order.
     """
     cut = None
-    if math.prod(shape) >= LARGE and not draws:
+    if shape and math.prod(shape) >= LARGE and not draws:
         cut = _cut(shape, [dense, *read], copies, layouts)
     if cut is not None:
         lengths, (in_order, *accesses) = collapse(*cut)

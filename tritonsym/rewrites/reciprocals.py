@@ -30,7 +30,7 @@ def with_reciprocals(graph: Graph) -> Graph:
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
         inputs = tuple(found[y] for y in x.inputs)
         if x.primitive == "div" and x in rough and x.inputs[1].primitive == "expand":
-            return make("div", *inputs, reduced=True)
+            return make("div", *inputs, **{**dict(x.attributes), "reduced": True})
         return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
 
     return replaced(graph, change)

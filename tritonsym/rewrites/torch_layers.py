@@ -46,6 +46,7 @@ from .torch_patterns import (
     times,
     unless,
     with_layers,
+    with_whole_head,
 )
 
 # Where torch's gelu of float32 begins to be wrong, and no gelu differs from its input or from 0.
@@ -150,7 +151,7 @@ def _gelu_slope(x: Expr) -> Layer | None:
             for data in _probable(probability):
                 if any(y is data and _is_density(d, data) for y, d in pairs(rest, "mul")):
                     call = library(_gelu_slope_call, "gelu_backward", x, elementwise=True)
-                    return layer_of(x, [head, data], call)
+                    return layer_of(x, [head, data], with_whole_head(x.shape, call))
     return None
 
 

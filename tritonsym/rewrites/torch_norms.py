@@ -15,11 +15,22 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..expressions.expr import VIEWS, Expr, make, narrow, reshape
+from ..expressions.expr import VIEWS, Expr, broadcast, make, narrow, reshape
 from ..expressions.library import library_call
 from ..expressions.reference import Step, Tensor
 from .simplify import number_of, pairs
-from .torch_patterns import PART, Layer, between, is_near, layer_of, library, once, times, unless
+from .torch_patterns import (
+    PART,
+    Layer,
+    between,
+    is_near,
+    layer_of,
+    library,
+    once,
+    times,
+    unless,
+    with_whole_head,
+)
 
 # torch multiplies by the third power of 1 / deviation, which must be a normal number.
 _LEAST, _MOST = 1e-12, 1e12
@@ -332,7 +343,7 @@ def data_gradient(x: Expr) -> Layer | None:
     # Whoever else needs the normal form computes it.
     inside = between(x, [*inputs, found.form, found.factor])
     call = library(_data_gradient_call, "layer_norm_backward", x, normal.axes)
-    return Layer(tuple(inputs), inside, call)
+    return Layer(tuple(inputs), inside, with_whole_head(x.shape, call))
 
 
 def _parameter_gradients_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
@@ -379,7 +390,8 @@ def parameter_gradients(x: Expr) -> Layer | None:
     inputs = (head, normal.data, normal.mean, normal.deviation)
     shape = (2, *form.shape[len(form.shape) - normal.axes :])
 
-    def part(number: int, *given: Expr) -> Expr:
+    def part(number: int, head: Expr, *others: Expr) -> Expr:
+        given = (broadcast(head, form.shape), *others)
         both = library_call(
             _parameter_gradients_call, "layer_norm_backward", given, normal.axes, shape, x.dtype
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..expressions.expr import VIEWS, Expr, make, toposort
+from ..expressions.expr import VIEWS, Expr, Shape, broadcast, make, toposort
 from ..expressions.library import library_call
 from ..expressions.reference import Step, Tensor
 from ..graph.trace import Graph
@@ -82,6 +82,11 @@ def library(
     return lambda *inputs: library_call(
         function, name, inputs, attributes, x.shape, x.dtype, elementwise=elementwise
     )
+
+
+def with_whole_head(shape: Shape, call: Callable[..., Expr]) -> Callable[..., Expr]:
+    """A call whose first input, a gradient, may be one number for all elements."""
+    return lambda head, *others: call(broadcast(head, shape), *others)
 
 
 def unless(

@@ -81,10 +81,26 @@ class CompiledUpdate:
 
 def formula_of(optimizer: Optimizer) -> dict[str, Any]:
     """The method, and the numbers of an optimizer that its expressions contain."""
-    found = {name: value for name, value in vars(optimizer).items() if name not in _GIVEN}
+    given = vars(optimizer).items()
+    found = {name: _as_it_is_now(value) for name, value in given if name not in _GIVEN}
     # Under a name that no attribute has.
     found[""] = type(optimizer), optimizer.wd == 0.0, optimizer.rescale_grad == 1.0
     return found
+
+
+def _as_it_is_now(value: Any) -> Any:
+    """What can be compared with a later value, which may be the same object with another inside."""
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_as_it_is_now, value))
+    if isinstance(value, dict):
+        return {key: _as_it_is_now(one) for key, one in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return frozenset(value)
+    if hasattr(value, "tobytes"):  # an array or a number of numpy
+        return str(value.dtype), value.shape, value.tobytes()
+    return id(value)
 
 
 def _is_fixed(state: State) -> bool:
