@@ -8,6 +8,7 @@ from ..graph.trace import Graph
 from ..rewrites.reciprocals import with_reciprocals
 from ..rewrites.regroup import regrouped
 from ..rewrites.split import split
+from ..rewrites.views_first import with_views_first
 from .attention import with_attention
 from .gpus import Gpu
 from .products import chosen
@@ -30,6 +31,7 @@ def for_gpu(
         fuse: rewrite what only pays where expressions are computed together.
     """
     if fuse:
+        graph = with_views_first(graph)
         graph, in_parts = split(graph, strides)
         graph = regrouped(graph, strides, in_parts)
         if gpu is not None:
