@@ -36,7 +36,7 @@ LAYERS = (
     ("ops", "indexing matrix movement nn normalization optimizer optimizer_layers optimizer_mixed"),
     ("ops", "ordering output pooling rearrangement recurrent reduction sequence __init__"),
     ("rewrites", "__init__ simplify torch_calls torch_patterns torch_norms torch_layers"),
-    ("rewrites", "torch_updates cones views_first nested regroup reciprocals split"),
+    ("rewrites", "torch_updates cones channels_last views_first nested regroup reciprocals split"),
     ("products", "__init__ gpus attention tensor_descriptor matmul_tiles library_products"),
     ("products", "products for_gpu"),
     ("scheduling", "__init__ schedule recompute refine tiling prologue combine scheduled"),

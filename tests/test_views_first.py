@@ -76,3 +76,16 @@ def test_what_others_read_is_computed_once() -> None:
 def test_many_dear_steps_are_taken_for_few_elements() -> None:
     dear = sym.sin(sym.exp(sym.tanh(ROW)))
     assert len(forms(sym.broadcast_add(A, dear), a=(4096, 1024), row=(1, 1024))) == 2
+    assert len(forms(sym.broadcast_add(A, dear), a=(40, 24), row=(1, 24))) == 1
+
+
+def test_a_number_is_computed_once() -> None:
+    one = sym.Variable("one")
+    assert len(forms(sym.broadcast_mul(A, sym.exp(one)), a=(40, 24), one=(1, 1))) == 2
+
+
+def test_windows_are_computed_of_what_they_are_windows_of() -> None:
+    window = sym.Pooling(sym.relu(A) * 2, kernel=(2, 2), stride=(2, 2), pool_type="max")
+    assert len(forms(window, a=(4, 8, 16, 16))) == 1
+    dear = sym.Pooling(sym.tanh(A), kernel=(2, 2), stride=(1, 1), pool_type="max")
+    assert len(forms(dear, a=(4, 8, 16, 16))) > 1, "each element is in several windows"

@@ -1,31 +1,44 @@
 """For GPUs: a view of what is computed elementwise is computed of views.
 
 A kernel reads its operands in any order, but a value of its own only in the order in which it has
-it: so a transpose, a slice or a repetition of a computed value would be stored first. Where all
-that it is computed of is in memory anyway, its reader computes it of the same views of that.
+it: so a transpose, a part or a repetition of a computed value would be stored first. Where all that
+it is computed of is in memory anyway, its reader computes it of the same views of that. So the
+windows of a pooling are computed of the convolution before them, with its bias and activation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..expressions.expr import SOURCES, Expr, make, toposort
 from ..graph.trace import Graph
-from .cones import CHEAP, LONGEST, behind_views, cone_of, stored_in_any_case
+from .cones import CHEAP, LONGEST, Cone, behind_views, cone_of, stored_in_any_case
 from .simplify import applied, replaced
 
+_MOVING = ("permute", "slice", "expand")
 # Steps of more than a few instructions that a repeated value may take for each of its elements:
-# memory is waited for longer than that.
-_DEAR = 2
+# memory is waited for longer than one takes. Two, of 16-bit elements, would be what is waited for:
+# a root and a quotient took 70 instructions in all, by the compiler's listing.
+_DEAR = 1
+# Elements up to which any steps take less than the launch of a kernel before.
+_FEW = 2**20
+# How often cheap steps are taken for an element that several parts have, as windows that overlap.
+_OVERLAP = 2
 
 
 def with_views_first(graph: Graph) -> Graph:
-    """The graph with views before elementwise steps, where no step is left behind for others."""
-    rule = _Rule(graph)
+    """The graph with views before elementwise steps, until none can move."""
+    while (moved := _moved_once(graph)).outputs != graph.outputs:
+        graph = moved
+    return graph
+
+
+def _moved_once(graph: Graph) -> Graph:
+    views = _Views(graph)
 
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
-        moves = x.primitive in ("permute", "slice", "expand") and rule.moves(x)
-        return rule.moved(x, found) if moves else applied(_nothing, x, found)
+        cone = views.movable(x) if x.primitive in _MOVING else None
+        return applied(_nothing, x, found) if cone is None else _behind(x, cone, found)
 
     return replaced(graph, change)
 
@@ -34,47 +47,61 @@ def _nothing(x: Expr) -> None:
     """The rule that changes nothing."""
 
 
-class _Rule:
+def _behind(view: Expr, cone: Cone, found: Mapping[Expr, Expr]) -> Expr:
+    """The steps of a cone on views of its leaves; a constant of shape () fits any."""
+    attributes = dict(view.attributes)
+    moved = {
+        y: found[y] if y.shape == () else make(view.primitive, found[y], **attributes)
+        for y in cone.leaves
+    }
+    for x in cone.steps:
+        moved[x] = make(x.primitive, *(moved[y] for y in x.inputs), **dict(x.attributes))
+    return moved[view.inputs[0]]
+
+
+class _Views:
     """Which views move, from what is known of the whole graph."""
 
     def __init__(self, graph: Graph) -> None:
         self._stored = stored_in_any_case(graph)
-        self._readers: dict[Expr, int] = {}
+        self._readers: dict[Expr, list[Expr]] = {}
         for x in toposort(graph.outputs):
             for y in dict.fromkeys(x.inputs):
-                self._readers[y] = self._readers.get(y, 0) + 1
+                self._readers.setdefault(y, []).append(x)
 
-    def moves(self, view: Expr) -> bool:
-        """Whether a view is computed of views.
+    def movable(self, view: Expr) -> Cone | None:
+        """The steps that are taken after a view instead of before it, if any are.
 
-        What is repeated may have other readers, which do not need its few elements stored either;
-        what has as many elements as its reader is not computed twice.
+        What is one number, such as a rate, is computed once, and not for each element.
         """
-        cone = cone_of(view.inputs[0], self._is_step, LONGEST)
+        repeated = view.primitive == "expand"
+        one = (view.inputs[0] if repeated else view).size == 1
+        cone = None if one else cone_of(view.inputs[0], self._is_step, LONGEST)
         if cone is None:
-            return False
+            return None
         leaves = [behind_views(y) for y in cone.leaves]
-        if view.primitive == "expand":
-            # Of what other kernels store, rows compute it once each.
+        if repeated:
+            # What other kernels store is of rows, which take such steps once each.
             dear = sum(x.primitive not in CHEAP for x in cone.steps)
-            return dear <= _DEAR and all(y.primitive in SOURCES for y in leaves)
-        return all(self._readers[x] == 1 for x in cone.steps) and all(
-            y.primitive in SOURCES or y in self._stored for y in leaves
-        )
-
-    def moved(self, view: Expr, found: Mapping[Expr, Expr]) -> Expr:
-        """The elementwise steps before a view, on views of what they begin with."""
-        cone = cone_of(view.inputs[0], self._is_step, LONGEST)
-        assert cone is not None
-        attributes = dict(view.attributes)
-        moved = {
-            y: found[y] if y.shape == () else make(view.primitive, found[y], **attributes)
-            for y in cone.leaves
-        }
-        for x in cone.steps:
-            inputs = (moved[y] for y in x.inputs)
-            moved[x] = make(x.primitive, *inputs, **dict(x.attributes))
-        return moved[view.inputs[0]]
+            quick = dear <= _DEAR or view.size <= _FEW
+            return cone if quick and all(y.primitive in SOURCES for y in leaves) else None
+        inside = set(cone.steps)
+        nobody_else = all(inside.issuperset(self._readers[x]) for x in cone.steps[:-1])
+        gains = nobody_else and self._is_read_in_parts(cone) and all(map(self._is_kept, leaves))
+        return cone if gains else None
 
     def _is_step(self, x: Expr) -> bool:
         return x.is_elementwise and x.primitive != "native" and x not in self._stored
+
+    def _is_kept(self, x: Expr) -> bool:
+        """Whether it is in memory: stored for others, or by a kernel that computes nothing else."""
+        return x.primitive in SOURCES or x.primitive == "native" or x in self._stored
+
+    def _is_read_in_parts(self, cone: Cone) -> bool:
+        """Whether hardly an element is computed twice when each view of the result is."""
+        result = cone.steps[-1]
+        readers: Sequence[Expr] = self._readers[result]
+        if any(x.primitive not in ("permute", "slice") for x in readers):
+            return False
+        cheap = all(x.primitive in CHEAP for x in cone.steps)
+        return sum(x.size for x in readers) <= result.size * (_OVERLAP if cheap else 1)
