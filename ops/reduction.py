@@ -122,14 +122,15 @@ def _norm_accumulator(data: DType, result: DType) -> DType:
 def _norm_gradient(
     attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
 ) -> Sequence[Expr]:
-    """The sign of x, or x over the norm, which is NaN where that is 0."""
+    """The sign of x, or x over the norm; 0 where that is 0."""
     (data,) = inputs
     wide = _norm_accumulator(data.dtype, outputs[0].dtype)
     axes = axes_of(attributes.axis, len(data.shape))
     kept = [1 if i in axes else n for i, n in enumerate(data.shape)]
     g, y = (reshape(cast(x, wide), kept) for x in (heads[0], outputs[0]))
     x = cast(data, wide)
-    return (cast(g * (make("sign", x) if attributes.ord == 1 else x / y), data.dtype),)
+    slope = make("sign", x) if attributes.ord == 1 else where(y.equals(0), 0, x / y)
+    return (cast(g * slope, data.dtype),)
 
 
 @operator("norm", shapes=_fill, dtypes=_norm_dtypes, gradient=_norm_gradient)

@@ -193,6 +193,39 @@ def pooled(
     return function
 
 
+def reduced_axis(case: RecordedGradient) -> tuple[int, ...] | None:
+    axis = case.attributes.get("axis")
+    return axis if axis is None else tuple(np.atleast_1d(axis).tolist())
+
+
+def product_gradient(case: RecordedGradient, data: Array, head: Array) -> Array:
+    """The product of the other elements times the head; that of NaN is 0 where it is skipped."""
+    axis = reduced_axis(case)
+    skipped = np.isnan(data) & (case.operator == "nanprod")
+    data = np.where(skipped, 1, data)
+    head = head.reshape(np.prod(data, axis, keepdims=True).shape)
+    zeros = (data == 0).sum(axis, keepdims=True)
+    others = np.prod(np.where(data == 0, 1, data), axis, keepdims=True)
+    at_zeros = np.where((data == 0) & (zeros == 1), head * others, 0)
+    found = np.where(zeros == 0, head * others / data, at_zeros)
+    return np.where(skipped, 0, found)
+
+
+def norm_of(case: RecordedGradient) -> Array:
+    """The norm that each element is a part of."""
+    data = case.inputs[0].astype("float64")
+    axis = reduced_axis(case)
+    with np.errstate(all="ignore"):
+        return np.broadcast_to(np.abs(data).sum(axis, keepdims=True), data.shape)
+
+
+def zero_where_the_norm_is(case: RecordedGradient, recordings: Recordings) -> Reaction:
+    (first,) = case.reaction.gradients
+    left = BEFORE if case.requests[0] == "add" else 0
+    found = np.where(norm_of(case) == 0, np.asarray(left, first.dtype), first)
+    return replace(case.reaction, gradients=(found,))
+
+
 def norms(case: RecordedGradient, data: Array) -> Array:
     power = case.attributes["p_value"]
     return (np.abs(windows(case, data)) ** power).sum(-1) ** (1 / power)
@@ -415,6 +448,18 @@ GRADIENT_DEVIATIONS: dict[str, GradientDeviation] = {
         labelled("float16-points"),
         "A gradient in float16 does not overflow on the way.",
         first_gradient(lambda case, x, g: -g / (3 * x * np.cbrt(x))),
+    ),
+    "product-at-zero": GradientDeviation(
+        words("prod nanprod"),
+        lambda case: bool((case.inputs[0] == 0).any()),
+        "The gradient of a product with zeros is the product of the others; MXNet's is NaN.",
+        first_gradient(product_gradient),
+    ),
+    "norm-at-zero": GradientDeviation(
+        ["norm"],
+        lambda case: bool((norm_of(case) == 0).any()),
+        "The gradient of the norm of zeros is 0; MXNet's is NaN.",
+        zero_where_the_norm_is,
     ),
     "infinite-norm-gradient": GradientDeviation(
         ["norm"],

@@ -100,9 +100,17 @@ def _sum(x: Expr, g: Expr) -> Sequence[Expr | None]:
 
 
 def _product(x: Expr, g: Expr) -> Sequence[Expr | None]:
-    """The product without the element, by division: NaN where the element is 0."""
+    """The product without the element: by division, unless there are zeros."""
     (data,) = x.inputs
-    return (broadcast(g * x, data.shape) / data,)
+    zero, axes = data.equals(0), x.integers("axes")
+
+    def whole(y: Expr) -> Expr:
+        return broadcast(y, data.shape)
+
+    zeros = whole(reduce("sum", cast(zero, data.dtype), axes))
+    others = whole(g * reduce("prod", where(zero, 1, data), axes))
+    beside_zeros = where(zero.logical_and(zeros.equals(1)), others, 0)
+    return (where(zeros.equals(0), whole(g * x) / data, beside_zeros),)
 
 
 def _largest(x: Expr, g: Expr) -> Sequence[Expr | None]:
