@@ -28,19 +28,25 @@ _OVERLAP = 2
 
 def with_views_first(graph: Graph) -> Graph:
     """The graph with views before elementwise steps, until none can move."""
-    while (moved := _moved_once(graph)).outputs != graph.outputs:
-        graph = moved
+    again = True
+    while again:
+        graph, again = _moved_once(graph)
     return graph
 
 
-def _moved_once(graph: Graph) -> Graph:
-    views = _Views(graph)
+def _moved_once(graph: Graph) -> tuple[Graph, bool]:
+    """The graph, and whether views that were behind others may move now."""
+    views, again = _Views(graph), False
 
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
+        nonlocal again
         cone = views.movable(x) if x.primitive in _MOVING else None
-        return applied(_nothing, x, found) if cone is None else _behind(x, cone, found)
+        if cone is None:
+            return applied(_nothing, x, found)
+        again = again or x.primitive != "expand"
+        return _behind(x, cone, found)
 
-    return replaced(graph, change)
+    return replaced(graph, change), again
 
 
 def _nothing(x: Expr) -> None:
