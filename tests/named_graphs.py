@@ -125,6 +125,16 @@ def transformer_block() -> mx.Symbol:
     return x + projected(inner, 128, "down")
 
 
+def images() -> mx.Symbol:
+    """Convolutions, with windows and a residual between them."""
+    x = sym.Variable("data")
+    for number in range(2):
+        x = sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=64, name=f"conv{number}")
+        x = sym.Pooling(sym.relu(x), kernel=(2, 2), stride=(2, 2), pool_type="max")
+    inner = sym.Convolution(x, kernel=(1, 1), num_filter=64, name="inner")
+    return sym.relu(inner + x)
+
+
 def transposed_sum() -> mx.Symbol:
     a, b = variables("a", "b")
     return a + sym.transpose(b)
@@ -199,6 +209,7 @@ GRAPHS: dict[str, NamedGraph] = {
         attention, dict.fromkeys(("query", "key", "value"), (12, 1024, 64)), "float16"
     ),
     "transformer-block": NamedGraph(transformer_block, {"data": (4, 96, 128)}, "float16"),
+    "images": NamedGraph(images, {"data": (32, 3, 64, 64)}, "bfloat16"),
     "transposed-sum": NamedGraph(transposed_sum, {"a": (96, 64), "b": (64, 96)}),
     "transposed-large": NamedGraph(transposed_sum, {"a": (4096, 2048), "b": (2048, 4096)}),
     "turned-keys": NamedGraph(turned_keys, {"keys": (4, 400, 768)}, "bfloat16"),

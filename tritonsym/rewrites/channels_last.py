@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..expressions.expr import REDUCTIONS, Expr, make, permute, toposort
+from ..expressions.expr import REDUCTIONS, Expr, broadcast, make, permute, toposort
 from ..expressions.library import Native, library_call
 from ..expressions.reference import Step, Tensor
 from ..graph.trace import Graph
@@ -49,8 +49,7 @@ def with_channels_last(graph: Graph) -> Graph:
             turned[x] = _call([found[y] for y in x.inputs], x)
         else:
             inputs = (
-                found[y] if y.shape == () else turned.get(y) or permute(found[y], _LAST)
-                for y in x.inputs
+                found[y] if y.shape == () else turned.get(y) or _turned(found[y]) for y in x.inputs
             )
             turned[x] = make(x.primitive, *inputs, **_moved(x))
         return permute(turned[x], _FIRST)
@@ -60,6 +59,13 @@ def with_channels_last(graph: Graph) -> Graph:
 
 def _nothing(x: Expr) -> None:
     """The rule that changes nothing."""
+
+
+def _turned(y: Expr) -> Expr:
+    """A value with its channels last, as a view; of what is repeated, the repetition of a view."""
+    if y.primitive == "expand":
+        return broadcast(permute(y.inputs[0], _LAST), _in_order(y.shape))
+    return permute(y, _LAST)
 
 
 def _call(inputs: Sequence[Expr], x: Expr) -> Expr:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..expressions.expr import SOURCES, Expr, make, toposort
+from ..expressions.expr import SOURCES, Expr, broadcast, make, permute, slice_, toposort
 from ..graph.trace import Graph
 from .cones import CHEAP, LONGEST, Cone, behind_views, cone_of, stored_in_any_case
 from .simplify import applied, replaced
@@ -55,14 +55,26 @@ def _nothing(x: Expr) -> None:
 
 def _behind(view: Expr, cone: Cone, found: Mapping[Expr, Expr]) -> Expr:
     """The steps of a cone on views of its leaves; a constant of shape () fits any."""
-    attributes = dict(view.attributes)
-    moved = {
-        y: found[y] if y.shape == () else make(view.primitive, found[y], **attributes)
-        for y in cone.leaves
-    }
+    moved = {y: found[y] if y.shape == () else _seen(view, found[y]) for y in cone.leaves}
     for x in cone.steps:
         moved[x] = make(x.primitive, *(moved[y] for y in x.inputs), **dict(x.attributes))
     return moved[view.inputs[0]]
+
+
+def _seen(view: Expr, y: Expr) -> Expr:
+    """A view of a leaf; of what is repeated, the repetition of a view."""
+    if y.primitive != "expand":
+        return make(view.primitive, y, **dict(view.attributes))
+    (few,) = y.inputs
+    if view.primitive == "permute":
+        few = permute(few, view.integers("axes"))
+    elif view.primitive == "slice":
+        bounds = (view.integers(name) for name in ("starts", "stops", "steps"))
+        each = [
+            (0, 1, 1) if n == 1 else taken for n, *taken in zip(few.shape, *bounds, strict=True)
+        ]
+        few = slice_(few, *zip(*each, strict=True))
+    return broadcast(few, view.shape)
 
 
 class _Views:
