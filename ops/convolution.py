@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -111,6 +112,14 @@ def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
     return exactly(step, out)
 
 
+def _per_place(weight: Expr) -> int:
+    """How many products each element of a convolution's result is the sum of.
+
+    Likewise how many results each element of a transposed one's data is added to.
+    """
+    return math.prod(weight.shape[1:])
+
+
 def convolve(data: Expr, weight: Expr, window: Window) -> Expr:
     """The convolution of (batch, channels, ...) with (results, channels / groups, ...)."""
     lengths = [window.convolved(axis, n) for axis, n in enumerate(data.shape[2:])]
@@ -124,6 +133,7 @@ def convolve(data: Expr, weight: Expr, window: Window) -> Expr:
         data.dtype,
         channels_last=True,
         gradient=_of_convolved,
+        operations=2 * math.prod(shape) * _per_place(weight),
     )
 
 
@@ -140,6 +150,7 @@ def transpose(data: Expr, weight: Expr, window: Window) -> Expr:
         data.dtype,
         channels_last=True,
         gradient=_of_transposed,
+        operations=2 * data.size * _per_place(weight),
     )
 
 
@@ -153,6 +164,7 @@ def correlate(head: Expr, data: Expr, weight: Expr, window: Window) -> Expr:
         weight.shape,
         weight.dtype,
         gradient=_of_correlated,
+        operations=2 * head.size * _per_place(weight),
     )
 
 

@@ -221,10 +221,17 @@ def _once(x: Expr, g: Expr) -> Gradients:
     )
 
 
-def _packed(function: Any, layer: Layer, inputs: Sequence[Expr], shapes: Sequence[Shape]) -> Expr:
+def _packed(
+    function: Any, layer: Layer, inputs: Sequence[Expr], shapes: Sequence[Shape], products: int
+) -> Expr:
+    """A call whose results lie one after the other, which multiplies with all weights so often."""
     size = sum(math.prod(shape) for shape in shapes)
     dtype = inputs[0].dtype
-    return library_call(function, layer.mode, inputs, layer, (size,), dtype, gradient=_once)
+    # Those of the products: next to them the cells' own are few.
+    operations = 2 * products * layer.weight_count
+    return library_call(
+        function, layer.mode, inputs, layer, (size,), dtype, gradient=_once, operations=operations
+    )
 
 
 def _layer_inputs(
@@ -258,7 +265,7 @@ def _run(
         shapes: list[Shape] = [(time, batch, width)]
         if last_states:
             shapes += [x.shape for x in inputs[-len(states) :]]
-        call = _packed(_forward, layer, inputs, shapes)
+        call = _packed(_forward, layer, inputs, shapes, time * batch)
         results = cut(call, shapes)
         found.append((inputs, call, results))
         data = results[0]
@@ -337,7 +344,9 @@ def _rnn_gradient(
         ends = [narrow(x, 0, first, first + layer.directions) for x in state_heads]
         shapes = [given[0].shape, (layer.weight_count,), (layer.bias_count,)]
         shapes += [x.shape for x in given[-len(states) :]]
-        packed = _packed(_backward, layer, (call, head, *ends, *given), shapes)
+        # The gradients of data and weights are as many products each as the pass.
+        products = 2 * math.prod(given[0].shape[:2])
+        packed = _packed(_backward, layer, (call, head, *ends, *given), shapes, products)
         head, of_weights, of_biases, *of_states = cut(packed, shapes)
         weights.insert(0, of_weights)
         biases.insert(0, of_biases)

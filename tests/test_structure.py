@@ -30,7 +30,8 @@ def words(text: str) -> frozenset[str]:
 LAYERS = (
     ("foundation", "__init__ text errors shape dtype collector progress files switches allocation"),
     ("", "attribute name context"),
-    ("expressions", "__init__ philox exactness expr reference special grad library layout"),
+    ("expressions", "__init__ philox exactness expr operations reference special grad library"),
+    ("expressions", "layout"),
     ("graph", "__init__ schema op node infer backward frontend trace"),
     ("ops", "common windows activation broadcasting convolution creation custom elementwise image"),
     ("ops", "indexing matrix movement nn normalization optimizer optimizer_layers optimizer_mixed"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ def library_call(
     python: bool = False,
     channels_last: bool = False,
     gradient: CallGradient | None = None,
+    operations: int | None = None,
 ) -> Expr:
     """One call of a library: ``function(attributes, input tensors, output tensor)`` prepares it.
 
@@ -43,7 +45,11 @@ def library_call(
         channels_last: whether it is faster where the second axis of its result runs along the
             memory.
         gradient: of its inputs, as expressions; it raises a LoweringError where there is none.
+        operations: how many steps on numbers it takes; one for each element where it is elementwise
+            and this is None, else not known.
     """
+    if operations is None and elementwise:
+        operations = math.prod(shape)
     return make(
         "native",
         *inputs,
@@ -55,6 +61,7 @@ def library_call(
         python=python,
         channels_last=channels_last,
         gradient=gradient,
+        operations=operations,
         shape=shape,
         dtype=dtype,
     )

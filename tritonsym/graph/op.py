@@ -19,6 +19,7 @@ from typing import Any, overload
 
 from ..expressions.expr import Expr, Shape, input_
 from ..expressions.library import Native, library_call
+from ..expressions.operations import on_the_way
 from ..foundation.dtype import FLOAT32, DType
 from ..foundation.errors import LoweringError, MXNetError
 from ..foundation.text import shown
@@ -193,6 +194,7 @@ class Op:
                 output.dtype,
                 elementwise=self.elementwise,
                 channels_last=self.channels_last,
+                operations=on_the_way(outputs, inputs),
             )
             return (call,)
         return outputs

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
-from ..expressions.expr import PRODUCTS, REDUCTIONS, SOURCES, Expr, contracted, toposort
+from ..expressions.expr import PRODUCTS, SOURCES, Expr, toposort
+from ..expressions.operations import total
 from ..products.attention import why_attention
 from ..scheduling.schedule import Kernel
 from .lifetimes import byte_count
@@ -15,16 +14,6 @@ _SHOWN_NAMES = 8
 _SHOWN_REFUSALS = 20
 _SHOWN_PARTS = 4
 _NAME_LENGTH = 60
-
-
-def operations(x: Expr) -> int:
-    """How many additions, multiplications or other steps on numbers an expression takes."""
-    if x.primitive in PRODUCTS:
-        summed = contracted(x.inputs[0], x["transpose_a"])
-        return 2 * summed * math.prod(x.shape[1:] if x.primitive == "dot_parts" else x.shape)
-    if x.primitive in REDUCTIONS:
-        return x.inputs[0].size
-    return x.size if x.is_elementwise else 0
 
 
 def floor(plan: Plan) -> int:
@@ -96,8 +85,9 @@ def counted(count: int, noun: str) -> str:
 
 def kernel_lines(plan: Plan, number: int, kernel: Kernel) -> list[str]:
     """What a kernel computes, reads, writes and moves; the first line is its head."""
-    count = sum(map(operations, kernel.body))
-    last = f"      {moved(plan, kernel):,} bytes, {counted(count, 'operation')}"
+    count = total(kernel.body)
+    steps = "operations unknown" if count is None else counted(count, "operation")
+    last = f"      {moved(plan, kernel):,} bytes, {steps}"
     if not kernel.parts:
         head, *lines = _part_lines(plan, kernel)
         return [f"  {number} {head}", *(f"      {line}" for line in lines), last]

@@ -22,6 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from ..expressions.expr import Expr, permute, toposort
 from ..expressions.layout import Layout, layout_of
 from ..expressions.library import library_call
+from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
 from ..foundation.dtype import FLOAT32, DType
 from ..graph.trace import Graph
@@ -106,13 +107,16 @@ def _layer(
         return None
     *_, heads, tokens, _ = layouts[0].strides
     given = Attention(scale, by_token=heads < tokens)
+    operations = on_the_way([x], operands)
 
     def call(*operands: Expr) -> Expr:
         rows = [_in_rows(y, swap) for y, swap in zip(operands, turned, strict=True)]
         *batch, heads, tokens, depth = range(len(x.shape))
         order = (*batch, tokens, heads, depth) if given.by_token else range(len(x.shape))
         shape = tuple(x.shape[axis] for axis in order)
-        result = library_call(_attend, "attention", rows, given, shape, x.dtype)
+        result = library_call(
+            _attend, "attention", rows, given, shape, x.dtype, operations=operations
+        )
         return permute(result, order)  # its own inverse
 
     return layer_of(x, operands, call)

@@ -27,6 +27,7 @@ from ..expressions.expr import (
     where,
 )
 from ..expressions.library import library_call
+from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
 from ..foundation.dtype import FLOAT32, FLOAT64, INT64
 from ..graph.trace import Graph
@@ -127,11 +128,13 @@ def _gelu(x: Expr) -> Layer | None:
         halves = list(times(data, 0.5))
         if data in _probable(other) or set(halves) & set(_twice_probable(other)):
             argument = data if data in _probable(other) else halves[0]
-            return layer_of(x, [argument], library(_gelu_call, "gelu", x, elementwise=True))
+            call = library(_gelu_call, "gelu", x, [argument], elementwise=True)
+            return layer_of(x, [argument], call)
     for product in times(x, 0.5):
         for data, other in pairs(product, "mul"):
             if data in _twice_probable(other):
-                return layer_of(x, [data], library(_gelu_call, "gelu", x, elementwise=True))
+                call = library(_gelu_call, "gelu", x, [data], elementwise=True)
+                return layer_of(x, [data], call)
     return None
 
 
@@ -150,8 +153,9 @@ def _gelu_slope(x: Expr) -> Layer | None:
         for probability, rest in pairs(slope, "add"):
             for data in _probable(probability):
                 if any(y is data and _is_density(d, data) for y, d in pairs(rest, "mul")):
-                    call = library(_gelu_slope_call, "gelu_backward", x, elementwise=True)
-                    return layer_of(x, [head, data], with_whole_head(x.shape, call))
+                    given = [head, data]
+                    call = library(_gelu_slope_call, "gelu_backward", x, given, elementwise=True)
+                    return layer_of(x, given, with_whole_head(x.shape, call))
     return None
 
 
@@ -171,7 +175,8 @@ def _softmax(x: Expr) -> Layer | None:
     shifted = None if found is None else less_the_largest(found[0])
     if found is None or shifted is None or shifted[1] != found[1]:
         return None
-    return layer_of(x, shifted[:1], library(_softmax_call, "softmax", x, shifted[1]))
+    data, axis = shifted
+    return layer_of(x, [data], library(_softmax_call, "softmax", x, [data], axis))
 
 
 def _log_softmax(x: Expr) -> Layer | None:
@@ -181,7 +186,8 @@ def _log_softmax(x: Expr) -> Layer | None:
         return None
     if summed_exponents(logarithm.inputs[0]) != (shifted, found[1]):
         return None
-    return layer_of(x, found[:1], library(_log_softmax_call, "log_softmax", x, found[1]))
+    data, axis = found
+    return layer_of(x, [data], library(_log_softmax_call, "log_softmax", x, [data], axis))
 
 
 # ---- sums of one element -----------------------------------------------------------------------
@@ -264,12 +270,15 @@ def _cross_entropy(x: Expr) -> Layer | None:
     if layer is None or not 0 < axis == len(logarithms.shape) - 1:
         return None
     (data,), length = layer.inputs, logarithms.shape[axis]
+    operations = on_the_way([logarithms], [data])
     if less_the_largest(logarithms.inputs[0]) != (data, axis):
         return None
 
     def call(data: Expr, places: Expr) -> Expr:
         inputs = (data, _within(places, length))
-        element = library_call(_picked_call, "picked", inputs, "", places.shape, data.dtype)
+        element = library_call(
+            _picked_call, "picked", inputs, "", places.shape, data.dtype, operations=operations
+        )
         return _sum_of_picked(x, axis, make("neg", element), places, length)
 
     return Layer((data, places), layer.inside | {logarithms, found[0], *x.inputs}, call)

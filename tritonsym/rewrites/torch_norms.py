@@ -17,6 +17,7 @@ import torch
 
 from ..expressions.expr import VIEWS, Expr, broadcast, make, narrow, reshape
 from ..expressions.library import library_call
+from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
 from .simplify import number_of, pairs
 from .torch_patterns import (
@@ -165,8 +166,9 @@ def norm(x: Expr) -> Layer | None:
     if found is None:
         return None
     normal, parameters = found
-    call = library(_norm_call, "layer_norm", x, (normal.axes, normal.epsilon))
-    return layer_of(x, [normal.data, *map(once, parameters)], call)
+    inputs = [normal.data, *map(once, parameters)]
+    call = library(_norm_call, "layer_norm", x, inputs, (normal.axes, normal.epsilon))
+    return layer_of(x, inputs, call)
 
 
 # ---- the layer with its means and deviations ---------------------------------------------------
@@ -342,7 +344,7 @@ def data_gradient(x: Expr) -> Layer | None:
             break
     # Whoever else needs the normal form computes it.
     inside = between(x, [*inputs, found.form, found.factor])
-    call = library(_data_gradient_call, "layer_norm_backward", x, normal.axes)
+    call = library(_data_gradient_call, "layer_norm_backward", x, inputs, normal.axes)
     return Layer(tuple(inputs), inside, with_whole_head(x.shape, call))
 
 
@@ -393,10 +395,17 @@ def parameter_gradients(x: Expr) -> Layer | None:
     def part(number: int, head: Expr, *others: Expr) -> Expr:
         given = (broadcast(head, form.shape), *others)
         both = library_call(
-            _parameter_gradients_call, "layer_norm_backward", given, normal.axes, shape, x.dtype
+            _parameter_gradients_call,
+            "layer_norm_backward",
+            given,
+            normal.axes,
+            shape,
+            x.dtype,
+            operations=operations,
         )
         return reshape(narrow(both, 0, number, number + 1), x.shape)
 
     of_shift = make("sum", head, **dict(x.attributes))
+    operations = on_the_way([x, of_shift], inputs)
     inside = between(x, [*inputs, form])
     return Layer(inputs, inside, partial(part, 0), {of_shift: partial(part, 1)})

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..expressions.expr import VIEWS, Expr, Shape, broadcast, make, toposort
-from ..expressions.library import library_call
+from ..expressions.library import Native, library_call
+from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
 from ..graph.trace import Graph
 from .simplify import number_of, pairs, replaced
@@ -76,11 +77,24 @@ def layer_of(x: Expr, inputs: Sequence[Expr], call: Callable[..., Expr]) -> Laye
 
 
 def library(
-    function: Any, name: str, x: Expr, attributes: Any = "", elementwise: bool = False
+    function: Native,
+    name: str,
+    x: Expr,
+    inputs: Sequence[Expr],
+    attributes: Any = "",
+    elementwise: bool = False,
 ) -> Callable[..., Expr]:
-    """What makes a call that gives what ``x`` gives."""
-    return lambda *inputs: library_call(
-        function, name, inputs, attributes, x.shape, x.dtype, elementwise=elementwise
+    """What makes a call that gives what ``x`` gives of the inputs, or of what they became."""
+    operations = on_the_way([x], inputs)
+    return lambda *given: library_call(
+        function,
+        name,
+        given,
+        attributes,
+        x.shape,
+        x.dtype,
+        elementwise=elementwise,
+        operations=operations,
     )
 
 

@@ -9,11 +9,12 @@ from functools import partial
 
 import torch
 
+from ..expressions.operations import total
 from ..expressions.reference import Step
 from ..foundation.errors import MXNetError
 from ..foundation.switches import Switches
 from ..planning.plan import Plan
-from ..planning.plan_text import moved, operations
+from ..planning.plan_text import moved
 from .program import Buffers
 from .rounding import agree, allowed
 
@@ -54,10 +55,11 @@ def _timed(launches: Sequence[Step], plan: Plan, number: int, device: torch.devi
     """Run a kernel and print how long it took."""
     kernel = plan.kernels[number]
     seconds = _seconds(launches, device)
-    byte_count, count = moved(plan, kernel), sum(map(operations, kernel.body))
+    byte_count, count = moved(plan, kernel), total(kernel.body)
+    rate = "operations unknown" if count is None else f"{count / seconds / 1e9:.4g} GFLOP/s"
     print(
         f"kernel {number} {kernel.form}: {seconds * 1e6:.1f} µs, "
-        f"{byte_count / seconds / 1e9:.4g} GB/s, {count / seconds / 1e9:.4g} GFLOP/s",
+        f"{byte_count / seconds / 1e9:.4g} GB/s, {rate}",
         file=sys.stderr,
     )
 
