@@ -28,7 +28,7 @@ from ..ndarray.core import NDArray, tensor_of
 from ..ndarray.create import filled
 from ..ndarray.values import as_tensor, write_all
 from ..planning.plan import Plan
-from ..runtime.program import Buffers, run
+from ..runtime.program import Buffers, own_bytes, run
 from .head_gradients import head_gradients
 
 if TYPE_CHECKING:
@@ -336,13 +336,30 @@ class Executor:
         return dict(zip(names, self.outputs, strict=True))
 
     def debug_str(self) -> str:
-        """The symbol, the plan, and the memory that it takes."""
-        megabytes = self.plan.arena_size / 2**20
+        """The symbol, the plan, and the memory that the executor has taken so far.
+
+        That is its outputs and what its passes keep in between, each once there is such a pass;
+        arguments, states and their gradients are arrays that it is bound to.
+        """
+        made, passes = self._compiled.made, [*self._training.values()]
+        programs = [*([] if made is None else [made]), *(part.program for part in passes)]
+        manner = "".join(dict.fromkeys(program.manner for program in programs))
         return (
-            f"{self._symbol.debug_str()}{self.plan}\n{self._compiled.program.manner}"
-            f"Total {megabytes:.4g} MB allocated\n"
+            f"{self._symbol.debug_str()}{self.plan}\n{manner}"
+            f"Total {self._allocated() / 2**20:.4g} MB allocated\n"
             "Total 0 TempSpace resource requested\n"
         )
+
+    def _allocated(self) -> int:
+        """The bytes of memory that it has made for itself."""
+        made, passes = self._compiled.made, [*self._training.values()]
+        memory = [output._tensor for output in self.outputs]
+        memory += made.buffers.memory if made is not None else []
+        memory += [tensor for part in passes for tensor in part.memory]
+        # Whoever asks for gradient arrays makes them; a pass that is there has asked.
+        gradients = [*(self._gradients or {}).values()] if passes else []
+        given = [array._tensor for array in (*self._bound.values(), *gradients)]
+        return own_bytes(memory, given)
 
     # ---- changing it ----
 

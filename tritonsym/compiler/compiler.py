@@ -55,6 +55,11 @@ class Compiled:
         """
         return self.make()
 
+    @property
+    def made(self) -> Program | None:
+        """The program, if it has been asked for."""
+        return self.__dict__.get("program")
+
 
 @dataclass(frozen=True)
 class Traced:

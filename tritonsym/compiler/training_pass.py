@@ -78,17 +78,23 @@ class TrainingPass:
             outputs=places,
         )
         self.plan = compiled.plan
-        self._buffers = compiled.program.buffers
-        first, *last = compiled.program.passes
+        self.program = compiled.program
+        first, *last = self.program.passes
         self._steps = first.all
         self._backward = [step for part in last for step in part.all]
         self._repeated = [*first.steps, *self._backward]
         self._kept = False
 
+    @property
+    def memory(self) -> list[Tensor]:
+        """All that it reads and writes."""
+        heads = (head for head in self._heads if head is not None)
+        return [*self.program.buffers.memory, *heads]
+
     def forward(self) -> None:
         """Compute the outputs, and keep what the gradients need."""
         self._kept = False
-        run(self._steps, self._buffers)
+        run(self._steps, self.program.buffers)
         self._kept = True
 
     def backward(self, heads: Sequence[Tensor | None]) -> None:
@@ -103,7 +109,7 @@ class TrainingPass:
         # A backward pass overwrites what it has read: a second one computes it again.
         steps = self._backward if self._kept else self._repeated
         self._kept = False
-        run(steps, self._buffers)
+        run(steps, self.program.buffers)
 
 
 def _fresh(taken: Mapping[str, Tensor]) -> Iterator[str]:

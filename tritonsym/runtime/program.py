@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -204,6 +204,17 @@ class Program:
         """Compute the outputs."""
         for part in self.passes:
             run(part.all, self.buffers)
+
+
+def own_bytes(memory: Iterable[Tensor], given: Iterable[Tensor]) -> int:
+    """The bytes of all memory that some tensors lie in, without that of given ones."""
+    storages = {storage.data_ptr(): storage.nbytes() for storage in map(_storage, memory)}
+    others = {storage.data_ptr() for storage in map(_storage, given)}
+    return sum(size for place, size in storages.items() if place not in others)
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage:
+    return tensor.untyped_storage()
 
 
 def run(steps: Sequence[Step], buffers: Buffers) -> None:
