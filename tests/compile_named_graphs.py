@@ -28,6 +28,7 @@ def compiled(target: str) -> list[dict[str, object]]:
                         "tensor cores": code.uses_tensor_cores,
                         "descriptors": code.moves_blocks,
                         "ptx": code.ptx,
+                        "forbidden": ahead_of_time.forbidden(kernel, code),
                     }
                 )
     return rows

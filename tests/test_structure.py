@@ -45,8 +45,8 @@ LAYERS = (
     ("kernels", "__init__ triton_math triton_random triton_online registers triton_writer"),
     ("kernels", "triton_walks triton_pointwise row_pairs triton_rows triton_matmul"),
     ("kernels", "triton_combined triton_source"),
-    ("runtime", "__init__ module_cache cuda_graph program rounding instrument cpu kernel_launch"),
-    ("runtime", "tuning triton_runtime ahead_of_time"),
+    ("runtime", "__init__ module_cache forbidden cuda_graph program rounding instrument cpu"),
+    ("runtime", "kernel_launch tuning triton_runtime ahead_of_time"),
     ("compiler", "__init__ compiler training_pass eager node_by_node"),
     ("ndarray", "params_file values indexing core create __init__"),
     ("", "random operator"),
@@ -82,8 +82,8 @@ LATE = {
     ("planning.plan", "to_html", "planning.plan_html"),
     ("compiler.eager", "compute", "runtime.triton_runtime"),
     ("compiler.compiler", "_program", "runtime.triton_runtime"),
-    ("plan_command", "main", "runtime.ahead_of_time"),
-    ("plan_command", "main", "kernels.triton_source"),
+    ("plan_command", "_print_compiled", "runtime.ahead_of_time"),
+    ("plan_command", "_print_sources", "kernels.triton_source"),
 }
 
 # Who may import what is other people's. The rest describes graphs, plans and kernels as data.

@@ -1,14 +1,13 @@
-"""One kernel per function of `triton_math`, run by the interpreter or compiled to PTX, and a lint.
+"""One kernel per function of `triton_math`, run by the interpreter or compiled to PTX.
 
 Triton decides at its import whether it interprets, so that each mode gets a process of its own:
-`interpret` and `compile_all` start one. The lint knows what makes PTX inexact.
+`interpret` and `compile_all` start one.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -189,66 +188,7 @@ def compile_all(folder: Path, cases: Sequence[Case]) -> list[list[str]]:
     return texts
 
 
-# ---- the lint ----------------------------------------------------------------------------------
-
-INSTRUCTION = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z][\w.:]*)\s", re.MULTILINE)
-
-# What no kernel may contain, and why.
-FORBIDDEN = {
-    r"div\.(full|approx)": "a quotient that is not rounded correctly",
-    r"(rcp|sqrt|rsqrt)\.approx": "a reciprocal or root that is not rounded correctly",
-    r"(ex2|lg2|sin|cos|tanh)\.approx": "a function whose error grows with its argument",
-    r"(min|max)(\.ftz)?\.(f16|bf16|f32|f64)": "an extreme that drops NaN",
-    r"(add|sub|mul|fma|cvt|max|min|abs|neg|setp|set)\.[\w.]*ftz": "denormals become zero",
-    r"cvt\.rz\.(f16|bf16|f32)": "a conversion that truncates",
-}
-
-# What libdevice does with such instructions, where it is as exact as its documentation says.
-_SCALED = {"ex2.approx.ftz.f32": "the argument was reduced to a fraction of one before"}
-_REFINED = {"rcp.approx.ftz.f64": "a first guess, which Newton's method refines"}
-_REFINED_ROOT = {"rsqrt.approx.ftz.f64": "a first guess, which Newton's method refines"}
-_ROOT = {"sqrt.approx.f32": "off by one unit at most, on the way to a result off by more"}
-_RECIPROCAL = {"rcp.approx.ftz.f32": "off by one unit at most, on the way to one off by more"}
-_GUARDED = "NaN was looked for before: there is no max.NaN.f64"
-
-ALLOWED: dict[str, dict[str, str]] = {
-    "exp": _SCALED,
-    "sigmoid": _SCALED,
-    "expm1": {"ex2.approx.f32": "the argument was reduced to a fraction of one before"},
-    "erf": _SCALED,
-    "tanh": _SCALED | _RECIPROCAL | _REFINED,
-    "sinh": _SCALED | {"div.approx.f32": "the smaller of two terms"},
-    "cosh": _SCALED | {"div.approx.f32": "the smaller of two terms"} | _REFINED,
-    "pow": _SCALED | _RECIPROCAL | _REFINED,
-    "cbrt": _SCALED
-    | _RECIPROCAL
-    | _REFINED
-    | dict.fromkeys(("lg2.approx.f32", "lg2.approx.ftz.f32"), "a first guess, which is refined"),
-    "tan": _RECIPROCAL | _REFINED,
-    "arcsin": _ROOT | _REFINED_ROOT,
-    "arccos": _ROOT | _REFINED_ROOT,
-    "arctan": _REFINED,
-    "arcsinh": _ROOT
-    | _RECIPROCAL
-    | _REFINED
-    | _REFINED_ROOT
-    | {"lg2.approx.f32": "of an argument far from one"},
-    "arccosh": _ROOT | _REFINED | _REFINED_ROOT,
-    "arctanh": _RECIPROCAL | _REFINED,
-    "log": _REFINED,
-    "log2": _REFINED,
-    "log10": _REFINED,
-    "log1p": _REFINED,
-    "gammaln": _RECIPROCAL | _REFINED,
-    "hypot": _ROOT | _REFINED_ROOT | {"min.f64": "of magnitudes, where NaN was looked for before"},
-    "mod": _RECIPROCAL | {"div.approx.f32": "a guess of the quotient, whose remainder is exact"},
-    "maximum": {"max.f64": _GUARDED},
-    "minimum": {"min.f64": _GUARDED},
-    "max": {"max.f64": _GUARDED},
-    "min": {"min.f64": _GUARDED},
-}
-
-# What must be there, so that the lint cannot pass for want of a name.
+# What must be there, so that no check of what is forbidden can pass for want of a name.
 REQUIRED = {
     "div_float32": "div.rn.f32",
     "div_float64": "div.rn.f64",
@@ -264,20 +204,6 @@ REQUIRED = {
     "cast_float32_bfloat16": "cvt.rn.bf16.f32",
     "cast_float32_float16": "cvt.rn.f16.f32",
 }
-
-
-def instructions(ptx: str) -> set[str]:
-    """What a kernel consists of."""
-    return set(INSTRUCTION.findall(ptx))
-
-
-def findings(ptx: str) -> set[str]:
-    """The instructions of a kernel that are forbidden."""
-    return {
-        instruction
-        for instruction in instructions(ptx)
-        if any(re.match(pattern, instruction) for pattern in FORBIDDEN)
-    }
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .expressions.expr import Shape
 from .foundation import switches
-from .foundation.dtype import FLOAT32, DType, as_dtype
+from .foundation.dtype import BY_NAME, FLOAT32, DType, as_dtype
 from .foundation.errors import MXNetError
 from .graph.infer import infer_dtypes, infer_shapes, normalised
 from .graph.node import variables
@@ -17,6 +17,9 @@ from .planning.plan import Plan, make_plan
 from .products.gpus import H100, Gpu, gpu_of_target
 from .rewrites.simplify import simplify
 from .symbol import Symbol, load
+
+_SHAPE_FORM = "NAME=2,3"
+_DTYPE_FORM = "NAME=float16"
 
 
 def plan_for_gpu(
@@ -36,13 +39,15 @@ def plan_for_gpu(
     Raises:
         MXNetError: something does not follow from what is given, or contradicts it.
     """
-    unknown = set(shapes).difference(symbol.list_inputs())
+    unknown = {*shapes, *(dtypes or {})}.difference(symbol.list_inputs())
     if unknown:
         raise MXNetError(f"{sorted(unknown)} are no variables; they are {symbol.list_inputs()}")
     found = infer_shapes(symbol._entries, {n: normalised(s) for n, s in shapes.items()})
     missing = [node.name for node in variables(found.nodes)[0] if not is_complete(found.of(node))]
     if missing:
-        raise MXNetError(f"the shapes of {missing} do not follow; give them too")
+        given = (f"; {name} is {shapes[name]}" for name in missing if name in shapes)
+        partly = "".join(f"{shape}, and 0 is not known" for shape in given)
+        raise MXNetError(f"the shapes of {missing} do not follow; give them too{partly}")
     kinds = infer_dtypes(symbol._entries, dtypes or {})
     known = {n.name: kinds.of(n) or FLOAT32 for n in found.nodes if n.op is None}
     graph = simplify(trace([symbol._entries], found, known, native=False))
@@ -50,40 +55,102 @@ def plan_for_gpu(
     return make_plan(graph, in_registers=True, gpu=gpu, precision=precision)
 
 
+def _named(text: str, form: str) -> tuple[str, str]:
+    """What stands before and after the first equals sign.
+
+    Raises:
+        ArgumentTypeError: one of them is missing.
+    """
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
+    return name, value
+
+
 def _shape(text: str) -> tuple[str, Shape]:
-    name, _, lengths = text.partition("=")
+    name, lengths = _named(text, _SHAPE_FORM)
+    if not all(length.isascii() and length.isdigit() for length in lengths.split(",")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form {_SHAPE_FORM}: lengths are whole numbers, and 0 stands "
+            "for one that is not known"
+        )
     return name, tuple(int(length) for length in lengths.split(","))
 
 
 def _dtype(text: str) -> tuple[str, DType]:
-    name, _, kind = text.partition("=")
-    return name, as_dtype(kind)
+    name, kind = _named(text, _DTYPE_FORM)
+    try:
+        return name, as_dtype(kind)
+    except (MXNetError, TypeError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form {_DTYPE_FORM}: {kind!r} is none of {', '.join(BY_NAME)}"
+        ) from None
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give a parser what the command takes."""
+    parser.add_argument("file", help="a symbol, as Symbol.save or MXNet writes it")
+    parser.add_argument(
+        "--shape",
+        type=_shape,
+        action="append",
+        default=[],
+        metavar=_SHAPE_FORM,
+        help="of an argument from which others follow; 0 is a length that is not known",
+    )
+    parser.add_argument(
+        "--dtype",
+        type=_dtype,
+        action="append",
+        default=[],
+        metavar=_DTYPE_FORM,
+        help="of an argument; float32 where nothing else follows",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="sm_90",
+        help="compile every kernel for this GPU, and say how exact its code is",
+    )
+    parser.add_argument("--source", action="store_true", help="print the kernels' text as well")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the plan; 1 with a message where that fails."""
+    """Print the plan that a command line asks for; 1 with a message where that fails."""
     parser = argparse.ArgumentParser("python -m tritonsym plan", description=__doc__)
-    parser.add_argument("file", help="a symbol, as Symbol.save or MXNet writes it")
-    parser.add_argument("--shape", type=_shape, action="append", default=[], metavar="NAME=2,3")
-    parser.add_argument("--dtype", type=_dtype, action="append", default=[], metavar="NAME=float16")
-    parser.add_argument("--target", metavar="sm_90", help="compile every kernel for this GPU")
-    parser.add_argument("--source", action="store_true", help="print the kernels' text as well")
-    given = parser.parse_args(arguments)
+    configure(parser)
+    return run(parser.parse_args(arguments))
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the plan; 1 with a message where that fails."""
     try:
         gpu = gpu_of_target(given.target) if given.target else H100
         plan = plan_for_gpu(load(given.file), dict(given.shape), dict(given.dtype), gpu)
         print(plan)
         if given.source:
-            from .kernels import triton_source
-
-            for kernel in plan.kernels:
-                source = triton_source.write(kernel, plan.layouts, gpu)
-                print("\n" + ("a library call" if source is None else source.text))
+            _print_sources(plan, gpu)
         if given.target:
-            from .runtime import ahead_of_time
-
-            print(ahead_of_time.report(ahead_of_time.compile_plan(plan, given.target)))
+            _print_compiled(plan, given.target)
     except MXNetError as error:
         print(f"error: {error}")
         return 1
     return 0
+
+
+def _print_sources(plan: Plan, gpu: Gpu) -> None:
+    from .kernels import triton_source
+
+    for kernel in plan.kernels:
+        source = triton_source.write(kernel, plan.layouts, gpu)
+        print("\n" + ("a library call" if source is None else source.text))
+
+
+def _print_compiled(plan: Plan, target: str) -> None:
+    try:
+        from .runtime import ahead_of_time
+    except ModuleNotFoundError as error:
+        raise MXNetError(
+            f"--target compiles with Triton, but there is no module {error.name!r}: install "
+            "triton, or leave --target out"
+        ) from error
+    print(ahead_of_time.report(ahead_of_time.compile_plan(plan, target)))

@@ -21,6 +21,7 @@ from ..planning.plan import Plan
 from ..products.gpus import gpu_of_target
 from ..scheduling.schedule import Kernel
 from . import module_cache
+from .forbidden import findings
 from .triton_runtime import LAUNCH_OPTIONS
 
 _THREADS_PER_WARP = 32
@@ -95,9 +96,8 @@ def compile_source(source: Source, target: str) -> Compiled:
     # Triton compiles for the variant of the chip with all its instructions.
     variant = target + ("a" if capability >= 90 else "")
     registers, spilled = _resources(compiled.asm["ptx"], variant, _assembler(capability))
-    return Compiled(
-        registers, spilled, compiled.metadata.shared, compiled.asm["ptx"], compiled.asm["sass"]
-    )
+    shared, sass = compiled.metadata.shared, _disassembled(compiled.asm["cubin"])
+    return Compiled(registers, spilled, shared, compiled.asm["ptx"], sass)
 
 
 def _resources(ptx: str, variant: str, assembler: str) -> tuple[int, int]:
@@ -116,6 +116,17 @@ def _resources(ptx: str, variant: str, assembler: str) -> tuple[int, int]:
     return int(registers[1]) if registers else 0, int(spilled[1]) if spilled else 0
 
 
+def _disassembled(cubin: bytes) -> str:
+    """The instructions of machine code, without what the tool warns of."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(cubin)
+        tool = str(triton.knobs.nvidia.cuobjdump.path)
+        return subprocess.run(
+            [tool, "-sass", str(path)], capture_output=True, text=True, check=True
+        ).stdout
+
+
 def _assembler(capability: int) -> str:
     """The assembler that comes with Triton, which from some capability on is another one."""
     tools = triton.knobs.nvidia
@@ -132,10 +143,17 @@ def compile_plan(plan: Plan, target: str) -> list[tuple[Kernel, Compiled | None]
     return results
 
 
+def forbidden(kernel: Kernel, compiled: Compiled) -> dict[str, str]:
+    """The instructions of a kernel's code that are not exact enough, with the reasons."""
+    return findings(compiled.ptx, (x.primitive for x in kernel.body))
+
+
 def report(results: Sequence[tuple[Kernel, Compiled | None]]) -> str:
-    """A line for each kernel with what the compiler says of it."""
-    lines = ["compiled:"]
-    for number, (_, compiled) in enumerate(results):
+    """A line for each kernel with what the compiler says of it, and how exact its code is."""
+    lines = [
+        "compiled; forbidden is what rounds wrongly, flushes denormals, drops NaN or spills:",
+    ]
+    for number, (kernel, compiled) in enumerate(results):
         if compiled is None:
             lines.append(f"  {number:3} a library call")
         else:
@@ -144,5 +162,14 @@ def report(results: Sequence[tuple[Kernel, Compiled | None]]) -> str:
                 f"{compiled.shared} bytes of shared memory, {compiled.widest_access}-bit loads"
                 f"{', tensor cores' if compiled.uses_tensor_cores else ''}"
                 f"{', tensor descriptors' if compiled.moves_blocks else ''}"
+                f", {_exactness(forbidden(kernel, compiled))}"
             )
     return "\n".join(lines)
+
+
+def _exactness(found: dict[str, str]) -> str:
+    """Whether forbidden instructions are absent, in words."""
+    if not found:
+        return "no forbidden instruction"
+    named = (f"{instruction} ({reason})" for instruction, reason in found.items())
+    return f"FORBIDDEN: {', '.join(named)}"
