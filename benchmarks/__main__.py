@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from .ceilings import Ceilings
 from .clocks import Effort
 from .devices import Device
 from .machine import circumstances, load
-from .mxnet_peer import MXNetProcess
+from .mxnet_peer import MXNetProcess, WorkerError
 from .report import OURS, Progress, Record, Row, RowTable, compared, row_as_data
 from .suite import run_workload
 from .workload import Workload
@@ -72,17 +73,63 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         help="only what has NAME in its name, such as 'softmax', 'step' or "
         f"'{graph_handling.NAME}'; may be repeated",
     )
-    add("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
+    add(
+        "--without",
+        action="append",
+        default=[],
+        choices=contestants.NAMES,
+        metavar="PEER",
+        help=f"leave a peer out: {', '.join(contestants.NAMES)}",
+    )
     add(
         "--json",
-        type=Path,
+        type=_new_file,
         metavar="FILE",
         help="write everything to FILE as it comes, what is printed beside it as Markdown, and in "
         "the end two pictures where matplotlib is installed",
     )
-    add("--compare", type=Path, metavar="OLD", help="compare with a file that --json wrote")
-    add("--mxnet-python", metavar="PATH", help="a Python that has MXNet, to run it beside (CPU)")
+    add("--compare", type=_old_run, metavar="OLD", help="compare with a file that --json wrote")
+    add(
+        "--mxnet-python",
+        type=_program,
+        metavar="PATH",
+        help="a Python that has MXNet, to run it beside (CPU)",
+    )
     return parser.parse_args(given)
+
+
+def _new_file(text: str) -> Path:
+    """A file that can be written."""
+    file = Path(text)
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {str(file.parent)!r}: make it first")
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written: name another file")
+    return file
+
+
+def _old_run(text: str) -> Any:
+    """What an old run wrote."""
+    try:
+        old = json.loads(Path(text).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text!r}: {error.strerror}") from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: name a file of --json") from None
+    try:
+        compared(old, [])
+    except (KeyError, TypeError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no run of this program: name a file that --json wrote to its end"
+        ) from None
+    return old
+
+
+def _program(text: str) -> str:
+    """A program that can be started."""
+    if shutil.which(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no program: name a Python that has MXNet")
+    return text
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -90,7 +137,6 @@ def main(given: Sequence[str] | None = None) -> None:
     device = devices.find(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device is None:
         sys.exit("torch sees no CUDA device on this machine, so nothing was measured on one")
-    old = None if arguments.compare is None else json.loads(arguments.compare.read_text("utf-8"))
     size = "TINY" if arguments.tiny else device.name.upper()
     mxnet = None
     # All contestants share the device's memory, of which jax would take most at once.
@@ -100,7 +146,11 @@ def main(given: Sequence[str] | None = None) -> None:
         if arguments.mxnet_python is not None:
             mxnet = MXNetProcess(arguments.mxnet_python, size, torch.get_num_threads())
     try:
-        _run(arguments, device, size, mxnet, old)
+        if mxnet is not None:
+            mxnet.ask("versions")
+        _run(arguments, device, size, mxnet, arguments.compare)
+    except WorkerError as error:
+        sys.exit(f"--mxnet-python {arguments.mxnet_python}: {error}; it needs MXNet and numpy")
     finally:
         if mxnet is not None:
             mxnet.close()

@@ -32,6 +32,8 @@ COMPILED = {
 # Those who are measured without a cache's help as well, if the device has one to leave out: the
 # others would compile for each copy of the data.
 ROTATING = (OURS, EAGER, RECORDED)
+# All who can take part on one device or the other.
+NAMES = (OURS, EAGER, *COMPILED, RECORDED, JAX, MXNET)
 # By device, compilers that take many minutes for all workloads together.
 SLOW = {"cpu": ("max-autotune",), "cuda": (*COMPILED, JAX)}
 
@@ -103,7 +105,7 @@ def peers(device: Device, mxnet: MXNetProcess | None, without: Sequence[str]) ->
     absent = "not installed" if missing else "left out" if JAX in without else ""
     found.append(Peer(JAX, absent, _enter_jax))
     if not on_gpu:
-        absent = "" if mxnet is not None else "no --mxnet-python"
+        absent = "no --mxnet-python" if mxnet is None else "left out" if MXNET in without else ""
         found.append(Peer(MXNET, absent, partial(_enter_mxnet, mxnet)))
     return found
 

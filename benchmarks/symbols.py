@@ -277,8 +277,8 @@ def _adam(
     """An update of parameters by gradients that stay as they are."""
     updater = mx.optimizer.get_updater(mx.optimizer.create("adam", learning_rate=RATE))
     gradients = [arrays[name] for name in workload.named(Role.HEAD)]
-    weights = [arrays[name].copy() for name in workload.named(Role.PARAMETER)]
-    before = _outputs([weight.copy() for weight in weights])
+    given = [arrays[name] for name in workload.named(Role.PARAMETER)]
+    weights = [array.copy() for array in given]
     places = list(range(len(weights)))
 
     def call() -> None:
@@ -287,6 +287,6 @@ def _adam(
             after(weights)
 
     def outcome() -> list[Any]:
-        return [new - old for new, old in zip(_outputs(weights), before, strict=True)]
+        return [new - old for new, old in zip(_outputs(weights), _outputs(given), strict=True)]
 
     return Prepared(call, outcome)

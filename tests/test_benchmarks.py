@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,19 @@ def test_peak_memory_counts_what_lives_at_once() -> None:
     assert CPU.peak(work) == 4 * (1000 + 500)
 
 
+def test_only_what_an_update_needs_counts_as_its_memory() -> None:
+    """Nobody's peak has copies in it with which this program finds out what changed."""
+    (workload,) = (one for one in questions.workloads(sizes.CPU) if one.kind is Kind.ADAM)
+    given = {name: torch.from_numpy(array) for name, array in workload.values().items()}
+    learned = sum(given[name].nbytes for name in workload.named(Role.PARAMETER))
+    for prepare in (partial(contestants._ours, CPU), torch_peers.prepare):
+        twice = partial(contestants._twice, prepare, workload, given)
+        twice()
+        peak = CPU.peak(twice)
+        assert peak is not None
+        assert 3 * learned <= peak < 3.1 * learned, "parameters and their two moments"
+
+
 # ---- time --------------------------------------------------------------------------------------
 
 
@@ -378,6 +393,40 @@ def test_a_run_that_is_cut_short_has_written_its_rows(
 def test_a_wrong_name_shows_the_names() -> None:
     with pytest.raises(SystemExit, match="softmax of rows"):
         main([*QUIET, "--only", "nothing of this kind"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--json", "{folder}/none/x.json"), "there is no folder '{folder}/none'"),
+        (("--json", "{folder}"), "cannot be written"),
+        (("--compare", "{folder}/none.json"), "cannot read '{folder}/none.json': No such file"),
+        (("--compare", "{folder}/text.json"), "is not JSON"),
+        (("--compare", "{folder}/other.json"), "is no run of this program"),
+        (("--compare", "{folder}/list.json"), "is no run of this program"),
+        (("--mxnet-python", "{folder}/python"), "'{folder}/python' is no program"),
+        (("--without", "foo"), "reduce-overhead"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_measured(
+    arguments: Sequence[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (("text", "no JSON"), ("other", '{"rows": []}'), ("list", "[1, 2]")):
+        (tmp_path / f"{name}.json").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main([*QUIET, *(word.format(folder=tmp_path) for word in arguments)])
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert message.format(folder=tmp_path) in told.err.splitlines()[-1]
+
+
+def test_a_python_without_mxnet_is_refused_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="ended with status 1; it needs MXNet"):
+        main([*QUIET, "--mxnet-python", sys.executable])
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
