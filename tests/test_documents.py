@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,6 +73,14 @@ def test_the_tour_needs_no_terminal() -> None:
     assert "<Symbol _plus0>" in printed
     assert "array([14], dtype=int32)" in printed
     assert "mul mul add [_mul0, _mul1, _plus0]" in printed
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_the_tour_shows_what_a_gpu_would_run_where_there_is_none() -> None:
+    """All five chapters have something to show on every machine."""
+    _, last = output_of("-m", "tritonsym").split("5. The same on a GPU")
+    assert "0 pointwise: mul mul add [_mul0, _mul1, _plus0]" in last
+    assert "arena: 0 bytes, 0 without reuse of memory" in last, "inner values stay in registers"
 
 
 def test_the_tour_shows_what_it_does() -> None:

@@ -10,6 +10,8 @@ import numpy as np
 
 from . import __version__, ndarray, symbol
 from .context import cpu, gpu, num_gpus
+from .foundation.shape import Shape
+from .plan_command import plan_for_gpu
 
 if TYPE_CHECKING:
     from .binding.executor import Executor
@@ -58,7 +60,7 @@ def main() -> None:
     _chapter("4. Look at the plan")
     _note("bind compiled the graph once, for these shapes; forward() only replays the plan.")
     _typed("print(executor.plan)")
-    print("\n".join(f"    {line}" for line in str(executor.plan).splitlines()))
+    _printed(str(executor.plan))
     _note("All three operators are one kernel.")
     if executor.plan.tilings:
         _note("It goes through the matrices tile by tile: A*B and C*D are never stored whole.")
@@ -67,7 +69,7 @@ def main() -> None:
     if num_gpus():
         _on_gpu(e, matrices)
     else:
-        _note("torch sees no GPU here: all of this ran on the CPU, which is what mx.cpu() says.")
+        _planned_for_gpu(e, {name: matrix.shape for name, matrix in matrices.items()})
 
 
 def _on_gpu(e: symbol.Symbol, matrices: dict[str, ndarray.NDArray]) -> None:
@@ -81,6 +83,13 @@ def _on_gpu(e: symbol.Symbol, matrices: dict[str, ndarray.NDArray]) -> None:
         _note(f"There is a GPU, but it cannot be used: {error}")
         return
     _note(f"A million results in {_milliseconds(executor)}. Nothing else had to change.")
+
+
+def _planned_for_gpu(e: symbol.Symbol, shapes: dict[str, Shape]) -> None:
+    _note("torch sees no GPU here, so all of this ran on the CPU. One would run this plan:")
+    _printed(str(plan_for_gpu(e, shapes)))
+    _note("The program shows such a plan of any saved symbol: python -m tritonsym plan FILE.")
+    _note("With --target sm_90 it compiles the kernels too, and says what became of them.")
 
 
 def _milliseconds(executor: Executor) -> str:
@@ -107,4 +116,8 @@ def _typed(line: str) -> None:
 
 def _shown(line: str, value: object) -> None:
     _typed(line)
-    print("\n".join(f"    {row}" for row in repr(value).splitlines()))
+    _printed(repr(value))
+
+
+def _printed(text: str) -> None:
+    print("\n".join(f"    {row}" for row in text.splitlines()))
