@@ -70,10 +70,17 @@ def _turned(y: Expr) -> Expr:
 
 def _call(inputs: Sequence[Expr], x: Expr) -> Expr:
     """A call of a library with its result's channels last."""
-    function = x["function"]
-    assert callable(function)
-    name, shape = str(x["name"]), _in_order(x.shape)
-    return library_call(_WithChannelsLast(function), name, inputs, x["attributes"], shape, x.dtype)
+    function, operations = x["function"], x["operations"]
+    assert callable(function) and (operations is None or isinstance(operations, int))
+    return library_call(
+        _WithChannelsLast(function),
+        str(x["name"]),
+        inputs,
+        x["attributes"],
+        _in_order(x.shape),
+        x.dtype,
+        operations=operations,
+    )
 
 
 def _in_order(each: Sequence[Any]) -> tuple[Any, ...]:
