@@ -60,7 +60,7 @@ LAYERS = (
     ("training.optimizer", "base rates compiled methods large_batches variants foreign_states"),
     ("training.optimizer", "updater __init__"),
     ("training", "step upload model callback kvstore monitor visualization"),
-    ("training.module", "base parameters module bucketing __init__"),
+    ("training.module", "checks base parameters module bucketing __init__"),
     ("training.rnn", "base cells around fused checkpoint sentences __init__"),
     ("training", "__init__"),
     # the package as its users see it, and programs that use it

@@ -12,7 +12,8 @@ from ...ndarray.core import NDArray
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
 from ..model import load_checkpoint, save_checkpoint
-from .base import BaseModule, Outputs, Parameters, Requests, as_batch
+from .base import BaseModule, Outputs, Parameters, Requests
+from .checks import as_batch
 from .module import Module
 
 if TYPE_CHECKING:

@@ -26,11 +26,8 @@ from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
 from ..step import Steps
 from ..upload import Upload
-from .base import (
-    BaseModule,
-    Outputs,
-    Parameters,
-    Requests,
+from .base import BaseModule, Outputs, Parameters, Requests
+from .checks import (
     as_batch,
     check_count,
     check_distinct,
