@@ -204,19 +204,21 @@ class BaseModule:
         check_iterator("eval_data", eval_data, *["reset"] * reset)
         if reset:
             eval_data.reset()
-        metric = metrics.create(eval_metric)
-        metric.reset()
-        count = 0
-        for number, batch in _limited(eval_data, num_batch):
-            self.prepare(batch)
-            self.forward(batch, is_train=False)
-            self.update_metric(metric, batch.label)
+        # Callbacks see these variables: their names are MXNet's.
+        eval_metric = metrics.create(eval_metric)
+        eval_metric.reset()
+        actual_num_batch = 0
+        for nbatch, eval_batch in _limited(eval_data, num_batch):
+            self.prepare(eval_batch)
+            self.forward(eval_batch, is_train=False)
+            self.update_metric(eval_metric, eval_batch.label)
             for callback in as_list(batch_end_callback):
-                callback(BatchEndParam(epoch, number, metric, locals()))
-            count = number + 1
+                callback(BatchEndParam(epoch, nbatch, eval_metric, locals()))
+            actual_num_batch += 1
         for callback in as_list(score_end_callback):
-            callback(BatchEndParam(epoch, count, metric, locals()))
-        return metric.get_global_name_value()
+            callback(BatchEndParam(epoch, actual_num_batch, eval_metric, locals()))
+        found: list[tuple[str, float]] = eval_metric.get_global_name_value()
+        return found
 
     def iter_predict(
         self,
@@ -338,55 +340,75 @@ class BaseModule:
         first = Uniform(0.01) if initializer is None else initializer
         self.init_params(first, arg_params, aux_params, allow_missing, force_init)
         self.init_optimizer(kvstore, optimizer, optimizer_params)
-        metric = metrics.create(eval_metric)
-        validation = metric if validation_metric is None else validation_metric
+        # Callbacks see these variables: their names are MXNet's.
+        if validation_metric is None:
+            validation_metric = eval_metric
+        eval_metric = metrics.create(eval_metric)
         for epoch in range(begin_epoch, num_epoch):
-            began = time.perf_counter()
-            metric.reset()
-            number = -1
-            batches = _limited(train_data)
-            following = self._prepared(batches)
-            while following is not None:
-                number, batch = following
+            tic = time.perf_counter()
+            eval_metric.reset()
+            nbatch = 0
+            data_iter = map(as_batch, train_data)
+            next_data_batch = self._prepared(data_iter)
+            if next_data_batch is None:
+                raise ValueError(f"train_data gave no batch in epoch {epoch}: reset it before")
+            while next_data_batch is not None:
+                data_batch = next_data_batch
                 if monitor is not None:
                     monitor.tic()
-                self.train_by(batch)
+                self.train_by(data_batch)
                 # A device still computes, and an iterator may use the arrays of a batch again.
-                labels = batch.label and [label.copy() for label in batch.label]
-                following = self._prepared(batches)
-                self.update_metric(metric, labels)
+                labels = data_batch.label and [label.copy() for label in data_batch.label]
+                next_data_batch = self._prepared(data_iter)
+                self.update_metric(eval_metric, labels)
                 if monitor is not None:
                     monitor.toc_print()
+                end_of_batch = next_data_batch is None
+                if end_of_batch:
+                    eval_name_vals = eval_metric.get_global_name_value()
                 for callback in as_list(batch_end_callback):
-                    callback(BatchEndParam(epoch, number, metric, locals()))
-            if number < 0:
-                raise ValueError(f"train_data gave no batch in epoch {epoch}: reset it before")
-            for name, value in metric.get_global_name_value():
+                    callback(BatchEndParam(epoch, nbatch, eval_metric, locals()))
+                nbatch += 1
+            for name, value in eval_name_vals:
                 self.logger.info("Epoch[%d] Train-%s=%f", epoch, name, value)
-            self.logger.info("Epoch[%d] Time cost=%.3f", epoch, time.perf_counter() - began)
+            self.logger.info("Epoch[%d] Time cost=%.3f", epoch, time.perf_counter() - tic)
             if epoch_end_callback is not None:
                 trained = self.get_params()
                 for callback in as_list(epoch_end_callback):
                     callback(epoch, self.symbol, *trained)
             if eval_data is not None:
                 scores = self.score(
-                    eval_data, validation, None, eval_batch_end_callback, eval_end_callback,
+                    eval_data, validation_metric, None, eval_batch_end_callback, eval_end_callback,
                     epoch=epoch,
                 )  # fmt: skip
                 for name, value in scores:
                     self.logger.info("Epoch[%d] Validation-%s=%f", epoch, name, value)
             train_data.reset()
 
-    def _prepared(self, batches: Iterator[tuple[int, DataBatch]]) -> tuple[int, DataBatch] | None:
-        """The next batch and its number, or None after the last."""
+    def _prepared(self, batches: Iterator[DataBatch]) -> DataBatch | None:
+        """The next batch, or None after the last."""
         found = next(batches, None)
         if found is not None:
-            self.prepare(found[1])
+            self.prepare(found)
         return found
 
 
-def _limited(data: Any, count: int | None = None) -> Iterator[tuple[int, DataBatch]]:
+def _limited(data: Any, count: int | None) -> Iterator[tuple[int, DataBatch]]:
     for number, batch in enumerate(data):
         if number == count:
             return
         yield number, as_batch(batch)
+
+
+# What a step of training calls; a program may put its own in their place.
+STEPS = ("forward", "backward", "update", "forward_backward")
+
+
+def steps_of(kind: type[BaseModule]) -> list[Any]:
+    """The methods of a class of modules that a step of training calls."""
+    return [getattr(kind, name) for name in STEPS]
+
+
+def has_other_steps(module: BaseModule, known: list[Any]) -> bool:
+    """Whether a module, by its class or by itself, has other steps than these."""
+    return steps_of(type(module)) != known or not vars(module).keys().isdisjoint(STEPS)

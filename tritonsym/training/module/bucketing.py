@@ -12,7 +12,7 @@ from ...ndarray.core import NDArray
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
 from ..model import load_checkpoint, save_checkpoint
-from .base import BaseModule, Outputs, Parameters, Requests
+from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, steps_of
 from .checks import as_batch
 from .module import Module
 
@@ -238,6 +238,9 @@ class BucketingModule(BaseModule):
         """Change the parameters by a batch, by one program where the network of its bucket can."""
         assert self.optimizer_initialized, "initialize the optimizer first"
         batch = as_batch(data_batch)
+        if has_other_steps(self, _STEPS):
+            super().train_by(batch)
+            return
         self._switch_to(batch)
         self._module.train_by(batch)
 
@@ -290,3 +293,6 @@ class BucketingModule(BaseModule):
         module._loaded = arg_params, aux_params
         module.params_initialized = True
         return module
+
+
+_STEPS = steps_of(BucketingModule)

@@ -26,7 +26,7 @@ from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
 from ..step import Steps
 from ..upload import Upload
-from .base import BaseModule, Outputs, Parameters, Requests
+from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, steps_of
 from .checks import (
     as_batch,
     check_count,
@@ -486,6 +486,9 @@ class Module(BaseModule):
         """Change the parameters by a batch, where it can be by one program for all of it."""
         assert self._updater is not None and self.binded, "initialize the optimizer first"
         batch = as_batch(data_batch)
+        if has_other_steps(self, _STEPS):
+            super().train_by(batch)
+            return
         check_labels(batch, self.label_names)
         given = self._given_by(batch)
         places, names = self._trained()
@@ -539,3 +542,6 @@ class Module(BaseModule):
 
 def _states_name(prefix: str | Path, epoch: int) -> str:
     return f"{prefix}-{epoch:04d}.states"
+
+
+_STEPS = steps_of(Module)
