@@ -107,3 +107,78 @@ def test_register() -> None:
     array = mx.nd.zeros((2,))
     mx.init.create("seven")("x_weight", array)
     assert array.asnumpy().tolist() == [7, 7]
+
+
+class Noting(mx.init.Initializer):
+    """Notes which method fills a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, str]] = []
+
+
+METHODS = (
+    *("weight", "bias", "gamma", "beta", "zero", "one", "bilinear", "loc_bias"),
+    *("quantized_weight", "quantized_bias", "default"),
+)
+for _method in METHODS:
+
+    def _noted(self: Noting, name: str, array: mx.nd.NDArray, method: str = _method) -> None:
+        self.calls.append((method, name))
+
+    setattr(Noting, f"_init_{_method}", _noted)
+
+# What MXNet 1.9.1 calls for a name with attributes, and for a plain text.
+BY_NAME = {
+    "fc_weight": ("weight", "weight"),
+    "fc_bias": ("bias", "bias"),
+    "bn_gamma": ("gamma", "gamma"),
+    "bn_beta": ("beta", "beta"),
+    "bn_moving_mean": ("default", "zero"),
+    "bn_moving_var": ("default", "one"),
+    "moving_inv_var": ("default", "zero"),
+    "x_moving_avg": ("default", "zero"),
+    "data_min": ("zero", "zero"),
+    "data_max": ("one", "one"),
+    "fc_weight_quantize": ("quantized_weight", "default"),
+    "fc_bias_quantize": ("quantized_bias", "default"),
+    "upsampling_weight": ("weight", "bilinear"),
+    "stn_loc_weight": ("weight", "zero"),
+    "stn_loc_bias": ("bias", "loc_bias"),
+    "alpha": ("default", "default"),
+}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_subclass_fills_by_its_own_methods(name: str) -> None:
+    initializer, array = Noting(), mx.nd.zeros((6,))
+    initializer(mx.init.InitDesc(name), array)
+    initializer(name, array)
+    assert initializer.calls == [(method, name) for method in BY_NAME[name]]
+
+
+def test_biases_of_a_subclass_reach_the_module() -> None:
+    class Ones(mx.init.Xavier):
+        def _init_bias(self, name: str, array: mx.nd.NDArray) -> None:
+            array[:] = 1
+
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    module = mx.mod.Module(net, label_names=None)
+    module.bind([("data", (2, 5))])
+    module.init_params(Ones())
+    assert module.get_params()[0]["fc_bias"].asnumpy().tolist() == [1, 1, 1]
+
+
+def test_quantized_parameters() -> None:
+    weight, bias = mx.nd.zeros((40, 50), dtype="int8"), mx.nd.ones((3,), dtype="int8")
+    initializer = mx.init.Xavier()
+    initializer(mx.init.InitDesc("fc_weight_quantize"), weight)
+    initializer(mx.init.InitDesc("fc_bias_quantize"), bias)
+    assert -127 <= weight.asnumpy().min() < -100
+    assert 100 < weight.asnumpy().max() < 127
+    assert not bias.asnumpy().any()
+
+
+def test_a_name_that_says_nothing() -> None:
+    with pytest.raises(ValueError, match=r"pattern for alpha.*mx\.sym\.Variable\(init="):
+        mx.init.Xavier()(mx.init.InitDesc("alpha"), mx.nd.zeros((3,)))

@@ -98,30 +98,60 @@ class Initializer:
         elif isinstance(desc, InitDesc):
             self._by_ending(desc, arr, _ENDINGS)
         elif desc.startswith("upsampling"):
-            Bilinear()._init_weight(desc, arr)
+            self._init_bilinear(desc, arr)
         elif desc.startswith("stn_loc") and desc.endswith("weight"):
-            arr[:] = 0
+            self._init_zero(desc, arr)
         elif desc.startswith("stn_loc") and desc.endswith("bias"):
-            assert arr.shape == (6,), f"{escaped(desc)} is an affine map and needs shape (6,)"
-            arr[:] = np.array([1, 0, 0, 0, 1, 0])
+            self._init_loc_bias(desc, arr)
         else:
             self._by_ending(desc, arr, _LEGACY_ENDINGS)
         if self._verbose:
             print(f"Initialized {escaped(desc)} by {own or type(self).__name__}: "
                   f"{self._print(arr)}")  # fmt: skip
 
-    def _by_ending(self, desc: str, arr: NDArray, endings: Mapping[str, float]) -> None:
-        if desc.endswith("weight"):
-            self._init_weight(desc, arr)
-            return
-        for ending, value in endings.items():
+    def _by_ending(self, desc: str, arr: NDArray, endings: Mapping[str, str]) -> None:
+        for ending, method in endings.items():
             if desc.endswith(ending):
-                arr[:] = value
+                getattr(self, method)(desc, arr)
                 return
         self._init_default(desc, arr)
 
+    # ---- what a subclass may do in its own way ----
+
     def _init_weight(self, name: str, arr: NDArray) -> None:
         raise NotImplementedError(f"{type(self).__name__} does not say how to fill a weight")
+
+    def _init_bias(self, name: str, arr: NDArray) -> None:
+        arr[:] = 0
+
+    def _init_gamma(self, name: str, arr: NDArray) -> None:
+        arr[:] = 1
+
+    def _init_beta(self, name: str, arr: NDArray) -> None:
+        arr[:] = 0
+
+    def _init_zero(self, name: str, arr: NDArray) -> None:
+        arr[:] = 0
+
+    def _init_one(self, name: str, arr: NDArray) -> None:
+        arr[:] = 1
+
+    def _init_quantized_weight(self, name: str, arr: NDArray) -> None:
+        arr[:] = np.floor(random.uniform(-127, 127, arr.shape).asnumpy())
+
+    def _init_quantized_bias(self, name: str, arr: NDArray) -> None:
+        arr[:] = 0
+
+    def _init_bilinear(self, name: str, arr: NDArray) -> None:
+        height, width = arr.shape[-2:]
+        half = math.ceil(width / 2.0)
+        center = (2 * half - 1 - half % 2) / (2.0 * half)
+        tent = [1 - np.abs(np.arange(length) / half - center) for length in (height, width)]
+        arr[:] = np.broadcast_to(np.outer(tent[0], tent[1]).astype(np.float32), arr.shape)
+
+    def _init_loc_bias(self, name: str, arr: NDArray) -> None:
+        assert arr.shape == (6,), f"{escaped(name)} is an affine map and needs shape (6,)"
+        arr[:] = np.array([1, 0, 0, 0, 1, 0])
 
     def _init_default(self, name: str, arr: NDArray) -> None:
         raise ValueError(
@@ -131,14 +161,29 @@ class Initializer:
         )
 
 
-_ENDINGS = {"bias": 0, "gamma": 1, "beta": 0, "min": 0, "max": 1}
+# What fills a parameter, by the end of its name.
+_ENDINGS = {
+    "weight": "_init_weight",
+    "bias": "_init_bias",
+    "gamma": "_init_gamma",
+    "beta": "_init_beta",
+    "min": "_init_zero",
+    "max": "_init_one",
+    "weight_quantize": "_init_quantized_weight",
+    "bias_quantize": "_init_quantized_bias",
+}
 # A name without attributes comes from programs that are older than attributes.
 _LEGACY_ENDINGS = {
-    **_ENDINGS,
-    "moving_mean": 0,
-    "moving_var": 1,
-    "moving_inv_var": 0,
-    "moving_avg": 0,
+    "bias": "_init_bias",
+    "gamma": "_init_gamma",
+    "beta": "_init_beta",
+    "weight": "_init_weight",
+    "moving_mean": "_init_zero",
+    "moving_var": "_init_one",
+    "moving_inv_var": "_init_zero",
+    "moving_avg": "_init_zero",
+    "min": "_init_zero",
+    "max": "_init_one",
 }
 
 
@@ -397,11 +442,7 @@ class Bilinear(Initializer):
         super().__init__()
 
     def _init_weight(self, name: str, arr: NDArray) -> None:
-        height, width = arr.shape[-2:]
-        half = math.ceil(width / 2.0)
-        center = (2 * half - 1 - half % 2) / (2.0 * half)
-        tent = [1 - np.abs(np.arange(length) / half - center) for length in (height, width)]
-        arr[:] = np.broadcast_to(np.outer(tent[0], tent[1]).astype(np.float32), arr.shape)
+        self._init_bilinear(name, arr)
 
 
 @_registry.register()
