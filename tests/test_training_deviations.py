@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -257,3 +258,11 @@ def test_slopes_that_are_learned_see_the_data_as_it_was() -> None:
     executor.backward(mx.nd.array(head))
     expected = (np.minimum(2 * data, 0) * head).sum((0, 2))
     np.testing.assert_allclose(gradients["slope"].asnumpy(), expected, rtol=1e-6)
+
+
+def test_a_network_without_labels_is_made_in_silence() -> None:
+    """MXNet warns that `softmax_label` is not found, and means the data."""
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mx.mod.Module(net).label_names == []

@@ -106,8 +106,8 @@ class Initializer:
         else:
             self._by_ending(desc, arr, _LEGACY_ENDINGS)
         if self._verbose:
-            print(f"Initialized {escaped(desc)} by {own or type(self).__name__}: "
-                  f"{self._print(arr)}")  # fmt: skip
+            by = own or type(self).__name__
+            print(f"Initialized {escaped(desc)} by {by}: {self._print(arr)}")
 
     def _by_ending(self, desc: str, arr: NDArray, endings: Mapping[str, str]) -> None:
         for ending, method in endings.items():
@@ -162,28 +162,24 @@ class Initializer:
 
 
 # What fills a parameter, by the end of its name.
-_ENDINGS = {
+_COMMON = {
     "weight": "_init_weight",
     "bias": "_init_bias",
     "gamma": "_init_gamma",
     "beta": "_init_beta",
     "min": "_init_zero",
     "max": "_init_one",
+}
+_ENDINGS = {
+    **_COMMON,
     "weight_quantize": "_init_quantized_weight",
     "bias_quantize": "_init_quantized_bias",
 }
 # A name without attributes comes from programs that are older than attributes.
 _LEGACY_ENDINGS = {
-    "bias": "_init_bias",
-    "gamma": "_init_gamma",
-    "beta": "_init_beta",
-    "weight": "_init_weight",
-    "moving_mean": "_init_zero",
+    **_COMMON,
+    **dict.fromkeys(("moving_mean", "moving_inv_var", "moving_avg"), "_init_zero"),
     "moving_var": "_init_one",
-    "moving_inv_var": "_init_zero",
-    "moving_avg": "_init_zero",
-    "min": "_init_zero",
-    "max": "_init_one",
 }
 
 

@@ -50,7 +50,7 @@ class BaseModule:
     label_names: Sequence[str]
     output_names: Sequence[str]
     data_shapes: list[DataDesc]
-    label_shapes: list[DataDesc]
+    label_shapes: list[DataDesc] | None
 
     def __init__(self, logger: Any = logging) -> None:
         self.logger = logger
@@ -109,8 +109,8 @@ class BaseModule:
         """Change the parameters by their gradients."""
         raise NotImplementedError
 
-    def get_outputs(self, merge_multi_context: bool = True) -> Outputs:
-        """The outputs of the last batch."""
+    def get_outputs(self, merge_multi_context: bool = True) -> Any:
+        """The outputs of the last batch; a list for each where contexts are not to be merged."""
         raise NotImplementedError
 
     def update_metric(
@@ -412,3 +412,8 @@ def steps_of(kind: type[BaseModule]) -> list[Any]:
 def has_other_steps(module: BaseModule, known: list[Any]) -> bool:
     """Whether a module, by its class or by itself, has other steps than these."""
     return steps_of(type(module)) != known or not vars(module).keys().isdisjoint(STEPS)
+
+
+def merged(arrays: list[Any], merge_multi_context: bool) -> list[Any]:
+    """The arrays of the one context, or a list for each, as of several contexts."""
+    return arrays if merge_multi_context else [[array] for array in arrays]

@@ -54,6 +54,8 @@ class BucketingModule(BaseModule):
             "fixed_param_names": fixed_param_names,
             "state_names": state_names,
         }
+        # Networks that take the place of those that are generated.
+        self._symbols: dict[Any, Symbol] = {}
         self._modules: dict[Any, Module] = {}
         self._key = default_bucket_key
         self._module = self._made(default_bucket_key)
@@ -62,6 +64,7 @@ class BucketingModule(BaseModule):
 
     def _made(self, key: Any) -> Module:
         symbol, data_names, label_names = self._generate(key)
+        symbol = self._symbols.get(key, symbol)
         return Module(symbol, data_names, label_names, **self._given)
 
     # ---- what the module of the present batch is ----
@@ -92,7 +95,7 @@ class BucketingModule(BaseModule):
         return self._module.data_shapes
 
     @property
-    def label_shapes(self) -> list[DataDesc]:  # type: ignore[override]
+    def label_shapes(self) -> list[DataDesc] | None:  # type: ignore[override]
         """Descriptions of the present labels."""
         return self._module.label_shapes
 
@@ -253,13 +256,13 @@ class BucketingModule(BaseModule):
         assert self.optimizer_initialized, "initialize the optimizer first"
         self._module.update()
 
-    def get_outputs(self, merge_multi_context: bool = True) -> Outputs:
-        """The outputs of the last batch."""
-        return self._module.get_outputs()
+    def get_outputs(self, merge_multi_context: bool = True) -> Any:
+        """The outputs of the last batch; see :meth:`Module.get_outputs`."""
+        return self._module.get_outputs(merge_multi_context)
 
-    def get_input_grads(self, merge_multi_context: bool = True) -> list[NDArray | None]:
-        """The gradients of the data of the last batch."""
-        return self._module.get_input_grads()
+    def get_input_grads(self, merge_multi_context: bool = True) -> Any:
+        """The gradients of the data of the last batch; see :meth:`Module.get_input_grads`."""
+        return self._module.get_input_grads(merge_multi_context)
 
     def update_metric(self, eval_metric: EvalMetric, labels: Any, pre_sliced: bool = False) -> None:
         """Let a metric look at the outputs of the last batch."""
@@ -290,6 +293,36 @@ class BucketingModule(BaseModule):
         assert sym_gen is not None, "sym_gen is needed, since a file has one network only"
         _, arg_params, aux_params = load_checkpoint(prefix, epoch)
         module = BucketingModule(sym_gen, default_bucket_key, **kwargs)
+        module._loaded = arg_params, aux_params
+        module.params_initialized = True
+        return module
+
+    @staticmethod
+    def load_dict(
+        sym_dict: Mapping[Any, Symbol] | None = None,
+        sym_gen: Generator | None = None,
+        default_bucket_key: Any = None,
+        arg_params: Parameters | None = None,
+        aux_params: Parameters | None = None,
+        **kwargs: Any,
+    ) -> BucketingModule:
+        """A module of networks by key, and values of their parameters; it still has to be bound.
+
+        Args:
+            sym_dict: networks by key; those of other keys are generated.
+            sym_gen, default_bucket_key, kwargs: of :class:`BucketingModule`.
+            arg_params, aux_params: values by name.
+
+        Raises:
+            AssertionError: one of them is missing.
+        """
+        assert sym_dict is not None, "sym_dict is needed: networks by key"
+        assert sym_gen is not None, "sym_gen is needed: it names data and labels"
+        assert arg_params is not None, "arg_params are needed"
+        assert aux_params is not None, "aux_params are needed; {} where there are none"
+        module = BucketingModule(sym_gen, default_bucket_key, **kwargs)
+        module._symbols = dict(sym_dict)
+        module._module = module._made(default_bucket_key)
         module._loaded = arg_params, aux_params
         module.params_initialized = True
         return module

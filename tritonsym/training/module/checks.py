@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ...foundation.text import listed, shown
 from ...ndarray.core import NDArray
 from ..io.base import DataBatch, DataDesc
+
+_PARAMETERS = ("_weight", "_bias", "_gamma", "_beta")
 
 
 def descriptions(given: Sequence[Any] | None) -> list[DataDesc]:
@@ -20,13 +23,35 @@ def check_names(kind: str, names: Sequence[str], arguments: Sequence[str]) -> No
     """Raise ValueError where a name is no argument of the symbol."""
     for name in names:
         if name not in arguments:
-            ends = ("_weight", "_bias", "_gamma", "_beta")
-            candidates = [one for one in arguments if not one.endswith(ends)]
-            raise ValueError(
-                f"You created Module with Module(..., {kind}={list(names)}) but input with name "
-                f"{shown(name)} is not found in symbol.list_arguments(). Did you mean one of: "
-                f"{listed(candidates)}"
-            )
+            raise ValueError(_not_there(kind, names, name, _no_parameters(arguments)))
+
+
+def labels_there(names: Sequence[str], arguments: Sequence[str], data: Sequence[str]) -> list[str]:
+    """The labels that a symbol has. A warning names what else those it has not could be."""
+    there = [name for name in names if name in arguments]
+    others = likely_labels(arguments, [*there, *data])
+    for name in names:
+        if name not in arguments and others:
+            warnings.warn(_not_there("label_names", names, name, others), stacklevel=3)
+    return there
+
+
+def likely_labels(arguments: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The arguments that could be labels, beside those of which it is known what they are."""
+    free = [name for name in _no_parameters(arguments) if name not in known]
+    return [name for name in free if name.endswith("label")] or free
+
+
+def _no_parameters(arguments: Sequence[str]) -> list[str]:
+    return [name for name in arguments if not name.endswith(_PARAMETERS)]
+
+
+def _not_there(kind: str, names: Sequence[str], name: str, candidates: Sequence[str]) -> str:
+    return (
+        f"You created Module with Module(..., {kind}={list(names)}) but input with name "
+        f"{shown(name)} is not found in symbol.list_arguments(). Did you mean one of: "
+        f"{listed(candidates)}"
+    )
 
 
 def check_distinct(names: Sequence[str]) -> None:
@@ -57,6 +82,14 @@ def check_labels(batch: DataBatch, names: Sequence[str]) -> None:
         )
 
 
+def check_all_labels(given: Collection[str], names: Sequence[str]) -> None:
+    """Raise ValueError where a batch has some of the labels and not all."""
+    if given and len(given) < len(names):
+        raise ValueError(
+            f"the batch has labels for {listed(given)}, the module was made for {listed(names)}"
+        )
+
+
 def check_iterator(what: str, data: Any, *needed: str) -> None:
     """Raise ValueError for what has not all that an iterator over batches needs."""
     missing = [name for name in ("__iter__", *needed) if not hasattr(data, name)]
@@ -84,13 +117,33 @@ def as_batch(given: Any) -> DataBatch:
     return DataBatch(data, **{name: getattr(given, name, None) for name in rest})
 
 
-def check_same(what: str, found: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raise ValueError where there are other names than wanted."""
+def check_data(found: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise ValueError where data has other names than a module was made for."""
     if sorted(found) != sorted(wanted):
         raise ValueError(
-            f"{what} names {listed(found) or 'nothing'}, the module was made for "
-            f"{listed(wanted) or 'nothing'}"
+            f"data_shapes names {listed(found) or 'nothing'}, the module was made for "
+            f"{listed(wanted) or 'nothing'}: name the data so, or make the module with "
+            f"data_names={shown(list(found))}"
         )
+
+
+def check_label_names(
+    found: Sequence[str], wanted: Sequence[str], arguments: Sequence[str], data: Sequence[str]
+) -> None:
+    """Raise ValueError where labels have other names than a module was made for."""
+    if not found or sorted(found) == sorted(wanted):
+        return
+    has = list(wanted) or likely_labels(arguments, data)
+    remedy = "the symbol has no argument that could be one: give data without labels"
+    if has:
+        remedy = (
+            f"the symbol has {listed(has)}: make the module with label_names={shown(has)}, and "
+            f"name the data's labels so, as NDArrayIter(..., label_name={shown(has[0])}) does"
+        )
+    raise ValueError(
+        f"label_shapes names {listed(found)}, the module was made for "
+        f"{listed(wanted) or 'no labels'}; {remedy}"
+    )
 
 
 def described_as(

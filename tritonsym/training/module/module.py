@@ -14,7 +14,7 @@ from ...context import Context, as_context
 from ...foundation.dtype import as_dtype
 from ...foundation.files import read_file, replace_file
 from ...foundation.shape import Shape
-from ...foundation.text import listed, shown
+from ...foundation.text import shown
 from ...ndarray.core import NDArray
 from ...ndarray.values import write
 from .. import kvstore as kvstores
@@ -26,16 +26,19 @@ from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
 from ..step import Steps
 from ..upload import Upload
-from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, steps_of
+from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, merged, steps_of
 from .checks import (
     as_batch,
+    check_all_labels,
     check_count,
+    check_data,
     check_distinct,
+    check_label_names,
     check_labels,
     check_names,
-    check_same,
     described_as,
     descriptions,
+    labels_there,
 )
 from .parameters import Kept, bound, values_for
 
@@ -89,7 +92,8 @@ class Module(BaseModule):
         self._context = as_context(context)
         arguments = symbol.list_arguments()
         self.data_names = list(data_names or ())
-        self.label_names = [name for name in label_names or () if name in arguments]
+        known = [*self.data_names, *(state_names or ()), *(fixed_param_names or ())]
+        self.label_names = labels_there(label_names or (), arguments, known)
         self._state_names = list(state_names or ())
         self._fixed = list(fixed_param_names or ())
         for kind, names in (
@@ -98,8 +102,8 @@ class Module(BaseModule):
             ("fixed_param_names", self._fixed),
         ):
             check_names(kind, names, arguments)
-        check_distinct([*self.data_names, *self.label_names, *self._state_names])
-        given = {*self.data_names, *self.label_names, *self._state_names}
+        given = [*self.data_names, *self.label_names, *self._state_names]
+        check_distinct(given)
         self._param_names = [name for name in arguments if name not in given]
         self._aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
@@ -212,10 +216,10 @@ class Module(BaseModule):
             self.logger.warning("Already bound, ignoring bind()")
             return
         data, labels = descriptions(data_shapes), descriptions(label_shapes)
-        check_same("data_shapes", [one.name for one in data], self.data_names)
-        if labels:
-            check_same("label_shapes", [one.name for one in labels], self.label_names)
-        requests = gradient_requests(grad_req, self.symbol.list_arguments())
+        arguments, names = self.symbol.list_arguments(), [one.name for one in labels]
+        check_data([one.name for one in data], self.data_names)
+        check_label_names(names, self.label_names, arguments, self.data_names)
+        requests = gradient_requests(grad_req, arguments)
         before = dict(vars(self))
         kept = self._kept if shared_module is None else shared_module._kept
         contents = kept.copy()
@@ -270,7 +274,7 @@ class Module(BaseModule):
         while len(self._executors) > MOST_SHAPES:
             del self._executors[next(iter(self._executors))]
         self._executor = executor
-        self.data_shapes, self.label_shapes = data, labels
+        self.data_shapes, self.label_shapes = data, labels or None
         self._names = [one.name for one in (*data, *labels)]
         known = [one.shape for one in labels if one.name in self.label_names]
         self._shapes = [one.shape for one in data], known
@@ -452,14 +456,10 @@ class Module(BaseModule):
     def _given_anew(self, batch: DataBatch) -> dict[str, NDArray]:
         """:meth:`_given_by` of a batch that is not like those that are bound for."""
         data = described_as(self.data_shapes, batch.data, batch.provide_data)
-        described = described_as(self.label_shapes, batch.label, batch.provide_label)
+        described = described_as(self.label_shapes or (), batch.label, batch.provide_label)
         found = dict(zip(self._label_order(described), batch.label or (), strict=False))
         given = {name: found[name] for name in found if name in self.label_names}
-        if given and len(given) < len(self.label_names):
-            raise ValueError(
-                f"the batch has labels for {listed(given)}, the module was made for "
-                f"{listed(self.label_names)}"
-            )
+        check_all_labels(given, self.label_names)
         labels = [one for one in described if one.name in given]
         changed = [one.shape for one in data] != [one.shape for one in self.data_shapes]
         if changed or (given and labels != self.label_shapes):
@@ -512,23 +512,28 @@ class Module(BaseModule):
             places, [gradients[name] for name in names], [weights[name] for name in names]
         )
 
-    def get_outputs(self, merge_multi_context: bool = True) -> Outputs:
-        """The outputs of the last batch; the next one writes over them."""
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
-        return list(self._bound().outputs)
+    def get_outputs(self, merge_multi_context: bool = True) -> Any:
+        """The outputs of the last batch; the next one writes over them.
 
-    def get_input_grads(self, merge_multi_context: bool = True) -> list[NDArray | None]:
-        """The gradients of the data of the last batch, in the order of its description.
+        Without ``merge_multi_context`` each comes as a list of one array.
+        """
+        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        return merged(list(self._bound().outputs), merge_multi_context)
+
+    def get_input_grads(self, merge_multi_context: bool = True) -> Any:
+        """The gradients of the data of the last batch, as :meth:`get_outputs` in its order.
 
         Raises:
             AssertionError: the module was not bound for them.
         """
         assert self.binded and self.inputs_need_grad, "re-bind with inputs_need_grad=True"
-        return [self._bound().grad_dict[one.name] for one in self.data_shapes]
+        return merged(
+            [self._bound().grad_dict[x.name] for x in self.data_shapes], merge_multi_context
+        )
 
     def update_metric(self, eval_metric: EvalMetric, labels: Any, pre_sliced: bool = False) -> None:
         """Let a metric look at the outputs of the last batch."""
-        found = dict(zip(self._label_order(self.label_shapes), labels or (), strict=False))
+        found = dict(zip(self._label_order(self.label_shapes or ()), labels or (), strict=False))
         named = {name: found[name] for name in self.label_names if name in found}
         eval_metric.update_dict(
             named, dict(zip(self.output_names, self.get_outputs(), strict=True))
