@@ -32,6 +32,11 @@ def params_name(prefix: str | Path, epoch: int) -> str:
     return f"{prefix}-{epoch:04d}.params"
 
 
+def states_name(prefix: str | Path, epoch: int) -> str:
+    """The path of an optimizer's states after an epoch."""
+    return f"{prefix}-{epoch:04d}.states"
+
+
 def tagged(arg_params: Mapping[str, NDArray], aux_params: Mapping[str, NDArray]) -> Parameters:
     """Parameters and auxiliary states in one dict, as files have them."""
     return {

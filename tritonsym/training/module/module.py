@@ -21,7 +21,7 @@ from .. import kvstore as kvstores
 from ..initializer import InitDesc, Uniform
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
-from ..model import load_checkpoint, save_checkpoint
+from ..model import load_checkpoint, save_checkpoint, states_name
 from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
 from ..step import Steps
@@ -145,7 +145,7 @@ class Module(BaseModule):
         module._loaded = arg_params, aux_params
         module.params_initialized = True
         if load_optimizer_states:
-            module._loaded_states = read_file(_states_name(prefix, epoch))
+            module._loaded_states = read_file(states_name(prefix, epoch))
         return module
 
     def save_checkpoint(
@@ -159,8 +159,8 @@ class Module(BaseModule):
         save_checkpoint(prefix, epoch, self.symbol, *self.get_params())
         self.logger.info('Saved checkpoint to "%s-%04d.params"', prefix, epoch)
         if save_optimizer_states:
-            self.save_optimizer_states(_states_name(prefix, epoch))
-            self.logger.info('Saved optimizer state to "%s"', _states_name(prefix, epoch))
+            self.save_optimizer_states(states_name(prefix, epoch))
+            self.logger.info('Saved optimizer state to "%s"', states_name(prefix, epoch))
 
     def save_optimizer_states(self, fname: str | Path) -> None:
         """Write the optimizer's states to a file."""
@@ -543,10 +543,6 @@ class Module(BaseModule):
         """Let a monitor watch."""
         self._monitor = mon
         mon.install(self._bound())
-
-
-def _states_name(prefix: str | Path, epoch: int) -> str:
-    return f"{prefix}-{epoch:04d}.states"
 
 
 _STEPS = steps_of(Module)
