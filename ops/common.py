@@ -9,7 +9,7 @@ from typing import Any
 from tritonsym.expressions.expr import Expr, Shape, cast, narrow, reshape
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Gradient
+from tritonsym.graph.op import Gradient, PartialShape
 from tritonsym.graph.schema import Axes
 
 
@@ -86,3 +86,11 @@ def in_accumulator(function: Callable[[Expr], Expr], x: Expr) -> Expr:
 def accumulator(dtype: DType) -> DType:
     """The dtype that sums of this one are kept in."""
     return FLOAT32 if dtype.is_reduced or dtype is BOOL else dtype
+
+
+def unequal_shapes(lhs: PartialShape, rhs: PartialShape, remedy: str) -> LoweringError:
+    """The error of an operator for equal shapes, with the function that repeats axes."""
+    return LoweringError(
+        f"lhs has shape {lhs}, rhs has shape {rhs}: operators such as + and * do not broadcast "
+        f"here, both need one shape; {remedy}(lhs, rhs) repeats axes of length 1"
+    )

@@ -29,9 +29,9 @@ from tritonsym.expressions.reference import Step, Tensor
 from tritonsym.expressions.special import digamma, erfinv
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, Gradient, Shapes, operator, unify_shapes
+from tritonsym.graph.op import DTypes, Gradient, Shapes, is_complete, operator, unify_shapes
 
-from .common import in_float, reject_bool, slope
+from .common import in_float, reject_bool, slope, unequal_shapes
 
 Unary = Callable[[Expr], Expr]
 Binary = Callable[[Operand, Operand], Expr]
@@ -374,18 +374,25 @@ def _camel(stem: str, joint: str = "") -> str:
 
 
 def _register_equal_shapes(stem: str, function: Binary, meaning: str) -> None:
+    name, aliases, _ = _NAMES.get(stem, (f"_{stem}", (f"_{_camel(stem, '_')}",), stem))
+
+    def shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+        try:
+            unify_shapes(attributes, inputs, outputs)
+        except LoweringError:
+            lhs, rhs = inputs
+            if is_complete(lhs) and is_complete(rhs) and lhs != rhs:
+                raise unequal_shapes(lhs, rhs, f"mx.sym.broadcast_{stem}") from None
+            raise
+
     def lower(lhs: Expr, rhs: Expr) -> Expr:
         if lhs.shape != rhs.shape:
-            raise LoweringError(
-                f"lhs has shape {lhs.shape}, rhs has shape {rhs.shape}: symbols are not broadcast "
-                f"by operators such as + and *; use broadcast_{stem}"
-            )
+            raise unequal_shapes(lhs.shape, rhs.shape, f"mx.nd.broadcast_{stem}")
         reject_bool(lhs, rhs)
         return function(lhs, rhs)
 
     lower.__doc__ = f"Elementwise {meaning}. Both inputs have one shape and one dtype."
-    name, aliases, _ = _NAMES.get(stem, (f"_{stem}", (f"_{_camel(stem, '_')}",), stem))
-    operator(name, aliases=aliases, shapes=unify_shapes)(lower)
+    operator(name, aliases=aliases, shapes=shapes)(lower)
 
 
 def _register_broadcasting(stem: str, function: Binary, meaning: str) -> None:

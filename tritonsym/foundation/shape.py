@@ -97,5 +97,8 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
                 result[axis] = length
             elif length not in (1, result[axis]):
                 given = " and ".join(map(str, shapes))
-                raise LoweringError(f"shapes {given} cannot be broadcast together")
+                raise LoweringError(
+                    f"shapes {given} cannot be broadcast together: counted from the last axis, "
+                    "lengths must be equal or 1; expand_dims or reshape one of them"
+                )
     return tuple(result)

@@ -541,7 +541,10 @@ def apply_binary(
         scalar_stem = {"add": "plus", "sub": "minus"}.get(stem, stem)
         alias = f"_{'r' if reflected else ''}{scalar_stem}_scalar"
         return invoke_one(alias, (left,), {"scalar": float(as_number(right, stem))}, out)
-    raise TypeError(f"type {type(right)} not supported")
+    raise TypeError(
+        f"type {type(right)} not supported beside an array: arrays and numbers are, and "
+        "mx.nd.array makes an array of other values"
+    )
 
 
 def _fluent(name: str) -> Callable[..., Any]:

@@ -91,7 +91,10 @@ class Symbol:
                 raise ValueError(f'There are multiple outputs with name "{escaped(index)}"')
             return Symbol(found)
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
-            raise TypeError("Symbol only support integer index to fetch i-th output")
+            raise TypeError(
+                "Symbol only support integer index to fetch i-th output; elements of an output are "
+                f"what slice_axis, slice and take select, got {shown(index)}"
+            )
         if index < 0:
             raise MXNetError(f"Symbol only accept nonnegative index, got {shown(index)}")
         if index >= len(self):
@@ -508,7 +511,10 @@ def apply_binary(left: Symbol, right: Any, both: str, with_scalar: str) -> Symbo
     if isinstance(right, frontend.Number):
         number = int(right) if isinstance(right, (bool, np.bool_)) else right
         return apply(with_scalar, (left,), {"scalar": number})
-    raise TypeError(f"type {type(right)} not supported")
+    raise TypeError(
+        f"type {type(right)} not supported beside a symbol, which has no values: use "
+        "mx.sym.Variable(name) there, and bind its array, as mx.nd.array makes one"
+    )
 
 
 def apply(

@@ -155,7 +155,10 @@ def _function_of_two(
             return apply_binary(right, left, both, reflected)
         if isinstance(left, Number) and isinstance(right, Number):
             return of_numbers(left, right)
-        raise TypeError(f"types ({type(left)}, {type(right)}) not supported")
+        raise TypeError(
+            f"types ({type(left)}, {type(right)}) not supported: symbols and numbers are; give an "
+            "array to mx.nd, or use mx.sym.Variable(name) and bind it"
+        )
 
     function.__doc__ = doc
     return function
