@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..foundation.shape import Shape
@@ -18,8 +18,19 @@ if TYPE_CHECKING:
 _LEARNED = ("weight", "bias", "gamma", "beta", "parameters")
 
 
-def _shapes(symbol: Symbol, shape: Mapping[str, Shape] | None) -> dict[str, Shape]:
-    """The shape of every output in the symbol, by name.
+# Names that operators have for inputs that come with each batch, or from the one before.
+_NOT_LEARNED = ("label", "state", "state_cell", "sequence_length")
+
+# An output of a node, by the node's identity: names may stand for several things.
+Key = tuple[int, int]
+
+
+def _key(entry: Entry) -> Key:
+    return id(entry.node), entry.index
+
+
+def _shapes(symbol: Symbol, shape: Mapping[str, Shape] | None) -> dict[Key, Shape]:
+    """The shape of every output in the symbol.
 
     Raises:
         ValueError: the given shapes do not decide the others.
@@ -30,18 +41,37 @@ def _shapes(symbol: Symbol, shape: Mapping[str, Shape] | None) -> dict[str, Shap
     _, found, _ = internals.infer_shape(**shape)
     if found is None:
         raise ValueError("Input shape is incomplete")
-    return dict(zip(internals.list_outputs(), found, strict=True))
+    return dict(zip(map(_key, internals._entries), found, strict=True))
 
 
-def _is_learned(entry: Entry) -> bool:
-    return entry.node.op is None and entry.node.name.endswith(_LEARNED)
+def _learned(nodes: Sequence[Node], given: Collection[str]) -> dict[int, list[Entry]]:
+    """The variables that each node learns, each at the first node that reads it.
+
+    By what the operator calls them, by the end of their names, or because they are neither given
+    nor labels nor states.
+    """
+    seen: set[int] = set()
+    found: dict[int, list[Entry]] = {}
+    for node in nodes:
+        found[id(node)] = []
+        for slot, entry in zip(node.input_names, node.inputs, strict=True):
+            name = entry.node.name
+            usual = slot in _LEARNED or name.endswith(_LEARNED)
+            other = given and name not in given and slot not in (*_NOT_LEARNED, *node.state_names)
+            left_out = name.endswith(("data", "label"))
+            if entry.node.op is None and (usual or (other and not left_out)):
+                if id(entry.node) not in seen:
+                    found[id(node)].append(entry)
+                seen.add(id(entry.node))
+    return found
 
 
-def _is_shown(node: Node, heads: set[int]) -> bool:
+def _is_shown(node: Node, heads: set[int], learned: set[int]) -> bool:
     """Whether a node is a layer, or an input that is data."""
     if node.op is not None or id(node) in heads:
         return True
-    return not node.name.endswith((*_LEARNED, "_label", "moving_mean", "moving_var"))
+    hidden = ("_label", "moving_mean", "moving_var")
+    return id(node) not in learned and not node.name.endswith(hidden)
 
 
 def print_summary(
@@ -68,18 +98,17 @@ def print_summary(
     print("=" * line_length)
     nodes = toposort(symbol._entries)
     heads = {id(entry.node) for entry in symbol._entries}
-    rows = [node for node in nodes if _is_shown(node, heads)]
+    learned = _learned(nodes, shape or ())
+    parameters = {id(entry.node) for entries in learned.values() for entry in entries}
+    rows = [node for node in nodes if _is_shown(node, heads, parameters)]
     total = 0
     for number, node in enumerate(rows):
-        counts = [math.prod(shapes.get(e.name, (0,))) for e in node.inputs if _is_learned(e)]
-        total += sum(counts)
-        before = [
-            e.node.name for e in node.inputs if e.node.op is not None or _is_shown(e.node, heads)
-        ]
-        output = node.name if node.op is None else node.output_names[0]
+        count = sum(math.prod(shapes[_key(entry)]) for entry in learned[id(node)] if shapes)
+        total += count
+        before = [e.node.name for e in node.inputs if _is_shown(e.node, heads, parameters)]
         kind = "null" if node.op is None else node.op.name
-        shown = "x".join(map(str, shapes[output][1:])) if output in shapes else ""
-        first = (f"{escaped(node.name)}({kind})", shown, str(sum(counts)))
+        shown = "x".join(map(str, shapes[id(node), 0][1:])) if shapes else ""
+        first = (f"{escaped(node.name)}({kind})", shown, str(count))
         _print_row((*first, escaped(before[0]) if before else ""), ends)
         for name in before[1:]:
             _print_row(("", "", "", escaped(name)), ends)
@@ -164,8 +193,8 @@ def plot_network(
             if id(entry.node) in hidden:
                 continue
             edge = {"dir": "back", "arrowtail": "open"}
-            if entry.name in shapes:
-                edge["label"] = "x".join(map(str, shapes[entry.name][1:]))
+            if shapes:
+                edge["label"] = "x".join(map(str, shapes[_key(entry)][1:]))
             picture.edge(tail_name=_id(node), head_name=_id(entry.node), **edge)
     return picture
 
