@@ -24,6 +24,7 @@ from . import (
     rearrangement,
     recurrent,
     reduction,
+    sampling,
     sequence,
 )
 
@@ -49,5 +50,6 @@ __all__ = [
     "rearrangement",
     "recurrent",
     "reduction",
+    "sampling",
     "sequence",
 ]

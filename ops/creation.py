@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from tritonsym.expressions.expr import (
     Expr,
-    broadcast,
     cast,
     full,
     iota,
     make,
     narrow,
-    pick,
     random,
-    reduce,
     reshape,
-    where,
 )
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT32, INT64, DType
 from tritonsym.foundation.errors import LoweringError
@@ -39,7 +34,12 @@ def _given_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     outputs[0] = attributes.dtype or outputs[0] or FLOAT32
 
 
-def _float_dtype(dtype: DType | None) -> DType:
+def float_dtype(dtype: DType | None) -> DType:
+    """The dtype of random numbers.
+
+    Raises:
+        LoweringError: it is no floating-point one.
+    """
     if dtype is not None and not dtype.is_float:
         raise LoweringError(f"random numbers are floating-point, dtype={dtype} is not")
     return dtype or FLOAT32
@@ -147,9 +147,23 @@ def random_uniform(
     """Uniform random numbers in ``[low, high)``, new ones at every run."""
     if not low <= high:
         raise LoweringError(f"low={low} must not be above high={high}")
-    dtype = _float_dtype(dtype)
+    dtype = float_dtype(dtype)
     wide = random(shape, accumulator(dtype), stream) * (high - low) + low
     return cast(wide, dtype)
+
+
+def deviates(shape: tuple[int, ...], dtype: DType, stream: int) -> Expr:
+    """Normal random numbers of mean 0 and standard deviation 1.
+
+    Box and Muller's transform ("A note on the generation of random normal deviates", 1958) of
+    pairs of uniform ones.
+    """
+    count = math.prod(shape)
+    pairs = random((2, (count + 1) // 2), dtype, stream)
+    radius = make("sqrt", make("log", 1.0 - narrow(pairs, 0, 0, 1)) * -2.0)
+    angle = narrow(pairs, 0, 1, 2) * (2.0 * math.pi)
+    both = make("concat", radius * make("cos", angle), radius * make("sin", angle), axis=1)
+    return reshape(narrow(both, 1, 0, count), shape)
 
 
 @operator(
@@ -168,21 +182,11 @@ def random_normal(
     dtype: DType | None = None,
     stream: int,
 ) -> Expr:
-    """Normal random numbers of mean ``loc`` and standard deviation ``scale``, new at every run.
-
-    Box and Muller's transform ("A note on the generation of random normal deviates", 1958) of
-    pairs of uniform ones.
-    """
+    """Normal random numbers of mean ``loc`` and standard deviation ``scale``, new at every run."""
     if not scale > 0:
         raise LoweringError(f"scale={scale} must be positive")
-    dtype = _float_dtype(dtype)
-    count = math.prod(shape)
-    pairs = random((2, (count + 1) // 2), accumulator(dtype), stream)
-    radius = make("sqrt", make("log", 1.0 - narrow(pairs, 0, 0, 1)) * -2.0)
-    angle = narrow(pairs, 0, 1, 2) * (2.0 * math.pi)
-    both = make("concat", radius * make("cos", angle), radius * make("sin", angle), axis=1)
-    deviates = reshape(narrow(both, 1, 0, count), shape)
-    return cast(deviates * scale + loc, dtype)
+    dtype = float_dtype(dtype)
+    return cast(deviates(shape, accumulator(dtype), stream) * scale + loc, dtype)
 
 
 def _integer_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
@@ -216,71 +220,3 @@ def random_randint(
     if not -limit <= low < high <= limit or high - low > 2**53:
         raise LoweringError(f"low={low} must be below high={high}, both within {kind}")
     return cast(make("floor", random(shape, FLOAT64, stream) * (high - low)), kind) + low
-
-
-def _multinomial_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    if inputs[0] is not None:
-        shape = (*inputs[0][:-1], *attributes.shape) or (1,)
-        outputs[:] = [merge_shapes(shape, output) for output in outputs]
-
-
-def _multinomial_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    outputs[0] = attributes.dtype
-    for index in range(1, len(outputs)):
-        inputs[0] = outputs[index] = inputs[0] or outputs[index]
-
-
-def _multinomial_gradient(
-    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Sequence[Expr | None]:
-    """That of the logarithms of the probabilities of what was drawn."""
-    (data,) = inputs
-    if not attributes.get_prob:
-        return (None,)
-    rows, classes = data.size // data.shape[-1], data.shape[-1]
-    draws = outputs[0].size // rows
-    chosen = cast(reshape(outputs[0], (rows, draws, 1)), INT64)
-    hit = iota((rows, draws, classes), 2).equals(broadcast(chosen, (rows, draws, classes)))
-    p = reshape(data, (rows, 1, classes))
-    parts = where(hit, reshape(heads[1], (rows, draws, 1)) / p, 0)
-    return (reshape(reduce("sum", parts, (1,)), data.shape),)
-
-
-@operator(
-    "_sample_multinomial",
-    aliases=("sample_multinomial",),
-    outputs=lambda attributes: ("output0", "output1") if attributes.get_prob else ("output",),
-    shapes=_multinomial_shapes,
-    dtypes=_multinomial_dtypes,
-    gradient=_multinomial_gradient,
-    random=True,
-)
-def sample_multinomial(
-    data: Expr,
-    *,
-    shape: tuple[int, ...] = (),
-    get_prob: bool = False,
-    dtype: DType = INT32,
-    stream: int,
-) -> Expr | tuple[Expr, ...]:
-    """Classes drawn by their probabilities, which lie along the last axis of ``data``.
-
-    Of each row ``shape`` of them are drawn, one without it. With ``get_prob`` the logarithms of
-    their probabilities are a second output, through which gradients pass.
-
-    The largest of the logarithms, each plus a random number of Gumbel's distribution, is at each
-    class with its probability (Gumbel, "Statistical theory of extreme values", 1954).
-    """
-    if not data.dtype.is_float:
-        raise LoweringError(f"data holds probabilities, {data.dtype} is not floating-point")
-    classes = data.shape[-1]
-    rows, draws = data.size // classes, math.prod(shape)
-    logarithms = make("log", cast(reshape(data, (rows, 1, classes)), FLOAT64))
-    noise = make("log", -make("log", random((rows, draws, classes), FLOAT64, stream)))
-    chosen = make("argmax", logarithms - noise, axes=(2,))
-    result = (*data.shape[:-1], *shape) or (1,)
-    classes_drawn = cast(reshape(chosen, result), dtype)
-    if not get_prob:
-        return classes_drawn
-    known = broadcast(logarithms, (rows, draws, classes))
-    return classes_drawn, cast(reshape(pick(known, chosen, 2), result), data.dtype)

@@ -273,7 +273,8 @@ def _adamw_shapes(attributes: Any, inputs: Any, outputs: Any) -> None:
 
 
 @operator(
-    "_contrib_adamw_update",
+    "_adamw_update",
+    aliases=("_contrib_adamw_update",),
     outputs=lambda attributes: ("output", "mean", "var"),
     visible=lambda attributes: 1,
     auxiliary=("mean", "var"),

@@ -17,7 +17,7 @@ from growing import DTYPES, LENGTHS, Example, Grower, Value
 from layer_graphs import LAYERS
 from tritonsym.context import cpu
 from tritonsym.expressions.expr import Shape
-from tritonsym.graph.op import Op, registered, unify_shapes
+from tritonsym.graph.op import Op, registered
 from tritonsym.name import NameManager
 
 # The inputs and parameters of an operator, for a graph in growth.
@@ -520,7 +520,7 @@ def recipe_of(op: Op) -> Recipe | None:
     if len(inputs) == 1:
         return unary
     if len(inputs) == 2:
-        return of_equal_shapes if op.fill_shapes is unify_shapes else broadcasting
+        return of_equal_shapes if op.fill_shapes is not None else broadcasting
     return None
 
 

@@ -223,6 +223,11 @@ def multinomial(grow: Grower) -> Call:
     return [floating_of_rank(grow, 1, 2)], {"get_prob": grow.choose.random() < 0.5}
 
 
+def sampled(grow: Grower) -> Call:
+    first = floating_of_rank(grow, 1, 2)
+    return [first, grow.of_shape(first.shape, first.dtype)], {"shape": grow.some_shape()[:1]}
+
+
 def recurrent(grow: Grower) -> Call:
     data = floating_of_rank(grow, 3)
     mode = grow.choose.choice(("lstm", "gru", "rnn_relu", "rnn_tanh"))
@@ -281,6 +286,8 @@ LAYERS: dict[str, Recipe] = {
     "_linalg_gemm2": gemm(False),
     "_random_randint": randint,
     "_sample_multinomial": multinomial,
+    "_sample_uniform": sampled,
+    "_sample_normal": sampled,
     "RNN": recurrent,
     "SequenceMask": sequence(False),
     "SequenceLast": sequence(False),

@@ -40,7 +40,7 @@ def test_adamw_on_arrays_waits_where_the_scale_is_not_finite() -> None:
     for scale in (np.inf, np.nan, 0.0):
         arrays = [mx.nd.array(weights(seed, 4)) for seed in range(4)]
         before = [array.asnumpy() for array in arrays]
-        update = mx.nd._internal._contrib_adamw_update
+        update = mx.nd._internal._adamw_update
         update(*arrays, mx.nd.array([scale]), out=arrays[0], lr=0.1, eta=1.0)
         for array, old in zip(arrays, before, strict=True):
             assert (array.asnumpy() == old).all()

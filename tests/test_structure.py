@@ -32,10 +32,10 @@ LAYERS = (
     ("", "attribute name context"),
     ("expressions", "__init__ philox exactness expr operations reference special grad library"),
     ("expressions", "layout"),
-    ("graph", "__init__ schema op node infer backward frontend trace"),
+    ("graph", "__init__ schema op namespaces node infer backward frontend trace"),
     ("ops", "common windows activation broadcasting convolution creation custom elementwise image"),
     ("ops", "indexing matrix movement nn normalization optimizer optimizer_layers optimizer_mixed"),
-    ("ops", "ordering output pooling rearrangement recurrent reduction sequence __init__"),
+    ("ops", "ordering output pooling rearrangement recurrent reduction sampling sequence __init__"),
     ("rewrites", "__init__ simplify torch_calls torch_patterns torch_norms torch_layers"),
     ("rewrites", "torch_updates cones channels_last views_first nested regroup reciprocals split"),
     ("products", "__init__ gpus attention tensor_descriptor matmul_tiles library_products"),
@@ -50,7 +50,7 @@ LAYERS = (
     ("compiler", "__init__ compiler training_pass eager node_by_node"),
     ("ndarray", "params_file values indexing core create __init__"),
     ("", "random operator"),
-    ("symbol", "json_file inference core create __init__"),
+    ("symbol", "json_file inference core create random __init__"),
     ("binding", "__init__ head_gradients gradient_arrays executor bind"),
     ("", "debug test_utils"),
     # what trains a symbol; nothing that compiles knows of it
@@ -385,7 +385,7 @@ PUBLIC = words(
     "AttrScope Context Executor MXNetError NDArray NameManager NotImplementedForSymbol Prefix "
     "Symbol attribute base callback context cpu cpu_pinned current_context executor gpu init "
     "initializer io kv kvstore lr_scheduler metric mod model module mon monitor name nd ndarray "
-    "num_gpus operator optimizer random rnn switched sym symbol visualization viz waitall"
+    "num_gpus operator optimizer random rnd rnn switched sym symbol visualization viz waitall"
 )
 # Folders and files that the import system shows as names of the package.
 MODULES = {name.split(".")[0] for name in FILES if name}

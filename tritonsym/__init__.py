@@ -57,5 +57,6 @@ init = initializer
 kv = kvstore
 mod = module
 mon = monitor
+rnd = random
 viz = visualization
 ndarray.random = random  # mx.nd.random is mx.random

@@ -251,7 +251,7 @@ def find(name: str) -> Op:
     """
     if name in _registry:
         return _registry[name]
-    close = difflib.get_close_matches(name, _registry, n=3)
+    close = difflib.get_close_matches(name, _registry, n=3, cutoff=0.8)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise MXNetError(f"operator {shown(name)} is not registered{hint}")
 

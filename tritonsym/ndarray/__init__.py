@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
-from ..foundation.errors import MXNetError
 from ..graph import frontend
-from ..graph.op import Op, find, registered
+from ..graph.namespaces import namespaces, refusing
+from ..graph.op import Op, registered
 from .core import NDArray, invoke
 from .create import FUNCTIONS_OF_TWO as _FUNCTIONS_OF_TWO
+from .create import adamw_update as _adamw_update
 from .create import (
     arange,
     array,
@@ -80,12 +81,8 @@ for _alias, _op in registered().items():
         setattr(_internal, _alias, _function)
     else:
         globals().setdefault(_alias, _function)
+_spaces = namespaces(__name__, _operator_function)
+linalg, contrib, sparse = (_spaces[name] for name in ("linalg", "contrib", "sparse"))
+contrib.adamw_update = _adamw_update  # type: ignore[attr-defined]
 
-
-def __getattr__(name: str) -> Any:
-    """Reached for names that are not there; the message has similar ones."""
-    try:
-        find(name)
-    except MXNetError as error:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from None
-    raise AttributeError(f"operator {name!r} is internal: use {__name__}._internal.{name}")
+__getattr__ = refusing(__name__)

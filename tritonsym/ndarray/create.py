@@ -305,6 +305,23 @@ def split_v2(
     )
 
 
+def adamw_update(
+    weight: NDArray,
+    grad: NDArray,
+    mean: NDArray,
+    var: NDArray,
+    rescale_grad: Any,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """The operator ``_adamw_update``, whose ``rescale_grad`` may be a number as well."""
+    if isinstance(rescale_grad, frontend.Number):
+        rescale_grad = full((1,), float(rescale_grad), weight.context)
+    out = kwargs.pop("out", None)
+    arrays = weight, grad, mean, var, rescale_grad
+    return invoke("_adamw_update", (*arrays, *args), kwargs, out)
+
+
 # ---- functions of two values, either of which may be a number ----------------------------------
 
 

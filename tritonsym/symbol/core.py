@@ -563,7 +563,8 @@ def _attributes_of(attr: Any) -> Mapping[str, str]:
 
 
 def _hint(alias: str) -> str:
-    for prefix in ("_linalg_", "linalg_"):
+    """What automatic names begin with: the name that a function has in its namespace."""
+    for prefix in ("_linalg_", "_contrib_"):
         alias = alias.removeprefix(prefix)
     return alias.lower()
 

@@ -142,6 +142,23 @@ def split_v2(
     )
 
 
+def adamw_update(
+    weight: Symbol,
+    grad: Symbol,
+    mean: Symbol,
+    var: Symbol,
+    rescale_grad: Any,
+    *args: Any,
+    **kwargs: Any,
+) -> Symbol:
+    """The operator ``_adamw_update``, whose ``rescale_grad`` may be a number as well."""
+    if isinstance(rescale_grad, Number):
+        rescale_grad = full((1,), float(rescale_grad))
+    name, attr = kwargs.pop("name", None), kwargs.pop("attr", None)
+    arrays = weight, grad, mean, var, rescale_grad
+    return apply("_adamw_update", (*arrays, *args), kwargs, name, attr)
+
+
 # ---- functions of two values, either of which may be a number ------------------------------------
 
 

@@ -164,6 +164,27 @@ def counting_starts_again_in_a_new_manager(mx: ModuleType) -> Answer:
 
 
 @scenario
+def hints_of_namespaces(mx: ModuleType) -> Answer:
+    a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
+    calls = {
+        "linalg_gemm2": lambda: mx.sym.linalg_gemm2(a, b),
+        "linalg.gemm2": lambda: mx.sym.linalg.gemm2(a, b),
+        "linalg_gemm": lambda: mx.sym.linalg_gemm(a, b, a),
+        "linalg.gemm": lambda: mx.sym.linalg.gemm(a, b, a),
+        "sparse.dot": lambda: mx.sym.sparse.dot(a, b),
+        "sparse.FullyConnected": lambda: mx.sym.sparse.FullyConnected(a, num_hidden=2),
+        "sparse.ElementWiseSum": lambda: mx.sym.sparse.ElementWiseSum(a, b),
+        "sample_multinomial": lambda: mx.sym.sample_multinomial(a),
+        "random.multinomial": lambda: mx.sym.random.multinomial(a),
+        "random.randint": lambda: mx.sym.random.randint(0, 5, shape=(2,)),
+        "random_randint": lambda: mx.sym.random_randint(low=0, high=5, shape=(2,)),
+        "random.randn": lambda: mx.sym.random.randn(2, 3),
+        "random.normal": lambda: mx.sym.random.normal(0, 1, shape=(2,)),
+    }
+    return outcomes({label: (lambda call=call: node(call())) for label, call in calls.items()})
+
+
+@scenario
 def hints_of_aliases(mx: ModuleType) -> Answer:
     a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
     calls = {
