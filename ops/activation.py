@@ -24,7 +24,7 @@ from tritonsym.expressions.reference import Step, Tensor
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
-from tritonsym.graph.schema import Single
+from tritonsym.graph.schema import Share, Single
 
 from .common import accumulator, axis_of
 
@@ -190,7 +190,7 @@ def _dropout_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 def dropout(
     data: Expr,
     *,
-    p: Single = 0.5,
+    p: Share = 0.5,
     mode: Literal["training", "always"] = "training",
     axes: tuple[int, ...] = (),
     cudnn_off: bool | None = False,
@@ -203,8 +203,6 @@ def dropout(
     elements share their fate.
     """
     _needs_float("Dropout", data)
-    if not 0 <= p <= 1:
-        raise LoweringError(f"p={p} must be between 0 and 1")
     shared = {axis_of(axis, len(data.shape)) for axis in axes}
     shape = tuple(1 if axis in shared else length for axis, length in enumerate(data.shape))
     if p == 0 or not (train or mode == "always"):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from tritonsym.expressions.expr import Expr, argsort, cast, narrow, pick, reshape
 from tritonsym.foundation.dtype import FLOAT32, DType
+from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, operator
 
 from .common import axis_of, reject_bool
@@ -73,7 +74,11 @@ def topk(
     reject_bool(data)
     source, at = _along(data, axis)
     order = argsort(source, at, descending=not is_ascend)
-    count = source.shape[at] if k < 1 else min(k, source.shape[at])
+    if k > source.shape[at]:
+        raise LoweringError(
+            f"k={k} is more than the {source.shape[at]} elements along axis={axis}; k=0 takes all"
+        )
+    count = k if k > 0 else source.shape[at]
     if ret_typ == "mask":
         # The position of a position in the order is the element's rank.
         chosen = argsort(order, at, descending=False) < count

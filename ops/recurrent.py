@@ -23,7 +23,7 @@ from tritonsym.expressions.library import computable, library_call
 from tritonsym.expressions.reference import Step, Tensor
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
-from tritonsym.graph.schema import Count, Single
+from tritonsym.graph.schema import Count, Share
 
 from .common import accumulator, cut
 
@@ -383,7 +383,7 @@ def rnn(
     num_layers: Count,
     bidirectional: bool = False,
     mode: Mode,
-    p: Single = 0.0,
+    p: Share = 0.0,
     state_outputs: bool = False,
     projection_size: int | None = None,
     lstm_state_clip_min: float | None = None,

@@ -6,6 +6,7 @@ is a list of genes, so that a failing one is shrunk by leaving operators out.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -309,7 +310,9 @@ def ordering(grow: Grower) -> Call:
 def topk(grow: Grower) -> Call:
     inputs, attributes = ordering(grow)
     kind = grow.choose.choice(("indices", "value", "mask", "both"))
-    return inputs, {**attributes, "k": grow.choose.randint(0, 3), "ret_typ": kind}
+    (value,), axis = inputs, attributes["axis"]
+    most = math.prod(value.shape) if axis is None else value.shape[axis]
+    return inputs, {**attributes, "k": grow.choose.randint(0, min(3, most)), "ret_typ": kind}
 
 
 def diagonal(grow: Grower) -> Call:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tritonsym as mx
+from tritonsym.graph.frontend import FLUENT
 
 NAN = float("nan")
 TABLE = [[3, 1, 3, 3], [2, 9, 2, NAN]]
@@ -86,7 +87,7 @@ def test_parts(context: mx.Context) -> None:
     assert symbol.attr_dict() == {"_split_v20": stored}
 
 
-@pytest.mark.parametrize("name", mx.frontend.FLUENT)
+@pytest.mark.parametrize("name", FLUENT)
 def test_every_fluent_method_makes_a_node(name: str) -> None:
     a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
     arguments: dict[str, tuple[Any, ...]] = {

@@ -83,3 +83,36 @@ def test_a_symbol_has_no_elements(key: Any) -> None:
     message = re.escape("slice_axis, slice and take")
     with pytest.raises(TypeError, match=message):
         mx.sym.Variable("x")[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("gluon", "mx.mod.Module"), ("autograd", "backward"), ("profiler", "executor.plan")],
+)
+def test_what_mxnet_has_beside_symbols(name: str, remedy: str) -> None:
+    with pytest.raises(AttributeError, match=rf"mx\.{name} is not part of tritonsym: .*{remedy}"):
+        getattr(mx, name)
+    with pytest.raises(AttributeError, match="has no attribute 'modul'"):
+        _ = mx.modul
+
+
+@pytest.mark.parametrize("share", [1.5, -0.1, "nan"])
+def test_a_share_beyond_the_whole_is_refused_at_once(share: float) -> None:
+    x = mx.sym.Variable("x")
+    message = rf"p.*needs float from 0 to 1, got '{share}'"
+    with pytest.raises(mx.MXNetError, match=message):
+        mx.sym.Dropout(x, p=share)
+    with pytest.raises(mx.MXNetError, match=message):
+        mx.nd.Dropout(mx.nd.ones((2,)), p=share)
+    with pytest.raises(mx.MXNetError, match=message):
+        mx.sym.RNN(x, state_size=2, num_layers=1, mode="gru", p=share)
+
+
+@pytest.mark.parametrize("axis", [0, -1, None])
+def test_more_elements_than_there_are(axis: int | None) -> None:
+    values = mx.nd.array([3, 1, 2])
+    assert mx.nd.topk(values, k=3, axis=axis).asnumpy().tolist() == [0, 2, 1]
+    with pytest.raises(mx.MXNetError, match=rf"k=9 is more than the 3 elements along axis={axis}"):
+        mx.nd.topk(values, k=9, axis=axis)
+    with pytest.raises(mx.MXNetError, match="k=9 is more than the 3"):
+        mx.sym.topk(mx.sym.Variable("x"), k=9, axis=axis).infer_shape(x=(3,))

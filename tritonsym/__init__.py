@@ -60,3 +60,22 @@ mon = monitor
 rnd = random
 viz = visualization
 ndarray.random = random  # mx.nd.random is mx.random
+
+# What MXNet has beside its Symbol API, and what does the same here.
+_ELSEWHERE = {
+    "autograd": "gradients are those of a symbol: bind it, and call forward and backward",
+    "contrib": "mx.sym.contrib and mx.nd.contrib have the operators that there are",
+    "gluon": "networks are symbols here, and mx.mod.Module trains them",
+    "image": "mx.io reads arrays; numpy or another library decodes and augments images",
+    "np": "arrays are mx.nd.NDArray, with the functions of mx.nd",
+    "npx": "arrays are mx.nd.NDArray, with the functions of mx.nd",
+    "profiler": "print(executor.plan) shows what runs, and torch.profiler measures it",
+    "recordio": "mx.io.NDArrayIter and mx.io.CSVIter give batches",
+}
+
+
+def __getattr__(missing: str) -> object:
+    """Reached for names that are not there."""
+    if missing in _ELSEWHERE:
+        raise AttributeError(f"mx.{missing} is not part of tritonsym: {_ELSEWHERE[missing]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {missing!r}")

@@ -96,6 +96,11 @@ def current_context() -> Context:
     return _default.stack[-1]
 
 
+def set_default_context(context: Context) -> None:
+    """Make a device the default one of this thread, or of the ``with`` around the call."""
+    _default.stack[-1] = as_context(context)
+
+
 def as_context(given: Any) -> Context:
     """The context that a user gave, or the current one for None.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from . import context as contexts
 from .binding.bind import bind
 from .binding.executor import Executor
 from .context import Context, current_context
@@ -34,6 +37,41 @@ def default_context() -> Context:
     return current_context()
 
 
+def set_default_context(ctx: Context) -> None:
+    """Run tests on this context, until another one is set."""
+    contexts.set_default_context(ctx)
+
+
+def list_gpus() -> range:
+    """The numbers of the GPUs that there are."""
+    return range(contexts.num_gpus())
+
+
+@contextmanager
+def environment(*given: Any) -> Iterator[None]:
+    """Set variables of the process's environment within a ``with``; None removes one.
+
+    They are given as a name and its value, or as a dict; else there is an AssertionError.
+    """
+    named = given[0] if len(given) == 1 else None
+    assert len(given) == 2 or isinstance(named, dict), "needs a dict, or a name and its value"
+    wanted = dict([given]) if named is None else named
+    before = {name: os.environ.get(name) for name in wanted}
+    _set_environment(wanted)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 def default_dtype() -> Any:
     """The dtype of random arrays."""
     return np.float32
@@ -46,6 +84,25 @@ def _numpy(value: Any) -> np.ndarray[Any, Any]:
 def same(a: Any, b: Any) -> bool:
     """Whether two arrays have the same shape and values."""
     return np.array_equal(_numpy(a), _numpy(b))
+
+
+def same_array(array1: NDArray, array2: NDArray) -> bool:
+    """Whether two arrays are on the same memory: what is written to one is read from the other."""
+    kept = array1.copy()
+    array1 += 1
+    shared = same(array1, array2)
+    array1[:] = kept
+    return shared and same(array1, array2)
+
+
+def get_rtol(rtol: float | None = None, dtype: Any = np.float64) -> float:
+    """The relative tolerance given, or that of a dtype; whole numbers have none."""
+    return _RELATIVE.get(as_dtype(dtype), 0.0) if rtol is None else rtol
+
+
+def get_atol(atol: float | None = None, dtype: Any = np.float64) -> float:
+    """The absolute tolerance given, or that of a dtype; whole numbers have none."""
+    return _ABSOLUTE.get(as_dtype(dtype), 0.0) if atol is None else atol
 
 
 def get_tolerances(a: Any, b: Any, rtol: float | None, atol: float | None) -> tuple[float, float]:
@@ -85,6 +142,13 @@ def assert_almost_equal(
     np.testing.assert_allclose(
         left, right, rtol, atol, equal_nan=equal_nan, err_msg=f"{names[0]} differs from {names[1]}"
     )
+
+
+def assert_allclose(
+    a: Any, b: Any, rtol: float = 1e-7, atol: float = 0, equal_nan: bool = True
+) -> None:
+    """:func:`assert_almost_equal` with numpy's tolerances."""
+    assert_almost_equal(a, b, rtol, atol, equal_nan=equal_nan)
 
 
 def assert_exception(

@@ -29,6 +29,11 @@ def shown(value: Any) -> str:
     return _cut(text[:_LONGEST], len(text))
 
 
+def py_str(value: bytes | str) -> str:
+    """A text from MXNet's names, which some of its versions give as bytes."""
+    return value if isinstance(value, str) else value.decode("utf-8")
+
+
 def listed(names: Collection[str], numbered: bool = False) -> str:
     """The names one after the other; of many the first ones and how many there are."""
     first = [name for name, _ in zip(names, range(_MOST), strict=False)]

@@ -27,6 +27,8 @@ Bounds = tuple[int | None, ...]
 Count = typing.Annotated[int, "positive"]
 # A number that MXNet keeps as a float32, whatever the data are.
 Single = typing.Annotated[float, "single"]
+# A share of the whole, such as that of what is dropped; a float32 as well.
+Share = typing.Annotated[float, "share"]
 # How many inputs or outputs a node has; the limit keeps a text from exhausting the memory.
 Arity = typing.Annotated[int, "arity"]
 MAX_ARITY = 2**20
@@ -81,6 +83,13 @@ def _single(text: str) -> float:
     return rounded_to_single(_number(text))
 
 
+def _share(text: str) -> float:
+    number = _single(text)
+    if not 0 <= number <= 1:
+        raise _Reject
+    return number
+
+
 def rounded_to_single(number: float) -> float:
     """The nearest float32; infinite where that is beyond the largest one."""
     try:
@@ -133,6 +142,8 @@ def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
         return _positive, "positive int"
     if annotation == Single:
         return _single, "float"
+    if annotation == Share:
+        return _share, "float from 0 to 1"
     if annotation == Arity:
         return _arity, f"positive int up to {MAX_ARITY}"
     if get_origin(annotation) in (Union, types.UnionType):

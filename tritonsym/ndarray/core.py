@@ -237,8 +237,21 @@ class NDArray:
         return NDArray(self._tensor.unsqueeze(axis), self._context)
 
     def broadcast_to(self, shape: Shape) -> NDArray:
-        """A copy repeated to ``shape``."""
-        return invoke_one("broadcast_to", (self,), {"shape": tuple(shape)})
+        """A copy repeated to ``shape``, which may have more axes in front.
+
+        Raises:
+            ValueError: an axis has another length, which is not 1, or there are too few axes.
+        """
+        target = tuple(shape)
+        own = (*[1] * (len(target) - self.ndim), *self.shape)
+        fits = zip(own, target, strict=False)
+        if len(own) > len(target) or any(n not in (1, wanted) for n, wanted in fits):
+            raise ValueError(
+                f"shape {self.shape} cannot be broadcast to {target}: counted from the last axis, "
+                "lengths must be equal, or 1 in the array; reshape it first"
+            )
+        source = self if own == self.shape else invoke_one("Reshape", (self,), {"shape": own})
+        return invoke_one("broadcast_to", (source,), {"shape": target})
 
     # ---- elements ----
 

@@ -332,4 +332,4 @@ def np(
     allow_extra_outputs: bool = False,
 ) -> CustomMetric:
     """A metric from a function of numpy arrays; see :class:`CustomMetric`."""
-    return CustomMetric(numpy_feval, name or numpy_feval.__name__, allow_extra_outputs)
+    return CustomMetric(numpy_feval, name, allow_extra_outputs)
