@@ -419,3 +419,29 @@ def test_an_operator_in_python_keeps_its_states_in_training_alone(recorded: Any)
 def test_attributes_of_training_are_no_parameters_of_code(recorded: Any) -> None:
     """MXNet hands `__lr_mult__` to the constructor as well, which then has to take it."""
     assert Recorded.parameters == {"size": "3"}
+
+
+def test_a_monitor_sees_gradients_of_operators_alone() -> None:
+    """MXNet shows sums and copies of gradients as well, such as `sum_grad`, and their inputs."""
+    x = mx.sym.Variable("x")
+    both = mx.sym.elemwise_add(mx.sym.tanh(x, name="t"), mx.sym.square(x, name="s"), name="a")
+    executor = both.simple_bind(mx.cpu(), x=(2,))
+    names: list[str] = []
+    executor.set_monitor_callback(lambda name, array: names.append(name), monitor_all=True)
+    executor.forward(is_train=True)
+    names.clear()
+    executor.backward(mx.nd.ones((2,)))
+    assert sorted(names) == [
+        *("a_backward_output0", "a_backward_output1", "s_backward_output", "t_backward_output")
+    ]
+
+
+def test_a_monitor_is_given_a_text_and_an_array() -> None:
+    """MXNet's executors give bytes and a pointer; its `Monitor` makes both of them."""
+    executor = mx.sym.tanh(mx.sym.Variable("x"), name="t").simple_bind(mx.cpu(), x=(2,))
+    given: list[tuple[object, object]] = []
+    executor.set_monitor_callback(lambda name, array: given.append((name, array)))
+    executor.forward()
+    ((name, array),) = given
+    assert mx.base.py_str(name) == name == "t_output"
+    assert isinstance(array, mx.nd.NDArray)

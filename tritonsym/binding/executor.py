@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..compiler.compiler import compile_entries
-from ..compiler.node_by_node import Values, every_value
+from ..compiler.node_by_node import Past, every_gradient, every_value, past_of
 from ..compiler.training_pass import TrainingPass
 from ..context import Context
 from ..expressions.reference import Step
@@ -30,6 +30,7 @@ from ..ndarray.values import as_tensor, write_all
 from ..planning.plan import Plan
 from ..runtime.program import Buffers, own_bytes, run
 from .head_gradients import head_gradients
+from .watching import watched, watched_gradients
 
 if TYPE_CHECKING:
     from ..symbol.core import Symbol
@@ -68,6 +69,8 @@ class Executor:
         self._states = dict(states)
         self._gradients = gradients
         self._monitor: tuple[Callable[[str, NDArray], object], bool] | None = None
+        # What the last forward pass that was watched was computed from.
+        self._past: Past | None = None
         self._bound = {**self._arguments, **self._states}
         self._running = threading.Lock()
         self._learns = any(self._grad_req[name] != "null" for name in gradients or ())
@@ -180,17 +183,18 @@ class Executor:
 
     def _forward_otherwise(self, train: bool) -> list[NDArray]:
         """A forward pass that is watched, or that keeps what gradients need."""
-        watched = None
+        values = None
         if self._monitor is not None:
-            watched = every_value(self._symbol._entries, self._tensors(), self._ctx, train)
+            self._past = past_of(self._tensors(), train) if self._learns else None
+            values = every_value(self._symbol._entries, self._tensors(), self._ctx, train)
         if (train and (self._trains or self._learns)) or self._keeps_draws:
             training = self._training_in(train)
             training.forward()
             self._run = training
         else:
             run(self._steps, self._buffers)
-        if watched is not None:
-            self._show(watched)
+        if values is not None and self._monitor is not None:
+            self._show(watched(values, self._monitor[1]))
         return self.outputs
 
     def set_monitor_callback(
@@ -199,11 +203,13 @@ class Executor:
         """Show every intermediate value of the following runs to a function.
 
         Such a run also computes node by node, without fusion and reuse of memory, so that each
-        value is exact and stays as it is. Callbacks come after the run.
+        value is exact and stays as it is. Callbacks come after the run. After a backward pass
+        they are shown the gradients of every operator's inputs, as ``<node>_backward_output0``.
 
         Args:
             callback: called with the output's name and its array; None ends it.
-            monitor_all: show the inputs of nodes too, as ``<node>_<input>``, and variables.
+            monitor_all: show the inputs of nodes too, as ``<node>_<input>``, or with numbers where
+                MXNet has no names for them, and variables.
 
         Raises:
             TypeError: no function.
@@ -211,24 +217,13 @@ class Executor:
         if callback is not None and not callable(callback):
             raise TypeError(f"the monitor must be a function, got {shown(callback)}")
         self._monitor = None if callback is None else (callback, monitor_all)
+        self._past = None
 
-    def _show(self, values: Values) -> None:
-        """Give every value to the monitor, in the order in which they were computed."""
-        assert self._monitor is not None
-        callback, monitor_all = self._monitor
-        shown: set[int] = set()
-        for node in values.nodes:
-            if node.op is None:
-                continue
-            for name, entry in zip(node.input_names, node.inputs, strict=True):
-                array = NDArray(values.of(entry), self._ctx)
-                if monitor_all and entry.node.op is None and id(entry.node) not in shown:
-                    shown.add(id(entry.node))
-                    callback(entry.name, array)
-                if monitor_all:
-                    callback(f"{node.name}_{name}", array)
-            for name, tensor in values.outputs(node):
-                callback(name, NDArray(tensor, self._ctx))
+    def _show(self, values: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Give values to the monitor."""
+        for name, tensor in values:
+            assert self._monitor is not None
+            self._monitor[0](name, NDArray(tensor, self._ctx))
 
     def _copy_in(self, given: Mapping[str, Any]) -> None:
         copies = []
@@ -287,8 +282,16 @@ class Executor:
                 self._run = self._training_in(False)
                 self._run.forward()
             self._run.backward(heads)
+            if self._monitor is not None and self._past is not None:
+                self._show_gradients(heads, self._past)
         finally:
             self._running.release()
+
+    def _show_gradients(self, heads: Sequence[torch.Tensor | None], past: Past) -> None:
+        """Give every gradient of a backward pass to the monitor."""
+        names = [name for name in self._gradients or () if self._grad_req[name] != "null"]
+        found = every_gradient(self._symbol._entries, heads, names, past, self._ctx)
+        self._show(watched_gradients(found))
 
     # ---- what it is bound to ----
 

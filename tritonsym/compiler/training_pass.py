@@ -37,7 +37,7 @@ class TrainingPass:
         gradients: Mapping[str, tuple[str, Tensor]],
         train: bool,
     ) -> None:
-        names = _fresh(bound)
+        names = fresh_names(bound)
         self._heads: list[Tensor | None] = []
         heads: list[Entry | None] = []
         memory = dict(bound)
@@ -47,9 +47,9 @@ class TrainingPass:
             if head is None:
                 heads.append(None)
                 continue
-            variable = _variable(next(names))
-            heads.append(variable)
-            memory[variable.node.name] = head
+            entry_of_head = variable(next(names))
+            heads.append(entry_of_head)
+            memory[entry_of_head.node.name] = head
         variables = [n for n in toposort(entries) if n.op is None and n.name in gradients]
         # The last layer first, so that what its gradients are computed from can go soon.
         variables.reverse()
@@ -63,7 +63,7 @@ class TrainingPass:
             if request == "write":
                 places[position] = array
                 continue
-            old = _variable(next(names))
+            old = variable(next(names))
             memory[old.node.name] = array
             written[position] = old.node.name
             found[number] = _sum(old, found[number])
@@ -112,7 +112,7 @@ class TrainingPass:
         run(steps, self.program.buffers)
 
 
-def _fresh(taken: Mapping[str, Tensor]) -> Iterator[str]:
+def fresh_names(taken: Mapping[str, Tensor]) -> Iterator[str]:
     """Names for variables of our own, that the graph does not have."""
     number = 0
     while True:
@@ -122,7 +122,8 @@ def _fresh(taken: Mapping[str, Tensor]) -> Iterator[str]:
         number += 1
 
 
-def _variable(name: str) -> Entry:
+def variable(name: str) -> Entry:
+    """A variable that no program has made."""
     return Entry(Node(None, name, {}, (), ("", 0)), 0)
 
 

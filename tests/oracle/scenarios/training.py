@@ -327,3 +327,43 @@ def monitor(mx: ModuleType) -> Answer:
         executor.outputs[0].wait_to_read()
         answers["everything" if everything else "outputs"] = names
     return answers
+
+
+def seen_by_a_monitor(mx: ModuleType, graph: Any, everything: bool, **shapes: Any) -> Answer:
+    """The names of a forward pass, and of the backward pass after it."""
+    names: list[str] = []
+
+    def note(name: bytes | str, array: object) -> None:
+        names.append(name.decode() if isinstance(name, bytes) else name)
+
+    executor = graph.simple_bind(mx.cpu(), **shapes)
+    executor.set_monitor_callback(note, monitor_all=everything)
+    executor.forward(is_train=True)
+    executor.outputs[0].wait_to_read()
+    forward = list(names)
+    if everything:
+        return forward
+    executor.backward()
+    mx.nd.waitall()
+    return [forward, names[len(forward) :]]
+
+
+@scenario
+def monitored_layers(mx: ModuleType) -> Answer:
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    net = mx.sym.Activation(net, act_type="relu", name="r")
+    net = mx.sym.BatchNorm(net, name="bn")
+    net = mx.sym.Dropout(net, p=0.5, name="d")
+    net = mx.sym.SoftmaxOutput(mx.sym.tanh(net, name="t"), name="sm")
+    return {str(all): seen_by_a_monitor(mx, net, all, data=(2, 5)) for all in (False, True)}
+
+
+@scenario
+def monitored_inputs(mx: ModuleType) -> Answer:
+    x, y = mx.sym.Variable("x"), mx.sym.Variable("y")
+    with mx.name.NameManager():
+        both = mx.sym.concat(x * 2, mx.sym.elemwise_add(y, x, name="e"), dim=0, name="c")
+        first = mx.sym.split(both, num_outputs=2, axis=0, name="s")[0]
+        moved = mx.sym.transpose(mx.sym.squeeze(first, name="q"), name="p")
+        total = mx.sym.sum(mx.sym.dot(moved, x, name="m"), name="t")
+    return seen_by_a_monitor(mx, mx.sym.MakeLoss(total, name="l"), True, x=(2, 3), y=(2, 3))
