@@ -102,3 +102,20 @@ def test_what_is_no_number_must_be_none() -> None:
     value, margin = compared(make("sqrt", input_(0, (2,), FLOAT32)), a)
     assert agree(value, value, margin)
     assert not agree(torch.tensor([0.0, 2.0]), value, margin)
+
+
+@pytest.mark.parametrize(
+    ("factors", "decided"),
+    [
+        ([3e38, 3e38, 1e-45], False),  # infinite, or a number, by their order
+        ([1e-30, 1e-30, 1e30], False),  # nothing, or a number
+        ([3e38, 3e38, 0.0], False),  # no number, or nothing
+        ([3.0, 0.0, 1e-30], True),
+        ([3.0, -2.0, 0.1], True),
+    ],
+)
+def test_products_whose_order_decides(factors: list[float], decided: bool) -> None:
+    x = reduce("prod", input_(0, (3,), FLOAT32), (0,))
+    value, margin = compared(x, torch.tensor(factors))
+    assert bool(margin.isinf().any()) is not decided
+    assert agree(value * (1 + 1e-3), value, margin) is (not decided or factors[1] == 0)

@@ -78,6 +78,9 @@ def _moved(draw: torch.Generator, x: Expr, inputs: Sequence[Tensor], value: Tens
     if x.primitive == "native" and not x["python"]:
         # What a library rounds within, nobody knows: about as much as its operands are rounded.
         value = evaluate(x, [_by(draw, y, _last_place(y)) for y in inputs])
+    if x.primitive == "prod":
+        other = torch.zeros_like(value).masked_fill(~value.isinf(), math.inf)
+        value = torch.where(_leaves_its_range(x, inputs[0]), other, value)
     return _by(draw, value, _rounding(x, inputs, value))
 
 
@@ -106,6 +109,14 @@ def _rounding(x: Expr, inputs: Sequence[Tensor], value: Tensor) -> Tensor:
     within = _UNIT_OF_TF32 if _is_tf32(x) else min(unit, torch.finfo(torch.float32).eps)
     magnitudes = evaluate(x, [y.abs() for y in inputs]).double()
     return last_place + within * math.sqrt(terms) * magnitudes
+
+
+def _leaves_its_range(x: Expr, factors: Tensor) -> Tensor:
+    """Whether a product may become infinite or vanish on the way, in another order than ours."""
+    sizes = factors.abs()
+    largest = evaluate(x, [sizes.clamp(min=1)])
+    smallest = evaluate(x, [sizes.clamp(max=1).masked_fill(sizes == 0, 1)])
+    return largest.isinf() | (smallest < torch.finfo(smallest.dtype).tiny)
 
 
 def _is_tf32(x: Expr) -> bool:
