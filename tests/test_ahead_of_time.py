@@ -115,12 +115,16 @@ def test_the_plan_command_compiles(tmp_path: Path) -> None:
     assert re.search(r"1 \d+ registers, 0 bytes spilled", printed)
 
 
-@pytest.mark.parametrize("base", [2.0**-149, 1e-40, -1e-40, 2.0**-126 - 2.0**-149, 2.0**-126])
-def test_powers_of_a_tiny_constant_compile(base: float, tmp_path: Path) -> None:
+def test_powers_of_tiny_constants_compile(tmp_path: Path) -> None:
     """LLVM died of those whose base is subnormal."""
-    power = base ** mx.sym.Variable("data")
-    printed = planned(power, tmp_path / "power-symbol.json", "data=13", "sm_90")
-    assert re.search(r"0 \d+ registers, 0 bytes spilled", printed)
+    bases = (2.0**-149, 1e-40, -1e-40, 2.0**-126 - 2.0**-149, 2.0**-126)
+    powers = [
+        base ** mx.sym.slice_axis(mx.sym.Variable("data"), axis=0, begin=n, end=13)
+        for n, base in enumerate(bases)
+    ]
+    file = tmp_path / "power-symbol.json"
+    printed = planned(mx.sym.Group(powers), file, "data=13", "sm_90")
+    assert len(re.findall(r"\d+ registers, 0 bytes spilled", printed)) == 1, "all in one"
 
 
 def test_the_plan_command_says_what_is_missing(
