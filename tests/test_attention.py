@@ -374,3 +374,20 @@ def test_the_library_stores_no_scores(tokens: int) -> None:
     torch.cuda.synchronize()
     assert "launched as one CUDA graph" in executor.debug_str()
     assert torch.cuda.max_memory_allocated() - before < 32 * tokens * tokens * 2 / 4
+
+
+def test_a_query_without_any_score_gives_zeros(
+    gpu: mx.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As documented: the library has no probabilities there, and a softmax has NaN."""
+    monkeypatch.setattr(attention, "LEAST_SCORES", 0)
+    query, key, value = (sym.Variable(name) for name in ("query", "key", "value"))
+    weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True))
+    symbol = sym.batch_dot(weights, value)
+    arrays = {n: mx.nd.ones((2, 8, 16), gpu, "float16") for n in symbol.list_arguments()}
+    arrays["key"][:] = -np.inf
+    executor = symbol.bind(gpu, arrays)
+    assert natives(executor.plan) == ["attention"]
+    assert not executor.forward()[0].asnumpy().any()
+    with mx.switched(fusion=False):
+        assert np.isnan(symbol.bind(gpu, arrays).forward()[0].asnumpy()).all()

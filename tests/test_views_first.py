@@ -11,7 +11,7 @@ from tritonsym.plan_command import plan_for_gpu
 
 sym = mx.sym
 A, B, C = (sym.Variable(name) for name in "abc")
-SHAPES = {"a": (40, 24), "b": (24, 40), "row": (1, 24), "column": (40, 1)}
+SHAPES = {"a": (40, 24), "b": (24, 40), "row": (1, 24), "column": (40, 1), "long": (1, 40)}
 ROW, COLUMN = sym.Variable("row"), sym.Variable("column")
 
 ONE_KERNEL = {
@@ -19,6 +19,8 @@ ONE_KERNEL = {
     "repeated column": sym.broadcast_mul(A, sym.rsqrt(sym.abs(COLUMN) + 1)),
     "both repeated": sym.broadcast_mul(sym.exp(ROW), sym.tanh(COLUMN)) - A,
     "transposed": sym.exp(A) + sym.transpose(sym.tanh(B)),
+    "repeated and transposed": A
+    - sym.transpose(sym.tanh(sym.broadcast_add(B, sym.Variable("long")))),
     "part": sym.slice_axis(sym.exp(A) * 2, axis=1, begin=3, end=17) + 1,
     "normalized": sym.softmax(sym.broadcast_add(A, sym.sqrt(sym.abs(ROW)))),
 }

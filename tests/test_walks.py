@@ -12,14 +12,15 @@ import tritonsym as mx
 from guard_bands import guarded_where_interpreted
 from sparse_memory import sparse
 from tritonsym.context import torch_device
-from tritonsym.expressions.expr import input_
+from tritonsym.expressions.expr import input_, make
 from tritonsym.foundation.dtype import BY_NAME, as_dtype
+from tritonsym.graph.trace import Graph
 from tritonsym.kernels import triton_source, triton_walks
 from tritonsym.kernels.triton_walks import Runs, Tiles, sides, turned_axis
 from tritonsym.kernels.triton_writer import Access
 from tritonsym.ndarray import NDArray
 from tritonsym.plan_command import plan_for_gpu
-from tritonsym.planning.plan import Plan
+from tritonsym.planning.plan import Plan, make_plan
 from tritonsym.products.gpus import H100
 
 sym = mx.sym
@@ -306,3 +307,11 @@ def test_what_lies_as_the_result_does_is_loaded_last() -> None:
         "(row + column * 512))",
         "(row * 512 + column))",
     ]
+
+
+def test_a_number_is_walked_over_in_runs(small: None) -> None:
+    """What has no axes has none along which it lies."""
+    one = input_(0, (), BY_NAME["float32"])
+    plan = make_plan(Graph((make("exp", one) * one,)), in_registers=True)
+    source = triton_source.write(plan.kernels[0], plan.layouts, H100)
+    assert source is not None and "tile" not in source.text

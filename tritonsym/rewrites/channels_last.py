@@ -18,7 +18,7 @@ from ..expressions.expr import REDUCTIONS, Expr, broadcast, make, permute, topos
 from ..expressions.library import Native, library_call
 from ..expressions.reference import Step, Tensor
 from ..graph.trace import Graph
-from .simplify import applied, replaced
+from .simplify import on_new_inputs, replaced
 
 # The axes of (batch, channels, height, width) with the channels last, and the way back.
 _LAST = (0, 2, 3, 1)
@@ -35,7 +35,7 @@ class _WithChannelsLast:
         return self.function(attributes, inputs, out.permute(_FIRST))
 
 
-def with_channels_last(graph: Graph) -> Graph:
+def with_turned_images(graph: Graph) -> Graph:
     """The graph in which images keep their channels last from one call of a library to the next."""
     chosen = _chosen(toposort(graph.outputs))
     if not chosen:
@@ -44,7 +44,7 @@ def with_channels_last(graph: Graph) -> Graph:
 
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
         if x not in chosen:
-            return applied(_nothing, x, found)
+            return on_new_inputs(x, found)
         if x.primitive == "native":
             turned[x] = _call([found[y] for y in x.inputs], x)
         else:
@@ -55,10 +55,6 @@ def with_channels_last(graph: Graph) -> Graph:
         return permute(turned[x], _FIRST)
 
     return replaced(graph, change)
-
-
-def _nothing(x: Expr) -> None:
-    """The rule that changes nothing."""
 
 
 def _turned(y: Expr) -> Expr:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from ..expressions.expr import VIEWS, Expr, make, toposort
 from ..foundation.dtype import FLOAT32
 from ..graph.trace import Graph
-from .simplify import replaced
+from .simplify import on_new_inputs, replaced
 
 # What hands small errors on as small ones.
 _SMOOTH = VIEWS.union(
@@ -28,10 +28,10 @@ def with_reciprocals(graph: Graph) -> Graph:
     rough = _wanted_in_16_bits(graph)
 
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
-        inputs = tuple(found[y] for y in x.inputs)
+        new = on_new_inputs(x, found)
         if x.primitive == "div" and x in rough and x.inputs[1].primitive == "expand":
-            return make("div", *inputs, **{**dict(x.attributes), "reduced": True})
-        return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+            return make("div", *new.inputs, **{**dict(new.attributes), "reduced": True})
+        return new
 
     return replaced(graph, change)
 

@@ -15,7 +15,7 @@ from ..expressions.expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, make, resha
 from ..expressions.layout import Layout, layout_of
 from ..graph.trace import Graph
 from .cones import CHEAP, LONGEST, behind_views, bytes_of, cone_of
-from .simplify import applied, replaced
+from .simplify import applied, on_new_inputs, replaced
 
 # Axes of one shape and those of another that count through the same elements.
 Block = tuple[tuple[int, ...], tuple[int, ...]]
@@ -36,13 +36,9 @@ def regrouped(
     rule = _Regrouping(input_strides).rule
 
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
-        return applied(_nothing if x in settled else rule, x, found)
+        return on_new_inputs(x, found) if x in settled else applied(rule, x, found)
 
     return replaced(graph, change)
-
-
-def _nothing(x: Expr) -> None:
-    """The rule that changes nothing."""
 
 
 class _Regrouping:

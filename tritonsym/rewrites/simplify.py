@@ -53,11 +53,16 @@ def rewritten(graph: Graph, rule: Rule) -> Graph:
 
 def applied(rule: Rule, x: Expr, found: Mapping[Expr, Expr]) -> Expr:
     """An expression after a rule, from what those before it became."""
-    inputs = tuple(found[y] for y in x.inputs)
-    new = x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+    new = on_new_inputs(x, found)
     while (better := rule(new)) is not None:
         new = better
     return new
+
+
+def on_new_inputs(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
+    """The same step, on what its inputs became."""
+    inputs = tuple(found[y] for y in x.inputs)
+    return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
 
 
 def replaced(graph: Graph, change: Callable[[Expr, Mapping[Expr, Expr]], Expr]) -> Graph:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..expressions.expr import VIEWS, Expr, Shape, broadcast, make, toposort
+from ..expressions.expr import VIEWS, Expr, Shape, broadcast, toposort
 from ..expressions.library import Native, library_call
 from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
 from ..graph.trace import Graph
-from .simplify import number_of, pairs, replaced
+from .simplify import number_of, on_new_inputs, pairs, replaced
 
 # Bytes of a result that is copied to its place: few take little memory, and each part costs a call.
 PART = 2**22
@@ -182,7 +182,6 @@ def with_layers(graph: Graph, layers: Mapping[Expr, Layer]) -> Graph:
     def change(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
         if x in layers:
             return layers[x].call(*(found[y] for y in layers[x].inputs))
-        inputs = tuple(found[y] for y in x.inputs)
-        return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+        return on_new_inputs(x, found)
 
     return replaced(replace(graph, origins=names), change)

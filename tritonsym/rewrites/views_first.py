@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from ..expressions.expr import SOURCES, Expr, broadcast, make, permute, slice_, toposort
 from ..graph.trace import Graph
 from .cones import CHEAP, LONGEST, Cone, behind_views, cone_of, stored_in_any_case
-from .simplify import applied, replaced
+from .simplify import on_new_inputs, replaced
 
 _MOVING = ("permute", "slice", "expand")
 # Steps of more than a few instructions that a repeated value may take for each of its elements:
@@ -42,15 +42,11 @@ def _moved_once(graph: Graph) -> tuple[Graph, bool]:
         nonlocal again
         cone = views.movable(x) if x.primitive in _MOVING else None
         if cone is None:
-            return applied(_nothing, x, found)
+            return on_new_inputs(x, found)
         again = again or x.primitive != "expand"
         return _behind(x, cone, found)
 
     return replaced(graph, change), again
-
-
-def _nothing(x: Expr) -> None:
-    """The rule that changes nothing."""
 
 
 def _behind(view: Expr, cone: Cone, found: Mapping[Expr, Expr]) -> Expr:
