@@ -89,11 +89,14 @@ def _transpose(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
 def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
     """The gradient of the kernel. Of the kernel itself the library uses only shape and dtype."""
     along_channels = any(map(_runs_along_channels, inputs))
+    # Of places that are skipped with their channels last a CPU's library reads some from beyond.
+    skips = math.prod(window.kernel) == 1 and max(window.stride) > 1 and not out.is_cuda
+    laid = Tensor.contiguous if skips else _with_channels_last
 
     def step() -> object:
         head, data, kernel = computable([*inputs, out])
         if along_channels:
-            head, data = _with_channels_last(head), _with_channels_last(data)
+            head, data = laid(head), laid(data)
         _, result, _ = torch.ops.aten.convolution_backward(
             head,
             data,

@@ -187,3 +187,45 @@ def test_float64_is_computed_as_it_lies() -> None:
     """The library that knows channels last knows float32 alone."""
     image = convolved(input_(0, (2, 3, 4, 4), FLOAT64))
     assert strides_of(image) == [contiguous(image.shape)]
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 3, 1), (3, 0, 2, 1)])
+def test_a_result_that_is_turned_lies_as_it_was_computed(axes: tuple[int, ...]) -> None:
+    """Its channels lie last, so that turned it is an output as it lies, or is copied to one."""
+    image = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=8, no_bias=True)
+    values = np.random.default_rng(1)
+    data, weight = (
+        mx.nd.array(values.normal(size=shape)) for shape in ((2, 1, 9, 7), (8, 1, 3, 3))
+    )
+    (plain,) = image.bind(mx.cpu(), [data, weight]).forward()
+    executor = mx.sym.transpose(image, axes=axes).bind(mx.cpu(), [data, weight])
+    (found,) = executor.forward()
+    assert not all(x.is_dense(y.shape) for y, x in executor.plan.layouts.items() if x.base is y)
+    np.testing.assert_array_equal(found.asnumpy(), plain.asnumpy().transpose(axes))
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("channels", [2, 5])
+def test_a_kernel_of_one_place_learns_from_the_places_it_reads(channels: int, stride: int) -> None:
+    """A library reads what lies beyond the images, whose last places the kernel skips."""
+    shape, filters = (2, channels, 12, 12), 96
+    image = mx.sym.Convolution(
+        mx.sym.Variable("data"), kernel=(1, 1), stride=(stride,) * 2, num_filter=filters, name="c"
+    )
+    executor = mx.sym.square(image).simple_bind(mx.cpu(), data=shape, grad_req="write")
+    values = np.random.default_rng(2)
+    for array in executor.arg_arrays:
+        array[:] = values.normal(size=array.shape)
+    data = executor.arg_dict["data"].asnumpy()[:, :, ::stride, ::stride]
+    for _ in range(5):  # what lies beyond is now and then harmless
+        (result,) = executor.forward(is_train=True)
+        executor.backward(mx.nd.ones_like(result))
+        due = np.einsum("nfhw,nchw->fc", 2 * images_of(executor, data), data)
+        found = executor.grad_dict["c_weight"].asnumpy()[:, :, 0, 0]
+        # Sums of up to 72 products of numbers below 20.
+        np.testing.assert_allclose(found, due, atol=1e-2)
+
+
+def images_of(executor: mx.Executor, data: np.ndarray) -> np.ndarray:
+    weight, bias = (executor.arg_dict[f"c_{name}"].asnumpy() for name in ("weight", "bias"))
+    return np.einsum("fc,nchw->nfhw", weight[:, :, 0, 0], data) + bias[:, None, None]

@@ -85,7 +85,8 @@ class Buffers:
             return base.as_strided(x.shape, layout.strides, base.storage_offset() + layout.offset)
         place = self._plan.places[x]
         if place.output is not None:
-            return self.outputs[place.output].view(x.dtype.torch).view(x.shape)
+            whole = self.outputs[place.output].view(x.dtype.torch)
+            return whole.as_strided(x.shape, layout.strides, whole.storage_offset())
         return self.from_arena(x, x.shape)
 
     @property
