@@ -14,7 +14,18 @@ import tritonsym as mx
 from graphs import Example, examples
 from test_planned_equals_node_by_node import assert_same_bits
 from tritonsym.expressions import exactness, expr
-from tritonsym.expressions.expr import Expr, broadcast, cast, constant, full, input_, make, where
+from tritonsym.expressions.expr import (
+    Expr,
+    broadcast,
+    cast,
+    constant,
+    full,
+    input_,
+    make,
+    maximum,
+    minimum,
+    where,
+)
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
 from tritonsym.foundation.dtype import ALL, BOOL, FLOAT32, FLOAT64, INT64, DType, as_dtype
@@ -115,6 +126,28 @@ def test_positions_are_counted_once(axis: int) -> None:
     (result,) = in_torch_calls(Graph((x + 1,), {})).outputs
     assert max(y.size for y in expr.toposort([result]) if y.primitive == "iota") == x.shape[axis]
     agree(x + 1, [])
+
+
+@pytest.mark.parametrize("dtype", [dtype for dtype in ALL if dtype.is_integer], ids=str)
+@pytest.mark.parametrize("ends", [(1, 3), (3, 3), (3, 1), (0, None)])
+def test_whole_numbers_are_kept_within_bounds_by_one_call(
+    ends: tuple[int, int | None], dtype: DType
+) -> None:
+    most = torch.iinfo(dtype.torch).max - 1
+    low, high = (constant(most if end is None else end, dtype) for end in ends)
+    tensors = pairs(dtype)
+    a = input_(0, tuple(tensors[0].shape), dtype)
+    for x in (minimum(maximum(a, low), high), minimum(high, maximum(low, a))):
+        assert calls(x) == ["clamp"]
+        agree(x, tensors)
+
+
+def test_no_other_numbers_are_bounded_by_one_call() -> None:
+    """The sign of a zero would be the bound's."""
+    a = input_(0, (7,), FLOAT32)
+    i, j = (input_(n, (7,), INT64) for n in range(2))
+    for x in (minimum(maximum(a, 0.0), 2.0), minimum(maximum(i, j), 2), minimum(maximum(i, 2), j)):
+        assert calls(x) == []
 
 
 FORMS: dict[str, Callable[[Expr, Expr, Expr], Expr]] = {

@@ -215,6 +215,30 @@ def test_the_sum_of_one_element_keeps_every_bit() -> None:
     assert not np.signbit(found[1, 0].item())
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_less_one_in_one_place_keeps_every_bit(axis: int) -> None:
+    """Of infinities, NaN and -0 as well; rows without the place stay as they are."""
+    shape = (33, 36, 35)
+    row = tuple(1 if n == axis else length for n, length in enumerate(shape))
+    data, places = input_(0, shape, FLOAT32), input_(1, row, INT64)
+    less = data - cast(iota(shape, axis).equals(broadcast(places, shape)), FLOAT32)
+    generator = torch.Generator().manual_seed(6)
+    values = torch.tensor([-0.0, 0.0, 1.0, 1e30, float("inf"), float("-inf"), float("nan")])
+    some = values[torch.randint(7, shape, generator=generator)]
+    given = [some, torch.randint(-5, 40, row, generator=generator)]
+    assert calls([less]) == ["less 1 in one place"]
+    (found,) = run(in_torch_layers(Graph((less,), {})).outputs, given, RandomState(1))
+    (due,) = run([less], given, RandomState(1))
+    np.testing.assert_array_equal(found.numpy(), due.numpy())
+    np.testing.assert_array_equal(np.signbit(found.numpy()), np.signbit(due.numpy()))
+
+
+@pytest.mark.parametrize("shape", [(200, 40), (300, 31)])
+def test_few_places_are_compared_one_by_one(shape: tuple[int, int]) -> None:
+    data = input_(0, shape, FLOAT32)
+    assert calls([data - cast(hits(data), FLOAT32)]) == []
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_rows_are_taken_in_the_order_in_which_they_are_needed(axis: int) -> None:
     table, places = input_(0, (12, 12, 5), FLOAT32), input_(1, (3, 2, 4), INT64)

@@ -15,12 +15,21 @@ from typing import Any
 
 import torch
 
-from ..expressions.expr import Expr, broadcast, cast, constant, full, iota, make
+from ..expressions.expr import (
+    Expr,
+    broadcast,
+    cast,
+    constant,
+    constant_value,
+    full,
+    iota,
+    make,
+)
 from ..expressions.library import Native, library_call
 from ..expressions.reference import Step, Tensor
 from ..foundation.dtype import BOOL, FLOAT32, FLOAT64
 from ..graph.trace import Graph
-from .simplify import Rule, rewritten, scalar_of
+from .simplify import Rule, pairs, rewritten, scalar_of
 
 _COMPARISONS = {
     "eq": torch.eq,
@@ -194,6 +203,26 @@ def _product(x: Expr) -> Expr | None:
     return None
 
 
+def _clamp(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    lowest, highest = attributes
+    return partial(torch.clamp, inputs[0], lowest, highest, out=out)
+
+
+def _within(x: Expr) -> Expr | None:
+    """Whole numbers, of which the lowest and the highest are known."""
+    if not x.dtype.is_integer:  # 0.0 and -0.0 are equal, and either may be the result
+        return None
+    for raised, high in pairs(x, "minimum"):
+        for data, low in pairs(raised, "maximum"):
+            lowest, highest = scalar_of(low), scalar_of(high)
+            if lowest is None or highest is None:
+                continue
+            ends = constant_value(lowest), constant_value(highest)
+            # Where they are the wrong way round it is the highest.
+            return library_call(_clamp, "clamp", [data], ends, x.shape, x.dtype, elementwise=True)
+    return None
+
+
 def _inverse_root(x: Expr) -> Expr | None:
     """1 / sqrt(y), each rounded, which is what the primitive is."""
     first, second = x.inputs
@@ -210,4 +239,5 @@ _RULES: dict[str, Rule] = {
     "div": _inverse_root,
     "sub": _difference,
     "mul": _product,
+    "minimum": _within,
 }

@@ -16,6 +16,7 @@ import torch
 
 from ..expressions.expr import (
     Expr,
+    Shape,
     make,
     maximum,
     minimum,
@@ -52,6 +53,8 @@ from .torch_patterns import (
 
 # Where torch's gelu of float32 begins to be wrong, and no gelu differs from its input or from 0.
 _HUGE = 1e18
+# Of how many elements, and in rows of how many, one of each is found sooner than all are compared.
+_MANY, _LONG = 2**13, 32
 
 
 def in_torch_layers(graph: Graph) -> Graph:
@@ -223,14 +226,10 @@ def _one(x: Expr) -> tuple[Expr, Expr, int] | None:
         return None
     if chosen.inputs[1].shape != chosen.shape:  # one number
         return None
-    for positions, repeated in pairs(chosen.inputs[0], "eq"):
-        axis, places = _position(positions), once(repeated)
-        if axis is None or axis not in x.integers("axes") or places.dtype is not INT64:
-            continue
-        row = (*chosen.shape[:axis], 1, *chosen.shape[axis + 1 :])
-        if positions.shape == chosen.shape and places.shape == row:
-            return chosen.inputs[1], places, axis
-    return None
+    found = _places_of_one(chosen.inputs[0], chosen.shape)
+    if found is None or found[1] not in x.integers("axes"):
+        return None
+    return chosen.inputs[1], *found
 
 
 def _within(places: Expr, length: int) -> Expr:
@@ -243,6 +242,17 @@ def _sum_of_picked(x: Expr, axis: int, element: Expr, places: Expr, length: int)
     kept = where(_within(places, length).equals(places), element + 0.0, 0)
     others = tuple(other for other in x.integers("axes") if other != axis)
     return reduce("sum", kept, others) if others else kept
+
+
+def _places_of_one(mask: Expr, shape: Shape) -> tuple[Expr, int] | None:
+    """Where a mask of some shape holds, in one place of each row at most, and the rows' axis."""
+    for positions, repeated in pairs(mask, "eq"):
+        axis, places = _position(positions), once(repeated)
+        if axis is None or places.dtype is not INT64 or positions.shape != shape:
+            continue
+        if places.shape == (*shape[:axis], 1, *shape[axis + 1 :]):
+            return places, axis
+    return None
 
 
 def _sum_of_one(x: Expr) -> Layer | None:
@@ -284,6 +294,38 @@ def _cross_entropy(x: Expr) -> Layer | None:
     return Layer((data, places), layer.inside | {logarithms, found[0], *x.inputs}, call)
 
 
+# ---- one element of each row -------------------------------------------------------------------
+
+
+def _less_one_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    data, places = inputs
+    axis: int = attributes
+    within, holds = torch.empty_like(places), torch.empty_like(places, dtype=torch.bool)
+    ones, element = (torch.empty_like(places, dtype=out.dtype) for _ in range(2))
+
+    def step() -> None:
+        out.copy_(data)
+        torch.clamp(places, 0, out.shape[axis] - 1, out=within)
+        ones.copy_(torch.eq(within, places, out=holds))
+        torch.sub(torch.gather(out, axis, within, out=element), ones, out=element)
+        out.scatter_(axis, within, element)
+
+    return step
+
+
+def _less_one(x: Expr) -> Layer | None:
+    """Less 1 in one place of each row: the others are copied, and nothing is asked of them."""
+    data, ones = x.inputs
+    if ones.primitive != "cast" or data.shape != x.shape or x.size < _MANY:
+        return None
+    found = _places_of_one(ones.inputs[0], x.shape)
+    if found is None or x.shape[found[1]] < _LONG:
+        return None
+    given = [data, found[0]]
+    call = library(_less_one_call, "less 1 in one place", x, given, found[1])
+    return layer_of(x, given, call)
+
+
 # ---- rows in another order ---------------------------------------------------------------------
 
 
@@ -309,7 +351,7 @@ _RULES: dict[str, tuple[Callable[[Expr], Layer | None], ...]] = {
     "mul": (_gelu, _gelu_slope, data_gradient),
     "add": (norm,),
     "div": (norm, _softmax),
-    "sub": (_log_softmax,),
+    "sub": (_log_softmax, _less_one),
     "permute": (_moved_rows,),
     "sum": (_cross_entropy, _sum_of_one, parameter_gradients),
 }
