@@ -61,6 +61,12 @@ def widened(x: mx.Symbol) -> mx.Symbol:
     return convolved(sym.flip(up, axis=3))
 
 
+def weighed(x: mx.Symbol) -> mx.Symbol:
+    """Means are stored by one kernel, and computed again by another for the moving means."""
+    image = sym.BatchNorm(x)
+    return sym.broadcast_mul(image, sym.sum(image, axis=1, keepdims=True))
+
+
 def classified(x: mx.Symbol) -> mx.Symbol:
     dense = sym.FullyConnected(sym.Flatten(pooled(block(pooled(block(x))))), num_hidden=4)
     return sym.softmax(dense)
@@ -72,6 +78,7 @@ NETS: dict[str, Net] = {
     "beside the data": beside_the_data,
     "squeezed": squeezed,
     "joined": joined,
+    "weighed": weighed,
     "widened": widened,
     "classified": classified,
     "windows that overlap": lambda x: convolved(pooled(block(x), kernel=3)),

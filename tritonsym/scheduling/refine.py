@@ -82,10 +82,16 @@ class _Refining:
                 if not of_kernel[number]:
                     del of_kernel[number]
 
-    def _put(self, number: int, added: Sequence[Expr], outputs: Sequence[Expr]) -> None:
-        """Let a kernel compute more, or less, and store other values."""
+    def _put(
+        self,
+        number: int,
+        added: Sequence[Expr],
+        outputs: Sequence[Expr],
+        without: Expr | None = None,
+    ) -> None:
+        """Let a kernel compute more, or less, and store other values, or read one of its own."""
         before = self._computed[number]
-        body = sorted({*before, *added}, key=self._position.__getitem__)
+        body = sorted({*before, *added}.difference([without]), key=self._position.__getitem__)
         stored = sorted(set(outputs), key=self._position.__getitem__)
         alive = self._alive(body, stored)
         self.kernels[number] = replace(self.kernels[number], body=alive, outputs=tuple(stored))
@@ -96,6 +102,9 @@ class _Refining:
                 self._note_reads(number, x)
         for x in before.difference(alive):
             self._forget_reads(number, x)
+        if without is not None:
+            readers = [x for x in alive if without in self._read(x)]
+            self._readers.setdefault(without, {})[number] = readers
 
     def _alive(self, body: Sequence[Expr], outputs: Sequence[Expr]) -> tuple[Expr, ...]:
         """What of a body the outputs need."""
@@ -147,7 +156,15 @@ class _Refining:
         self._put(home, [], [*kept, *unstored])
         self._home.update(dict.fromkeys(unstored, home))
         for y in unstored:
+            self._read_where_computed(y)
+        for y in unstored:
             self.compute_again(y)
+
+    def _read_where_computed(self, y: Expr) -> None:
+        """Let kernels that compute a value as well, which is stored now, read it instead."""
+        for number, computed in enumerate(self._computed):
+            if number != self._home[y] and y in computed:
+                self._put(number, [], self._outputs(number), without=y)
 
     def _cheapest(self, x: Expr, home: int, readers: Sequence[int]) -> Cone | None:
         """How to compute a value where it is read, or None where that moves no less.
