@@ -1,82 +1,37 @@
 """Recurrent layers: each layer is one call of a library, and so is its gradient.
 
-A call has one result, so what a layer gives, and what its gradients are, lie one after the other in
-one array, of which the rest is views. What the library keeps of a forward pass for the gradients
-stays beside the arrays: the two calls share it, and where they cannot, the pass is made again.
+Gradients of gradients are those of the layer step by step.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-import torch
-from torch.utils.weak import WeakTensorKeyDictionary
-
-from tritonsym.expressions.exactness import exactly
-from tritonsym.expressions.expr import Expr, Shape, concat, full, narrow, random, reshape, where
-from tritonsym.expressions.library import computable, library_call
-from tritonsym.expressions.reference import Step, Tensor
+from tritonsym.expressions.expr import (
+    Expr,
+    Shape,
+    cast,
+    concat,
+    full,
+    input_,
+    narrow,
+    random,
+    reshape,
+    where,
+)
+from tritonsym.expressions.grad import gradients, substitute
+from tritonsym.expressions.library import CallGradient, Native, library_call
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count, Share
 
 from .common import accumulator, cut
+from .recurrent_calls import Layer, Mode, backward, forward
+from .recurrent_steps import unrolled
 
-Mode = Literal["gru", "lstm", "rnn_relu", "rnn_tanh"]
 Gradients = Sequence[Expr | None]
-GATES = {"gru": 3, "lstm": 4, "rnn_relu": 1, "rnn_tanh": 1}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of a network, with one or two directions.
-
-    Attributes:
-        mode: what a cell computes.
-        size: of a state.
-        directions: 1, or 2 where the sequence is read from its end as well.
-        features: of each element of its input.
-        weights, biases: where its own begin in the array of all parameters.
-    """
-
-    mode: Mode
-    size: int
-    directions: int
-    features: int
-    weights: int
-    biases: int
-
-    @property
-    def gates(self) -> int:
-        return GATES[self.mode] * self.size
-
-    @property
-    def input_count(self) -> int:
-        """How many arrays a call reads: the data, the parameters and the states."""
-        return 1 + 4 * self.directions + (2 if self.mode == "lstm" else 1)
-
-    @property
-    def weight_count(self) -> int:
-        return self.directions * self.gates * (self.features + self.size)
-
-    @property
-    def bias_count(self) -> int:
-        return self.directions * 2 * self.gates
-
-    def parts(self, parameters: Expr) -> list[Expr]:
-        """Its own: for each direction the weights of input and state, then for each two biases."""
-        shapes: list[Shape] = [(self.gates, self.features), (self.gates, self.size)]
-        weights = narrow(parameters, 0, self.weights, self.weights + self.weight_count)
-        biases = narrow(parameters, 0, self.biases, self.biases + self.bias_count)
-        return [
-            *cut(weights, shapes * self.directions),
-            *cut(biases, [(self.gates,)] * (2 * self.directions)),
-        ]
 
 
 def _layers(mode: Mode, size: int, count: int, bidirectional: bool, features: int) -> list[Layer]:
@@ -96,142 +51,81 @@ def _layers(mode: Mode, size: int, count: int, bidirectional: bool, features: in
     return found
 
 
-# ---- the calls ---------------------------------------------------------------------------------
-
-
-def _results(layer: Layer, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The output and the last states of a layer, by the library."""
-    data, *others = tensors
-    count = 2 * layer.directions
-    weights, biases, states = others[:count], others[count : 2 * count], others[2 * count :]
-    parts = []
-    for first in range(0, count, 2):
-        parts += [*weights[first : first + 2], *biases[first : first + 2]]
-    hidden: Any = tuple(states) if layer.mode == "lstm" else states[0]
-    functions: dict[str, Any] = {
-        "lstm": torch.lstm,
-        "gru": torch.gru,
-        "rnn_relu": torch.rnn_relu,
-        "rnn_tanh": torch.rnn_tanh,
-    }
-    two_ways = layer.directions == 2
-    # Each weight is an array of the caller's; a GPU's library would have them in one, and says so.
-    with _unwarned() if data.is_cuda else nullcontext():
-        found = functions[layer.mode](data, hidden, parts, True, 1, 0.0, False, two_ways, False)
-    return list(found)
-
-
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
-        yield
-
-
-def _computable(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors as the library takes them."""
-    return [tensor.contiguous() for tensor in computable(tensors)]
-
-
-def _store(parts: Sequence[Tensor], out: Tensor) -> None:
-    """One after the other, as many as there is room for."""
-    start = 0
-    for part in parts:
-        if start == out.numel():
-            break
-        out[start : start + part.numel()].view(part.shape).copy_(part.detach())
-        start += part.numel()
-
-
-def _leaf(x: Tensor) -> Tensor:
-    """The same memory, for torch to differentiate by, unless inference made it: then a copy."""
-    return (x.clone() if x.is_inference() else x.data).requires_grad_()
-
-
-class Pass:
-    """The forward pass of a layer on some memory, and its gradients, which the library derives.
-
-    Args:
-        inputs: the memory, which must stay as it is from the pass to its gradients.
-    """
-
-    def __init__(self, layer: Layer, inputs: Sequence[Tensor]) -> None:
-        self._layer = layer
-        self._inputs = inputs
-        # Whether its runs keep what gradients need, and what the last one has kept.
-        self.keeps = False
-        self._kept: tuple[list[Tensor], list[Tensor]] | None = None
-
-    def reads(self, inputs: Sequence[Tensor]) -> bool:
-        """Whether its memory is this."""
-        return all(x is y for x, y in zip(self._inputs, inputs, strict=True))
-
-    def run(self) -> list[Tensor]:
-        """The output and the last states."""
-        self._kept = None
-        if self.keeps:
-            self._kept = self._recorded()
-            return self._kept[1]
-        with torch.no_grad():
-            return _results(self._layer, _computable(self._inputs))
-
-    def gradients(self, heads: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The gradients of the inputs; without a run, or once more, from a run that is made now.
-
-        Args:
-            heads: the gradients of the output and, unless they are zeros, of the last states.
-        """
-        leaves, results = self._kept or self._recorded()
-        self._kept = None
-        return torch.autograd.grad(results[: len(heads)], leaves, heads)
-
-    def _recorded(self) -> tuple[list[Tensor], list[Tensor]]:
-        with torch.inference_mode(False):
-            leaves = [_leaf(x) for x in _computable(self._inputs)]
-            return leaves, _results(self._layer, leaves)
-
-
-# The pass that wrote a result: the gradient's call reads that result, and finds the pass by it.
-_passes: MutableMapping[Tensor, Pass] = WeakTensorKeyDictionary()
-
-
-def _forward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
-    made = _passes[out] = Pass(layer, inputs)
-    return exactly(lambda: _store(made.run(), out), out)
-
-
-def _backward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
-    count = len(inputs) - layer.input_count
-    result, heads, given = inputs[0], inputs[1:count], inputs[count:]
-    made = _passes.get(result)
-    # CUDA graphs that are recorded one by one share no memory.
-    if made is None or result.is_cuda or not made.reads(given):
-        made = Pass(layer, given)
-    made.keeps = True
-    return exactly(lambda: _store(made.gradients(_computable(heads)), out), out)
-
-
-# ---- a network ---------------------------------------------------------------------------------
-
-
-def _once(x: Expr, g: Expr) -> Gradients:
-    raise LoweringError(
-        "the gradients of RNN have no gradients themselves: use cells, as mx.rnn.LSTMCell and "
-        "others unroll them, whose gradients are of any order"
-    )
+# ---- the calls as expressions ------------------------------------------------------------------
 
 
 def _packed(
-    function: Any, layer: Layer, inputs: Sequence[Expr], shapes: Sequence[Shape], products: int
+    function: Native,
+    layer: Layer,
+    inputs: Sequence[Expr],
+    shapes: Sequence[Shape],
+    products: int,
+    gradient: CallGradient,
 ) -> Expr:
     """A call whose results lie one after the other, which multiplies with all weights so often."""
-    size = sum(math.prod(shape) for shape in shapes)
-    dtype = inputs[0].dtype
-    # Those of the products: next to them the cells' own are few.
-    operations = 2 * products * layer.weight_count
     return library_call(
-        function, layer.mode, inputs, layer, (size,), dtype, gradient=_once, operations=operations
+        function,
+        layer.mode,
+        inputs,
+        layer,
+        (sum(math.prod(shape) for shape in shapes),),
+        inputs[0].dtype,
+        gradient=gradient,
+        # Those of the products: next to them the cells' own are few.
+        operations=2 * products * layer.weight_count,
     )
+
+
+def _pass(layer: Layer, given: Sequence[Expr], shapes: Sequence[Shape]) -> Expr:
+    products = math.prod(given[0].shape[:2])
+    return _packed(forward, layer, given, shapes, products, _of_pass)
+
+
+def _gradients(
+    layer: Layer, call: Expr, heads: Sequence[Expr], given: Sequence[Expr]
+) -> list[Expr]:
+    """The gradients of data, weights, biases and states, from those of a pass's results."""
+    shapes = layer.gradient_shapes(given)
+    # Those of data and weights are as many products each as the pass.
+    products = 2 * math.prod(given[0].shape[:2])
+    packed = _packed(backward, layer, (call, *heads, *given), shapes, products, _of_gradients)
+    return cut(packed, shapes)
+
+
+def _of_pass(x: Expr, g: Expr) -> Gradients:
+    layer = _layer_of(x)
+    output = math.prod(layer.result_shapes(x.inputs, False)[0])
+    heads = cut(g, layer.result_shapes(x.inputs, x.size > output))
+    data, weights, biases, *states = _gradients(layer, x, heads, x.inputs)
+    return [data, *layer.parts(weights, biases), *states]
+
+
+def _of_gradients(x: Expr, g: Expr) -> Gradients:
+    """Of the gradients of the layer step by step, in the accumulator's dtype."""
+    layer = _layer_of(x)
+    count = len(x.inputs) - layer.input_count
+    # What is differentiated by must be inputs, none of which depends on another.
+    places = [input_(n, y.shape, y.dtype) for n, y in enumerate(x.inputs[1:])]
+    heads, given = places[: count - 1], places[count - 1 :]
+    data, *others = (cast(y, accumulator(y.dtype)) for y in given)
+    pairs = 2 * layer.directions
+    parts = others[:pairs], others[pairs : 2 * pairs], others[2 * pairs :]
+    results = unrolled(layer.mode, data, *parts)[: len(heads)]
+    first = gradients([cast(y, h.dtype) for y, h in zip(results, heads, strict=True)], heads, given)
+    data, weights, biases, *states = cut(g, layer.gradient_shapes(given))
+    wanted = [data, *layer.parts(weights, biases), *states]
+    there = [(y, head) for y, head in zip(first, wanted, strict=True) if y is not None]
+    second = gradients([y for y, _ in there], [head for _, head in there], places)
+    return [None, *substitute(second, dict(zip(places, x.inputs[1:], strict=True)))]
+
+
+def _layer_of(x: Expr) -> Layer:
+    layer = x["attributes"]
+    assert isinstance(layer, Layer)
+    return layer
+
+
+# ---- a network ---------------------------------------------------------------------------------
 
 
 def _layer_inputs(
@@ -240,7 +134,7 @@ def _layer_inputs(
     first = number * layer.directions
     return [
         data,
-        *layer.parts(parameters),
+        *layer.parts(*layer.own(parameters)),
         *(narrow(state, 0, first, first + layer.directions) for state in states),
     ]
 
@@ -257,15 +151,11 @@ def _run(
 
     Between two layers the output is multiplied by its part of ``mask``.
     """
-    time, batch = data.shape[:2]
     found = []
     for number, layer in enumerate(layers):
         inputs = _layer_inputs(layer, number, data, parameters, states)
-        width = layer.directions * layer.size
-        shapes: list[Shape] = [(time, batch, width)]
-        if last_states:
-            shapes += [x.shape for x in inputs[-len(states) :]]
-        call = _packed(_forward, layer, inputs, shapes, time * batch)
+        shapes = layer.result_shapes(inputs, last_states)
+        call = _pass(layer, inputs, shapes)
         results = cut(call, shapes)
         found.append((inputs, call, results))
         data = results[0]
@@ -342,12 +232,7 @@ def _rnn_gradient(
         layer, (given, call, _) = layers[number], steps[number]
         first = number * layer.directions
         ends = [narrow(x, 0, first, first + layer.directions) for x in state_heads]
-        shapes = [given[0].shape, (layer.weight_count,), (layer.bias_count,)]
-        shapes += [x.shape for x in given[-len(states) :]]
-        # The gradients of data and weights are as many products each as the pass.
-        products = 2 * math.prod(given[0].shape[:2])
-        packed = _packed(_backward, layer, (call, head, *ends, *given), shapes, products)
-        head, of_weights, of_biases, *of_states = cut(packed, shapes)
+        head, of_weights, of_biases, *of_states = _gradients(layer, call, [head, *ends], given)
         weights.insert(0, of_weights)
         biases.insert(0, of_biases)
         for parts, part in zip(found, of_states, strict=True):

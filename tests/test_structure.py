@@ -35,7 +35,8 @@ LAYERS = (
     ("graph", "__init__ schema op namespaces node infer backward frontend trace"),
     ("ops", "common windows activation broadcasting convolution creation custom elementwise image"),
     ("ops", "indexing matrix movement nn normalization optimizer optimizer_layers optimizer_mixed"),
-    ("ops", "ordering output pooling rearrangement recurrent reduction sampling sequence __init__"),
+    ("ops", "ordering output pooling rearrangement recurrent_calls recurrent_steps recurrent"),
+    ("ops", "reduction sampling sequence __init__"),
     ("rewrites", "__init__ simplify torch_calls torch_patterns torch_norms torch_layers"),
     ("rewrites", "torch_updates cones channels_last views_first nested regroup reciprocals split"),
     ("products", "__init__ gpus attention tensor_descriptor matmul_tiles library_products"),
@@ -92,7 +93,7 @@ OUTSIDE = {
         "foundation.dtype foundation.allocation context expressions.philox expressions.exactness "
         "expressions.expr expressions.reference expressions.library graph.frontend "
         "ops.activation ops.convolution ops.custom ops.elementwise ops.nn ops.output ops.pooling "
-        "ops.recurrent rewrites.torch_calls rewrites.torch_norms rewrites.torch_layers "
+        "ops.recurrent_calls rewrites.torch_calls rewrites.torch_norms rewrites.torch_layers "
         "rewrites.torch_updates products.gpus products.attention kernels.triton_math "
         "runtime.cuda_graph runtime.program runtime.rounding runtime.instrument runtime.cpu "
         "runtime.kernel_launch runtime.tuning runtime.triton_runtime "
