@@ -138,9 +138,12 @@ def network(seed: int) -> mx.sym.Symbol:
                     x, kernel=(2, 2), stride=(2, 2), num_filter=3, name=f"back{number}"
                 )
         x = mx.sym.Activation(x, act_type=choose.choice(["relu", "softrelu"]))
-    if choose.random() < 0.7:
-        x = mx.sym.FullyConnected(x, num_hidden=4, name="dense")
-    return x
+    match choose.randrange(10):
+        case 0 | 1:
+            return mx.sym.transpose(x, axes=choose.choice([(0, 2, 3, 1), (2, 0, 3, 1)]))
+        case 2 | 3:
+            return x
+    return mx.sym.FullyConnected(x, num_hidden=4, name="dense")
 
 
 def computed(symbol: mx.sym.Symbol, dtype: str) -> tuple[Plan, list[np.ndarray]]:
