@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -123,3 +124,38 @@ def test_callbacks_of_score_see_what_mxnet_calls_its_variables() -> None:
         assert one["self"] is module
         assert one["eval_metric"].get()[0] == "accuracy"
         assert one["eval_batch"].label[0].shape == (4,)
+
+
+class Counted(mx.metric.EvalMetric):
+    """As programs write theirs: it counts since the last reset, and not altogether."""
+
+    def __init__(self) -> None:
+        super().__init__("counted")
+
+    def update(self, labels: Any, preds: Any) -> None:
+        self.sum_metric += float(sum(label.asnumpy().sum() for label in labels))
+        self.num_inst += 1
+
+
+class CountedAnew(Counted):
+    """With a reset of its own that calls nobody else's."""
+
+    def reset(self) -> None:
+        self.num_inst, self.sum_metric = 0, 0.0
+
+
+@pytest.mark.parametrize("kind", [Counted, CountedAnew])
+def test_a_metric_that_counts_since_the_last_reset_has_a_value(
+    kind: type[Counted], caplog: pytest.LogCaptureFixture
+) -> None:
+    regression = mx.sym.LinearRegressionOutput(
+        mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=1), name="softmax"
+    )
+    batches = mx.io.NDArrayIter(np.ones((6, 2)), np.arange(6.0), batch_size=2)
+    module = mx.mod.Module(regression)
+    with caplog.at_level(logging.INFO):
+        module.fit(batches, eval_metric=kind(), num_epoch=1, eval_data=batches)
+    assert "Train-counted=5.0" in caplog.text
+    assert "Validation-counted=5.0" in caplog.text
+    assert module.score(batches, kind()) == [("counted", 5.0)]
+    assert module.score(batches, [kind(), "mae"])[0] == ("counted", 5.0)

@@ -57,6 +57,10 @@ class EvalMetric:
         label_names: which labels.
     """
 
+    # Those of a subclass that counts batches since the last reset alone.
+    global_num_inst: float = 0
+    global_sum_metric: float = 0.0
+
     def __init__(
         self,
         name: str,
@@ -107,8 +111,8 @@ class EvalMetric:
 
     def reset(self) -> None:
         """Begin anew."""
-        self.global_num_inst: float = 0
-        self.global_sum_metric: float = 0.0
+        self.global_num_inst = 0
+        self.global_sum_metric = 0.0
         self.reset_local()
 
     def reset_local(self) -> None:
@@ -128,7 +132,9 @@ class EvalMetric:
         return self.name, self._value(self.sum_metric, self.num_inst)
 
     def get_global(self) -> tuple[Any, Any]:
-        """The name and the value since the last full reset."""
+        """The name and the value since the last full reset; a metric that counts none has one."""
+        if not self.global_num_inst:
+            return self.get()
         return self.name, self._value(self.global_sum_metric, self.global_num_inst)
 
     def _value(self, total: float, count: float) -> float:
