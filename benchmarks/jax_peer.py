@@ -23,7 +23,6 @@ class Functions:
     square = jnp.square
     relu = nn.relu
     exp = jnp.exp
-    add = jnp.add
     subtract = jnp.subtract
     multiply = jnp.multiply
     add_bias = jnp.add

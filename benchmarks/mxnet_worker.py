@@ -20,7 +20,7 @@ from . import sizes, symbols
 from .clocks import seconds_per_call
 from .graph_handling import long_graph
 from .questions import workloads
-from .workload import Prepared
+from .workload import Prepared, in_one_line
 
 
 class Worker:
@@ -73,7 +73,7 @@ def main() -> None:
         try:
             answer: Any = {"value": getattr(worker, command)(*arguments)}
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+            answer = {"error": in_one_line(error)}
         print(json.dumps(answer), file=answers, flush=True)
 
 

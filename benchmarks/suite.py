@@ -11,7 +11,7 @@ from .contestants import Entrant, Peer, Refused
 from .devices import Device
 from .mxnet_peer import WorkerError
 from .report import OURS, Figures, Row
-from .workload import Workload
+from .workload import Workload, in_one_line
 
 HOST_CALLS = 1000
 
@@ -43,7 +43,7 @@ def run_workload(
             except (Refused, WorkerError) as error:
                 problems[peer.name] = str(error)
             except Exception as error:  # whatever it is, the others go on
-                problems[peer.name] = f"{type(error).__name__}: {str(error).splitlines()[0]:.80}"
+                problems[peer.name] = f"{in_one_line(error):.120}"
         watch("all in turns")
         samples = race([one.warm for one in entrants.values()], effort)
         cold = race([one.cold for one in entrants.values() if one.cold is not None], effort)

@@ -30,9 +30,6 @@ class Functions:
 
     # ---- elementwise ----
 
-    def add(self, a: Any, b: Any) -> Any:
-        return self.broadcast_add(a, b)
-
     def subtract(self, a: Any, b: Any) -> Any:
         return self.broadcast_sub(a, b)
 

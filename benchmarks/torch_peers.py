@@ -26,7 +26,6 @@ class Functions:
     square = torch.square
     relu = torch.relu
     exp = torch.exp
-    add = torch.add
     subtract = torch.sub
     multiply = torch.mul
     gelu = functional.gelu

@@ -19,8 +19,8 @@ SEED = 20170509
 # How fast a step learns: slowly enough that ten thousand steps on one batch stay finite.
 RATE = 1e-2
 
-# Of the largest deviation from the reference, as `checked` measures it: a hundred times what
-# rounding does to twenty operators or a product in a row, and far below a mistake.
+# Of the largest deviation from the reference, as `checking.deviation` measures it: a hundred times
+# what rounding does to twenty operators or a product in a row, and far below a mistake.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 # Gradients come after twice as many operators.
 GRADIENTS_FACTOR = 2
@@ -153,12 +153,15 @@ class Workload:
     @property
     def least_bytes(self) -> int:
         """What must be moved at least: inputs once, results once, and parameters as kinds need."""
-        read = sum(prod(one.shape) for one in self.inputs.values())
-        learned = sum(prod(self.inputs[name].shape) for name in self.named(Role.PARAMETER))
+        sizes = {
+            name: prod(one.shape) * ITEM_SIZES[one.dtype_in(self.dtype)]
+            for name, one in self.inputs.items()
+        }
+        learned = sum(sizes[name] for name in self.named(Role.PARAMETER))
         # Adam reads and writes two moments beside the parameters.
         written = {Kind.FORWARD: 0, Kind.GRADIENTS: 1, Kind.STEP: 1, Kind.ADAM: 5}[self.kind]
-        elements = read + written * learned + sum(map(prod, self.results))
-        return elements * ITEM_SIZES[self.dtype]
+        results = sum(map(prod, self.results)) * ITEM_SIZES[self.dtype]
+        return sum(sizes.values()) + written * learned + results
 
     def noise(self, given: Mapping[str, Any]) -> list[float]:
         """The error of each result that rounding makes whatever is computed of this data."""
@@ -173,6 +176,11 @@ class Workload:
             return CHANGE_TOLERANCE
         tolerance = TF32_TOLERANCE if self.precision == "tf32" else TOLERANCES[self.dtype]
         return tolerance * (GRADIENTS_FACTOR if self.kind is Kind.GRADIENTS else 1)
+
+
+def in_one_line(error: Exception) -> str:
+    """An error's type and the first line of its text, where it has one."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
 def nothing() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from tritonsym.expressions.expr import (
     Expr,
+    Shape,
     broadcast,
     cast,
     full,
@@ -21,23 +22,26 @@ from tritonsym.expressions.expr import (
     where,
 )
 from tritonsym.expressions.reference import Step, Tensor
-from tritonsym.foundation.dtype import FLOAT32, FLOAT64
+from tritonsym.foundation.dtype import (
+    FLOAT32,
+    FLOAT64,
+    DType,
+)
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Share, Single
 
-from .common import accumulator, axis_of
+from .common import (
+    accumulator,
+    axis_of,
+    needs_float,
+)
 
 # Klambauer et al., "Self-normalizing neural networks", 2017.
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 Gradients = Sequence[Expr | None]
-
-
-def _needs_float(name: str, data: Expr) -> None:
-    if not data.dtype.is_float:
-        raise LoweringError(f"{name} needs a floating-point input, got {data.dtype}")
 
 
 # ---- LeakyReLU ---------------------------------------------------------------------------------
@@ -139,7 +143,7 @@ def leaky_relu(
     rrelu a random slope between the bounds in training, else their mean, and the slopes are its
     second output. gelu is x times the probability that a normal number is below x, everywhere.
     """
-    _needs_float("LeakyReLU", data)
+    needs_float("LeakyReLU", data)
     match act_type:
         case "prelu":
             assert gamma is not None
@@ -163,6 +167,12 @@ def leaky_relu(
 
 
 # ---- Dropout -----------------------------------------------------------------------------------
+
+
+def dropout_mask(shape: Shape, dtype: DType, p: float, stream: int) -> Expr:
+    """0 with probability ``p``, else 1 / (1 - p), anew at every run."""
+    kept = random(shape, accumulator(dtype), stream) >= p
+    return where(kept, full(1 / (1 - p) if p < 1 else 0, shape, dtype), 0)
 
 
 def _dropout_gradient(
@@ -202,12 +212,10 @@ def dropout(
     Outside of training it is the data itself, unless ``mode`` is ``always``. Along ``axes`` all
     elements share their fate.
     """
-    _needs_float("Dropout", data)
+    needs_float("Dropout", data)
     shared = {axis_of(axis, len(data.shape)) for axis in axes}
     shape = tuple(1 if axis in shared else length for axis, length in enumerate(data.shape))
     if p == 0 or not (train or mode == "always"):
         return data, full(1, shape, data.dtype)
-    kept = random(shape, accumulator(data.dtype), stream) >= p
-    scale = full(1 / (1 - p) if p < 1 else 0, shape, data.dtype)
-    mask = where(kept, scale, 0)
+    mask = dropout_mask(shape, data.dtype, p, stream)
     return data * broadcast(mask, data.shape), mask

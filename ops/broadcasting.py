@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from tritonsym.expressions.expr import Expr, broadcast, broadcast_shapes
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, operator
+from tritonsym.graph.op import operator
 from tritonsym.graph.schema import Axes
 
-from .common import axis_of
+from .common import (
+    axis_of,
+    first_decides,
+)
 
 
 @operator("broadcast_axis", aliases=("broadcast_axes",))
@@ -37,7 +40,7 @@ def broadcast_to(data: Expr, *, shape: tuple[int, ...] = ()) -> Expr:
     return broadcast(data, target)
 
 
-@operator("broadcast_like", dtypes=lambda a, i, o: _like_dtypes(i, o))
+@operator("broadcast_like", dtypes=first_decides)
 def broadcast_like(lhs: Expr, rhs: Expr, *, lhs_axes: Axes = None, rhs_axes: Axes = None) -> Expr:
     """Repeat the axes of ``lhs`` to the lengths that they have in ``rhs``."""
     target = list(lhs.shape)
@@ -57,8 +60,3 @@ def broadcast_like(lhs: Expr, rhs: Expr, *, lhs_axes: Axes = None, rhs_axes: Axe
     if broadcast_shapes(lhs.shape, tuple(target)) != tuple(target):
         raise LoweringError(f"cannot broadcast shape {lhs.shape} to {tuple(target)}")
     return broadcast(lhs, tuple(target))
-
-
-def _like_dtypes(inputs: DTypes, outputs: DTypes) -> None:
-    known = inputs[0] or outputs[0]
-    inputs[0], outputs[0] = known, known

@@ -9,7 +9,7 @@ from typing import Any
 from tritonsym.expressions.expr import Expr, Shape, cast, narrow, reshape
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Gradient, PartialShape
+from tritonsym.graph.op import DTypes, Gradient, PartialShape
 from tritonsym.graph.schema import Axes
 
 
@@ -39,6 +39,12 @@ def axes_of(axes: Axes, rank: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def needs_float(name: str, data: Expr) -> None:
+    """Raise where an operator of this name has no meaning for whole numbers."""
+    if not data.dtype.is_float:
+        raise LoweringError(f"{name} needs a floating-point input, got {data.dtype}")
+
+
 def reject_bool(*inputs: Expr) -> None:
     """Raise where an input is bool and the operator has no meaning for it."""
     if any(x.dtype is BOOL for x in inputs):
@@ -66,6 +72,16 @@ def slope(function: Callable[[Expr, Expr, Expr], Expr]) -> Gradient:
         return (in_float(function, heads[0], inputs[0], outputs[0]),)
 
     return gradient
+
+
+def data_weight_bias(attributes: Any) -> tuple[str, ...]:
+    """The inputs of a layer whose ``no_bias`` leaves the last one out."""
+    return ("data", "weight") if attributes.no_bias else ("data", "weight", "bias")
+
+
+def first_decides(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    """The first input's dtype is the output's; the others may have any."""
+    inputs[0] = outputs[0] = inputs[0] or outputs[0]
 
 
 def cut(packed: Expr, shapes: Sequence[Shape]) -> list[Expr]:

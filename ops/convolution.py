@@ -18,6 +18,7 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count
 
+from .common import data_weight_bias, needs_float
 from .windows import (
     Layout,
     Window,
@@ -207,10 +208,6 @@ def _with_bias(result: Expr, bias: Expr | None) -> Expr:
 # ---- Convolution -------------------------------------------------------------------------------
 
 
-def _inputs(attributes: Any) -> tuple[str, ...]:
-    return ("data", "weight") if attributes.no_bias else ("data", "weight", "bias")
-
-
 def _divided(channels: int, groups: int, what: str) -> int:
     if channels % groups:
         raise LoweringError(f"num_group={groups} does not divide the {channels} {what}")
@@ -267,7 +264,7 @@ def _in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
 
 @operator(
     "Convolution",
-    inputs=_inputs,
+    inputs=data_weight_bias,
     shapes=_convolution_shapes,
     native=_convolution_native,
     uses_native=_in_one_call,
@@ -297,8 +294,7 @@ def convolution(
     of length n becomes ``(n + 2*pad - dilate*(kernel - 1) - 1) // stride + 1``. With a ``layout``
     that ends in C the channels are the last axis of data, weight and result.
     """
-    if not data.dtype.is_float:
-        raise LoweringError(f"Convolution needs a floating-point input, got {data.dtype}")
+    needs_float("Convolution", data)
     last = channels_last(layout)
     window = window_of(kernel, stride, dilate, pad, num_group)
     x, w = to_channels_first(data, last), to_channels_first(weight, last)
@@ -373,7 +369,7 @@ def _deconvolution_native(attributes: Any, inputs: list[Tensor], out: Tensor) ->
 
 @operator(
     "Deconvolution",
-    inputs=_inputs,
+    inputs=data_weight_bias,
     shapes=_deconvolution_shapes,
     native=_deconvolution_native,
     uses_native=_in_one_call,
@@ -406,8 +402,7 @@ def deconvolution(
     ``target_shape`` is given, that length, to which the padding is fitted. With a ``layout`` that
     ends in C the channels are the last axis of data, weight and result.
     """
-    if not data.dtype.is_float:
-        raise LoweringError(f"Deconvolution needs a floating-point input, got {data.dtype}")
+    needs_float("Deconvolution", data)
     last = channels_last(layout)
     x, w = to_channels_first(data, last), to_channels_first(weight, last)
     window = window_of(kernel, stride, dilate, pad, num_group, adj)

@@ -26,7 +26,7 @@ from tritonsym.expressions.expr import (
     where,
 )
 from tritonsym.expressions.reference import Step, Tensor
-from tritonsym.expressions.special import digamma, erfinv
+from tritonsym.expressions.special import digamma, erfinv, softsign
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Gradient, Shapes, is_complete, operator, unify_shapes
@@ -101,7 +101,7 @@ _FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
     "degrees": (lambda x: x * _DEGREES, "Radians to degrees."),
     "radians": (lambda x: x * _RADIANS, "Degrees to radians."),
     "sigmoid": (_primitive("sigmoid"), "1 / (1 + exp(-x))."),
-    "softsign": (lambda x: x / (1.0 + make("abs", x)), "x / (1 + abs(x))."),
+    "softsign": (softsign, "x / (1 + abs(x))."),
     "erf": (_primitive("erf"), "The error function."),
     "erfinv": (erfinv, "The inverse of the error function, infinite at -1 and 1, NaN beyond."),
     "gammaln": (_primitive("gammaln"), "The logarithm of abs(gamma(x))."),
@@ -365,7 +365,7 @@ _NAMES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "div": ("elemwise_div", ("_Div", "_div"), "div"),
 }
 _BROADCAST_ALIASES = {"add": ("broadcast_plus",), "sub": ("broadcast_minus",)}
-_REFLECTED = ("sub", "div", "mod", "power")
+NOT_COMMUTATIVE = ("sub", "div", "mod", "power")
 
 
 def _camel(stem: str, joint: str = "") -> str:
@@ -437,7 +437,7 @@ for _stem, (_combine, _meaning) in _BINARY.items():
     _register_equal_shapes(_stem, _combine, _meaning)
     _register_broadcasting(_stem, _combine, _meaning)
     _register_scalar(_stem, _combine, _meaning)
-    if _stem in _REFLECTED:
+    if _stem in NOT_COMMUTATIVE:
         _register_scalar(_stem, _combine, _meaning, reflected=True)
 
 

@@ -30,7 +30,11 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, PartialShape, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count
 
-from .common import axis_of, reject_bool
+from .common import (
+    axis_of,
+    first_decides,
+    reject_bool,
+)
 
 
 def clipped_indices(indices: Expr, length: int) -> Expr:
@@ -51,12 +55,7 @@ def _indices(indices: Expr, length: int, mode: str) -> Expr:
     return (wrapped_indices if mode == "wrap" else clipped_indices)(indices, length)
 
 
-def _first_decides(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    """The data's dtype is the output's; indices may have any."""
-    inputs[0] = outputs[0] = inputs[0] or outputs[0]
-
-
-@operator("take", dtypes=_first_decides)
+@operator("take", dtypes=first_decides)
 def take_(
     a: Expr, indices: Expr, *, axis: int = 0, mode: Literal["clip", "wrap", "raise"] = "clip"
 ) -> Expr:
@@ -83,7 +82,7 @@ def _without(shape: tuple[int, ...], axis: int, keepdims: bool) -> tuple[int, ..
     return (*shape[:axis], *kept, *shape[axis + 1 :]) or (1,)
 
 
-@operator("pick", aliases=("choose_element_0index",), shapes=_pick_shapes, dtypes=_first_decides)
+@operator("pick", aliases=("choose_element_0index",), shapes=_pick_shapes, dtypes=first_decides)
 def pick_(
     data: Expr,
     index: Expr,
@@ -139,7 +138,7 @@ def one_hot(
     return where(hit, constant(on_value, dtype), constant(off_value, dtype))
 
 
-@operator("batch_take", dtypes=_first_decides)
+@operator("batch_take", dtypes=first_decides)
 def batch_take(a: Expr, indices: Expr) -> Expr:
     """``a[i, indices[i]]`` for a matrix and one index per row."""
     if len(a.shape) != 2 or indices.shape != a.shape[:1]:
@@ -173,7 +172,7 @@ def _gathered(data: Expr, indices: Expr) -> Expr:
     return reshape(take(rows, places, 0), (*indices.shape[1:], *data.shape[count:]) or (1,))
 
 
-@operator("gather_nd", dtypes=_first_decides)
+@operator("gather_nd", dtypes=first_decides)
 def gather_nd(data: Expr, indices: Expr) -> Expr:
     """The elements, or parts, of ``data`` that the columns of ``indices`` name.
 
@@ -190,7 +189,7 @@ def _scatter_gradient(
     return reshape(_gathered(heads[0], inputs[1]), inputs[0].shape), None
 
 
-@operator("scatter_nd", dtypes=_first_decides, gradient=_scatter_gradient)
+@operator("scatter_nd", dtypes=first_decides, gradient=_scatter_gradient)
 def scatter_nd(data: Expr, indices: Expr, *, shape: tuple[int, ...]) -> Expr:
     """Zeros of ``shape``, but the elements of ``data`` where the columns of ``indices`` say.
 

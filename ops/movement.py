@@ -19,7 +19,6 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import (
-    DTypes,
     Numbered,
     PartialShape,
     Shapes,
@@ -29,7 +28,11 @@ from tritonsym.graph.op import (
 )
 from tritonsym.graph.schema import Arity, Axes, Bounds
 
-from .common import axes_of, axis_of
+from .common import (
+    axes_of,
+    axis_of,
+    first_decides,
+)
 
 
 def reshaped(have: Shape, want: tuple[int, ...], reverse: bool = False) -> Shape:
@@ -128,12 +131,7 @@ def reshape_(
     raise LoweringError("the parameter shape is not given")
 
 
-def _reshape_like_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    known = inputs[0] or outputs[0]
-    inputs[0], outputs[0] = known, known
-
-
-@operator("reshape_like", dtypes=_reshape_like_dtypes)
+@operator("reshape_like", dtypes=first_decides)
 def reshape_like(
     lhs: Expr,
     rhs: Expr,
@@ -150,11 +148,7 @@ def reshape_like(
     return reshape(lhs, (*lhs.shape[: left[0]], *middle, *lhs.shape[left[1] :]))
 
 
-def _flatten_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    return
-
-
-@operator("Flatten", aliases=("flatten",), shapes=_flatten_shapes)
+@operator("Flatten", aliases=("flatten",))
 def flatten(data: Expr) -> Expr:
     """All axes but the first made one: ``(n, a, b)`` to ``(n, a*b)``."""
     return reshape(data, (data.shape[0], math.prod(data.shape[1:])))
@@ -252,7 +246,7 @@ def slice_axis(data: Expr, *, axis: int, begin: int, end: int | None) -> Expr:
     return narrow(data, at, start, stop)
 
 
-@operator("slice_like", dtypes=_reshape_like_dtypes)
+@operator("slice_like", dtypes=first_decides)
 def slice_like(data: Expr, shape_like: Expr, *, axes: tuple[int, ...] = ()) -> Expr:
     """The beginning of ``data`` with the lengths of ``shape_like``, along ``axes`` (all for ())."""
     result = data
@@ -316,7 +310,7 @@ def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
         raise LoweringError(f"axis {at} of shape {data} cannot be cut into {count} equal parts")
     part: PartialShape = (*data[:at], data[at] // count, *data[at + 1 :])
     if attributes.squeeze_axis:
-        part = (*data[:at], *data[at + 1 :])
+        part = (*data[:at], *data[at + 1 :]) or (1,)
     outputs[:] = [merge_shapes(part, output) for output in outputs]
 
 
@@ -354,7 +348,7 @@ def slice_channel(
         raise LoweringError(f"squeeze_axis needs parts of length 1, they have {length}")
     parts = [narrow(data, at, i * length, (i + 1) * length) for i in range(num_outputs)]
     if squeeze_axis:
-        parts = [reshape(x, (*x.shape[:at], *x.shape[at + 1 :])) for x in parts]
+        parts = [reshape(x, (*x.shape[:at], *x.shape[at + 1 :]) or (1,)) for x in parts]
     return tuple(parts)
 
 
@@ -367,10 +361,13 @@ def tile(data: Expr, *, reps: tuple[int, ...]) -> Expr:
     counts = (1,) * (rank - len(reps)) + reps
     shape = (1,) * (rank - len(data.shape)) + data.shape
     # Each repeated axis gets one before it, along which it is broadcast.
-    pairs = [(n,) if count == 1 else (count, n) for count, n in zip(counts, shape, strict=True)]
-    spread = tuple(n for pair in pairs for n in (*(1 for _ in pair[1:]), pair[-1]))
-    repeated = broadcast(reshape(data, spread), tuple(n for pair in pairs for n in pair))
-    return reshape(repeated, map(math.prod, pairs))
+    spread: list[int] = []
+    repeated: list[int] = []
+    for count, n in zip(counts, shape, strict=True):
+        spread += [n] if count == 1 else [1, n]
+        repeated += [n] if count == 1 else [count, n]
+    lengths = [count * n for count, n in zip(counts, shape, strict=True)]
+    return reshape(broadcast(reshape(data, spread), tuple(repeated)), lengths)
 
 
 @operator("repeat")

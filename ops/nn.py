@@ -22,18 +22,25 @@ from tritonsym.expressions.expr import (
     where,
 )
 from tritonsym.expressions.reference import Step, Tensor, on_reshaped
+from tritonsym.expressions.special import softsign
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Gradient, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.graph.schema import Count
 
-from .common import accumulator, axis_of, reject_bool
-from .elementwise import rectified_slope, rectify, threshold_at_zero
+from .common import (
+    accumulator,
+    axis_of,
+    data_weight_bias,
+    needs_float,
+    reject_bool,
+)
+from .elementwise import (
+    rectified_slope,
+    rectify,
+    threshold_at_zero,
+)
 from .indexing import clipped_indices
-
-
-def _dense_inputs(attributes: Any) -> tuple[str, ...]:
-    return ("data", "weight") if attributes.no_bias else ("data", "weight", "bias")
 
 
 def _dense_features(data: Shape, flatten: bool) -> int:
@@ -73,7 +80,7 @@ def _dense_in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
 
 @operator(
     "FullyConnected",
-    inputs=_dense_inputs,
+    inputs=data_weight_bias,
     shapes=_dense_shapes,
     native=_dense_native,
     uses_native=_dense_in_one_call,
@@ -118,7 +125,7 @@ _ACTIVATIONS: dict[str, Callable[[Expr], Expr]] = {
     "tanh": lambda x: make("tanh", x),
     # exp(x) overflows long after log(1 + exp(x)) has become x
     "softrelu": lambda x: where(x > 20, x, make("log1p", make("exp", x))),
-    "softsign": lambda x: x / (1.0 + make("abs", x)),
+    "softsign": softsign,
 }
 
 
@@ -156,8 +163,7 @@ def activation(
     relu: max(x, 0). sigmoid: 1 / (1 + exp(-x)). tanh. softrelu: log(1 + exp(x)).
     softsign: x / (1 + abs(x)).
     """
-    if not data.dtype.is_float:
-        raise LoweringError(f"needs a floating-point input, got {data.dtype}")
+    needs_float("Activation", data)
     return _ACTIVATIONS[act_type](data)
 
 
@@ -203,8 +209,7 @@ def _exponents(
     data: Expr, length: Expr | None, axis: int, temperature: float | None, dtype: DType | None
 ) -> tuple[Expr, Expr | None, int]:
     """The data less its largest value over the temperature; what is within the length; the axis."""
-    if not data.dtype.is_float:
-        raise LoweringError(f"softmax needs a floating-point input, got {data.dtype}")
+    needs_float("softmax", data)
     if dtype is not None and not dtype.is_float:
         raise LoweringError(f"softmax gives floating-point numbers, dtype={dtype} is not")
     at = axis_of(axis, len(data.shape))
@@ -243,12 +248,12 @@ def _softmax_gradient(sign: float, logarithm: bool = False) -> Gradient:
         data = inputs[0]
         wide = accumulator(data.dtype)
         g, y = cast(heads[0], wide), cast(outputs[0], wide)
-        axes = (axis_of(getattr(attributes, "axis", -1), len(data.shape)),)
+        axes = (axis_of(attributes.axis, len(data.shape)),)
         if logarithm:
             result = g - make("exp", y) * reduce("sum", g, axes)
         else:
             result = (g - reduce("sum", g * y, axes)) * y
-        temperature = getattr(attributes, "temperature", None) or 1.0
+        temperature = attributes.temperature or 1.0
         scale = sign / temperature
         scaled = result if scale == 1.0 else result * scale
         return (cast(scaled, data.dtype), *[None] * (len(inputs) - 1))

@@ -22,14 +22,13 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.graph.schema import Single
 
-from .common import accumulator, axis_of
+from .common import (
+    accumulator,
+    axis_of,
+    needs_float,
+)
 
 Gradients = Sequence[Expr | None]
-
-
-def _needs_float(name: str, data: Expr) -> None:
-    if not data.dtype.is_float:
-        raise LoweringError(f"{name} needs a floating-point input, got {data.dtype}")
 
 
 def _needs_parameters(shape: Shape, **parameters: Expr) -> None:
@@ -171,7 +170,7 @@ def batch_norm(
 
     Ioffe and Szegedy, "Batch normalization", 2015.
     """
-    _needs_float("BatchNorm", data)
+    needs_float("BatchNorm", data)
     rank = len(data.shape)
     at = axis_of(axis, rank)
     channels = (data.shape[at],)
@@ -241,7 +240,7 @@ def layer_norm(
 
     Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
-    _needs_float("LayerNorm", data)
+    needs_float("LayerNorm", data)
     rank = len(data.shape)
     at = axis_of(axis, rank)
     _needs_parameters((data.shape[at],), gamma=gamma, beta=beta)
@@ -315,7 +314,7 @@ def instance_norm(data: Expr, gamma: Expr, beta: Expr, *, eps: Single = 1e-3) ->
     Mean and variance are those over axis 2 and what follows; gamma and beta have one element for
     each channel. Ulyanov, Vedaldi and Lempitsky, "Instance normalization", 2016.
     """
-    _needs_float("InstanceNorm", data)
+    needs_float("InstanceNorm", data)
     if len(data.shape) < 3:
         raise LoweringError(
             f"data is {data.shape}, it needs 3 axes or more: (batch, channels, ...)"
@@ -345,7 +344,7 @@ def group_norm(
     ``output_mean_var`` the means and sqrt(var + eps) are outputs as well. Wu and He, "Group
     normalization", 2018.
     """
-    _needs_float("GroupNorm", data)
+    needs_float("GroupNorm", data)
     if len(data.shape) < 3 or num_groups < 1 or data.shape[1] % num_groups:
         raise LoweringError(
             f"data is {data.shape}, it needs 3 axes or more and a number of channels that "
@@ -384,7 +383,7 @@ def l2_normalization(
     The sum runs over all axes but the first (``instance``), over axis 1 (``channel``), or over
     axis 2 and what follows (``spatial``).
     """
-    _needs_float("L2Normalization", data)
+    needs_float("L2Normalization", data)
     axes = _l2_axes(mode, len(data.shape))
     wide = cast(data, accumulator(data.dtype))
     norm = make("sqrt", reduce("sum", wide * wide, axes) + eps)
@@ -433,7 +432,7 @@ def lrn(
     Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
     networks", 2012.
     """
-    _needs_float("LRN", data)
+    needs_float("LRN", data)
     if len(data.shape) != 4 or nsize < 1 or nsize % 2 == 0:
         raise LoweringError(
             f"data is {data.shape} and nsize={nsize}, it needs 4 axes and an odd nsize"

@@ -29,15 +29,14 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.graph.schema import Single
 
-from .common import accumulator, in_accumulator
+from .common import (
+    accumulator,
+    in_accumulator,
+    needs_float,
+)
 
 Normalization = Literal["null", "batch", "valid"]
 Gradients = Sequence[Expr | None]
-
-
-def _needs_float(name: str, data: Expr) -> None:
-    if not data.dtype.is_float:
-        raise LoweringError(f"{name} needs a floating-point input, got {data.dtype}")
 
 
 def _softmax(x: Expr, axis: int) -> Expr:
@@ -57,7 +56,7 @@ def _count(chosen: Expr, dtype: DType) -> Expr:
 def _rows(multi_output: bool, preserve_shape: bool, shape: Shape) -> Shape:
     """The data as (rows, classes, positions); the softmax runs over the classes."""
     size = math.prod(shape)
-    if multi_output and len(shape) > 1:
+    if multi_output:
         return shape[0], shape[1], size // (shape[0] * shape[1])
     rows = size // shape[-1] if preserve_shape else shape[0]
     return rows, size // rows, 1
@@ -66,14 +65,21 @@ def _rows(multi_output: bool, preserve_shape: bool, shape: Shape) -> Shape:
 def _label_forms(multi_output: bool, data: Shape) -> list[Shape]:
     """The shapes that a label of classes may have; the first is the one that is inferred."""
     if not multi_output:
-        return [data[:-1] or (1,)]
+        return [data[:-1]]
     rest = data[2:]
     return [(data[0], math.prod(rest)), (data[0], *rest), (data[0], 1, *rest)]
+
+
+def _check_axes(data: Shape) -> None:
+    if len(data) < 2:
+        raise LoweringError(f"data is {data}, it needs 2 axes or more: the first is the batch")
 
 
 def _softmax_output_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The label follows from the data, unless it is given in another form."""
     data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    if data is not None:
+        _check_axes(data)
     if data is not None and inputs[1] is None:
         inputs[1] = _label_forms(attributes.multi_output, data)[0]
 
@@ -158,7 +164,8 @@ def softmax_output(
     and with ``multi_output`` by the number of positions. ``use_ignore`` makes it 0 where the label
     is ``ignore_label``. ``smooth_alpha`` is taken from the label's class and given to the others.
     """
-    _needs_float("SoftmaxOutput", data)
+    needs_float("SoftmaxOutput", data)
+    _check_axes(data.shape)
     forms = _label_forms(multi_output, data.shape)
     if label.shape not in (*forms, data.shape):
         raise LoweringError(
@@ -195,7 +202,7 @@ def softmax_cross_entropy(data: Expr, label: Expr) -> Expr:
 
     A label that is no class adds nothing.
     """
-    _needs_float("softmax_cross_entropy", data)
+    needs_float("softmax_cross_entropy", data)
     if len(data.shape) != 2 or label.shape != data.shape[:1]:
         raise LoweringError(
             f"data is {data.shape} and label {label.shape}, it needs (rows, classes) and (rows,)"
@@ -231,7 +238,7 @@ def _register_regression(
         return slope(difference) * (attributes.grad_scale / each), None
 
     def lower(data: Expr, label: Expr, *, grad_scale: Single = 1.0) -> Expr:
-        _needs_float(name, data)
+        needs_float(name, data)
         if label.shape[0] != data.shape[0] or label.size != data.size:
             raise LoweringError(f"label is {label.shape}, it needs the shape {data.shape} of data")
         return value(data)
@@ -297,7 +304,7 @@ def svm_output(
     the others below its negative. What is missing is squared, or with ``use_linear`` counts as it
     is, times ``regularization_coefficient``.
     """
-    _needs_float("SVMOutput", data)
+    needs_float("SVMOutput", data)
     classes = data.shape[:-1] or (1,)
     if label.shape != classes:
         raise LoweringError(f"label is {label.shape}, data {data.shape} needs {classes}")

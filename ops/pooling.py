@@ -35,7 +35,10 @@ from tritonsym.foundation.dtype import INT32, INT64, UINT8, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
 
-from .common import accumulator
+from .common import (
+    accumulator,
+    needs_float,
+)
 from .windows import (
     channels_last,
     moved_channel,
@@ -389,8 +392,7 @@ def pooling(
     sizes to the power of ``p_value``, and the root of that. Padding counts as part of a mean unless
     ``count_include_pad`` is false. With a ``layout`` that ends in C the channels are the last axis.
     """
-    if not data.dtype.is_float:
-        raise LoweringError(f"Pooling needs a floating-point input, got {data.dtype}")
+    needs_float("Pooling", data)
     last = channels_last(layout)
     x = to_channels_first(data, last)
     _check_rank(x.shape)

@@ -21,7 +21,7 @@ from tritonsym.expressions.expr import (
 from tritonsym.foundation.dtype import INT64
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Numbered, operator
-from tritonsym.graph.schema import Count
+from tritonsym.graph.schema import Count, OptionalArity
 
 from .common import axis_of
 
@@ -146,12 +146,12 @@ def split_v2(
     indices: tuple[int, ...],
     axis: int = 0,
     squeeze_axis: bool = False,
-    sections: int = 0,
+    sections: OptionalArity = 0,
 ) -> tuple[Expr, ...]:
     """The data cut along ``axis`` into ``sections`` equal parts, or before each of ``indices``."""
     at = axis_of(axis, len(data.shape))
     length = data.shape[at]
-    if sections < 0 or (sections and length % sections):
+    if sections and length % sections:
         raise LoweringError(f"axis {axis} of length {length} has no {sections} equal parts")
     starts = [i * length // sections for i in range(sections)] if sections else [*indices]
     bounds = [*starts, length]
@@ -162,4 +162,4 @@ def split_v2(
         return tuple(parts)
     if any(part.shape[at] != 1 for part in parts):
         raise LoweringError("squeeze_axis needs parts of length 1")
-    return tuple(reshape(x, (*x.shape[:at], *x.shape[at + 1 :])) for x in parts)
+    return tuple(reshape(x, (*x.shape[:at], *x.shape[at + 1 :]) or (1,)) for x in parts)

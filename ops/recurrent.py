@@ -17,9 +17,7 @@ from tritonsym.expressions.expr import (
     full,
     input_,
     narrow,
-    random,
     reshape,
-    where,
 )
 from tritonsym.expressions.grad import gradients, substitute
 from tritonsym.expressions.library import CallGradient, Native, library_call
@@ -27,7 +25,12 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count, Share
 
-from .common import accumulator, cut
+from .activation import dropout_mask
+from .common import (
+    accumulator,
+    cut,
+    needs_float,
+)
 from .recurrent_calls import Layer, Mode, backward, forward
 from .recurrent_steps import unrolled
 
@@ -38,10 +41,8 @@ def _layers(mode: Mode, size: int, count: int, bidirectional: bool, features: in
     """The layers of a network; all weights come before all biases."""
     directions = 2 if bidirectional else 1
     widths = [features] + [directions * size] * (count - 1)
-    weights, biases = (
-        0,
-        sum(Layer(mode, size, directions, width, 0, 0).weight_count for width in widths),
-    )
+    weights = 0
+    biases = sum(Layer(mode, size, directions, width, 0, 0).weight_count for width in widths)
     found = []
     for width in widths:
         layer = Layer(mode, size, directions, width, weights, biases)
@@ -296,8 +297,7 @@ def rnn(
         lstm_state_clip_min=lstm_state_clip_min,
         lstm_state_clip_max=lstm_state_clip_max,
     )
-    if not data.dtype.is_float:
-        raise LoweringError(f"RNN needs a floating-point input, got {data.dtype}")
+    needs_float("RNN", data)
     if len(data.shape) != 3 or not 0 <= p <= 1:
         raise LoweringError(
             f"data is {data.shape} and p={p}, it needs 3 axes, time, batch and features, and a "
@@ -317,8 +317,7 @@ def rnn(
         shape = (num_layers - 1, *data.shape[:2], directions * state_size)
         mask = full(1, shape, data.dtype)
         if train:
-            kept = random(shape, accumulator(data.dtype), stream) >= p
-            mask = where(kept, full(1 / (1 - p) if p < 1 else 0, shape, data.dtype), 0)
+            mask = dropout_mask(shape, data.dtype, p, stream)
     steps = _run(layers, data, parameters, states, mask, state_outputs)
     results = [steps[-1][2][0]]
     if state_outputs:

@@ -24,7 +24,13 @@ from tritonsym.expressions.reference import Step, Tensor
 from .common import cut
 
 Mode = Literal["gru", "lstm", "rnn_relu", "rnn_tanh"]
-GATES = {"gru": 3, "lstm": 4, "rnn_relu": 1, "rnn_tanh": 1}
+# The gates of a cell in the order in which their weights lie, as the names of weights end.
+GATES: dict[str, Sequence[str]] = {
+    "rnn_relu": ("",),
+    "rnn_tanh": ("",),
+    "lstm": ("_i", "_f", "_c", "_o"),
+    "gru": ("_r", "_z", "_o"),
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Layer:
 
     @property
     def gates(self) -> int:
-        return GATES[self.mode] * self.size
+        return len(GATES[self.mode]) * self.size
 
     @property
     def input_count(self) -> int:

@@ -59,13 +59,6 @@ def _register(name: str, function: Reduce, summary: str, *aliases: str) -> None:
     operator(name, aliases=aliases, shapes=_fill)(lower)
 
 
-def _count(x: Expr, axes: tuple[int, ...]) -> int:
-    count = 1
-    for axis in axes:
-        count *= x.shape[axis]
-    return count
-
-
 def sum_of(x: Expr, axes: tuple[int, ...]) -> Expr:
     """The sum, kept in float32 for 16-bit floats and rounded once."""
     return in_accumulator(lambda wide: reduce("sum", wide, axes), x)
@@ -73,7 +66,8 @@ def sum_of(x: Expr, axes: tuple[int, ...]) -> Expr:
 
 def mean_of(x: Expr, axes: tuple[int, ...]) -> Expr:
     """The sum divided by how many were summed."""
-    return in_accumulator(lambda wide: reduce("sum", wide, axes) / _count(x, axes), x)
+    count = math.prod(x.shape[axis] for axis in axes)
+    return in_accumulator(lambda wide: reduce("sum", wide, axes) / count, x)
 
 
 def product_of(x: Expr, axes: tuple[int, ...]) -> Expr:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import os
 import pickle
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,7 @@ import pytest
 import torch
 
 import tritonsym as mx
+from tritonsym.expressions.exactness import keeping
 from tritonsym.foundation.errors import caller_line
 
 nd, sym = mx.nd, mx.sym
@@ -52,6 +58,11 @@ def damaged(name: str, text: str) -> Any:
     return sym.Variable("v", attr={f"__{name}__": text}) + 1
 
 
+def in_parts(number: str) -> str:
+    """The text of a split into so many parts."""
+    return sym.split_v2(A, 2).tojson().replace('"sections": "2"', f'"sections": "{number}"')
+
+
 REFUSED: dict[str, tuple[Call, type[BaseException], tuple[str, ...]]] = {
     # a graph stays a graph
     "compose itself": (composed_with_itself, MXNetError, ("'exp", "copy")),
@@ -78,6 +89,14 @@ REFUSED: dict[str, tuple[Call, type[BaseException], tuple[str, ...]]] = {
     "too many new axes": (lambda: nd.ones((1,))[(None,) * 40], MXNetError, ("32 axes",)),
     "endless range": (lambda: sym.arange(0, np.inf).infer_shape(), MXNetError, ("finite",)),
     "nowhere": (lambda: sym.arange(np.nan).infer_shape(), MXNetError, ("finite",)),
+    "one sample": (
+        lambda: sym.SoftmaxOutput(A, B).infer_shape(a=(5,)), MXNetError, ("(5,)", "2 axes"),
+    ),
+    "one sample, array": (
+        lambda: nd.SoftmaxOutput(nd.ones((5,)), nd.ones((5,))), MXNetError, ("(5,)", "2 axes"),
+    ),
+    "negative parts": (lambda: sym.split_v2(A, -1), MXNetError, ("sections", "-1")),
+    "endless parts": (lambda: sym.load_json(in_parts("9" * 20)), MXNetError, ("sections", "999")),
     # numbers and texts
     "time as number": (lambda: A + np.datetime64("2020"), TypeError, ("not supported",)),
     "text as number": (lambda: A + np.str_("3"), TypeError, ("not supported",)),
@@ -316,3 +335,135 @@ def test_a_gradient_that_is_one_number_everywhere(
     for fused, apart in zip(*found, strict=True):
         scale = float(np.abs(apart).max())
         assert np.abs(fused.astype("float64") - apart).max() <= tolerance * scale
+
+
+def test_every_array_has_an_axis() -> None:
+    vector = nd.array([1.0, 2.0, 3.0])
+    for parts in (
+        nd.split(vector, num_outputs=3, axis=0, squeeze_axis=True),
+        nd.split_v2(vector, 3, axis=0, squeeze_axis=True),
+    ):
+        assert [part.shape for part in parts] == [(1,)] * 3
+        assert [part.asscalar() for part in parts] == [1, 2, 3]
+    split = sym.split(A, num_outputs=3, axis=0, squeeze_axis=True)
+    assert split.infer_shape(a=(3,))[1] == [(1,)] * 3
+
+
+def test_a_name_and_attributes_are_those_that_were_given() -> None:
+    made = A.split_v2(2, name="foo", attr={"__kind__": "x"})
+    assert made.list_outputs() == ["foo_output0", "foo_output1"]
+    assert made.attr("__kind__") == "x"
+    assert (nd.add.__name__, sym.maximum.__name__) == ("add", "maximum")
+
+
+def test_required_parameters_are_shown_as_required() -> None:
+    signature = inspect.signature(nd.random_randint)
+    assert signature.parameters["high"].default is inspect.Parameter.empty
+
+
+def test_names_of_a_copied_graph_are_taken(tmp_path: Path) -> None:
+    """Also of one that another process has made."""
+    path = tmp_path / "graph"
+    path.write_bytes(pickle.dumps(sym.FullyConnected(A, num_hidden=2, name="fullyconnected7")))
+    with mx.name.NameManager():
+        copied = pickle.loads(path.read_bytes())
+        names = {sym.FullyConnected(copied, num_hidden=2).name for _ in range(9)}
+    assert "fullyconnected7" not in names
+
+
+def test_a_callers_operator_goes_with_its_graphs() -> None:
+    class Held(mx.operator.CustomOp):
+        def forward(self, is_train, req, in_data, out_data, aux):
+            self.assign(out_data[0], req[0], in_data[0])
+
+    @mx.operator.register("held_by_graphs")
+    class HeldProperty(mx.operator.CustomOpProp):
+        def create_operator(self, ctx, shapes, dtypes):
+            made = Held()
+            alive.add(made)
+            return made
+
+    alive: weakref.WeakSet[Held] = weakref.WeakSet()
+    executor = sym.Custom(A, op_type="held_by_graphs").simple_bind(mx.cpu(), a=(2,))
+    executor.forward()
+    assert len(alive) == 1
+    del executor
+    gc.collect()
+    assert not alive
+
+
+def test_each_thread_has_the_settings_of_its_own_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the process those that it had before."""
+    settings = SimpleNamespace(fp32_precision="none")
+    libraries = SimpleNamespace(
+        cudnn=SimpleNamespace(conv=settings, rnn=settings), cuda=SimpleNamespace(matmul=settings)
+    )
+    monkeypatch.setattr(torch, "backends", libraries)
+    on_gpu = SimpleNamespace(is_cuda=True)
+    seen: dict[str, set[str]] = {"ieee": set(), "tf32": set()}
+
+    def call(precision: str) -> None:
+        def step() -> None:
+            time.sleep(0.001)
+            seen[precision].add(settings.fp32_precision)
+
+        for _ in range(20):
+            keeping(precision, step, on_gpu)()
+
+    threads = [threading.Thread(target=call, args=(precision,)) for precision in seen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"ieee": {"ieee"}, "tf32": {"tf32"}}
+    assert settings.fp32_precision == "none"
+
+
+def test_rates_that_fall_after_the_warmup_may_have_no_time_to_fall() -> None:
+    schedule = mx.lr_scheduler.CosineScheduler(5, base_lr=0.1, final_lr=0.01, warmup_steps=5)
+    assert schedule(5) == pytest.approx(0.01)
+
+
+def test_shapes_may_be_lists() -> None:
+    module = mx.mod.Module(sym.SoftmaxOutput(layer(), name="softmax"), data_names=["x"])
+    module.bind([("x", [2, 3])], [("softmax_label", [2])])
+    assert module.data_shapes[0].shape == (2, 3)
+    assert nd.ones((2, 2)).reshape(shape=4).shape == (4,)
+
+
+def test_an_iterator_begins_again_after_an_error() -> None:
+    class Failing(mx.io.NDArrayIter):
+        failures = 1
+
+        def next(self):
+            if self.failures:
+                self.failures -= 1
+                raise OSError("the network is away")
+            return super().next()
+
+    batches = mx.io.PrefetchingIter(Failing(np.arange(6.0), batch_size=2))
+    with pytest.raises(OSError, match="away"):
+        next(batches)
+    batches.reset()
+    assert len(list(batches)) == 3
+
+
+def test_batches_larger_than_a_file_begin_every_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("1\n2\n3\n")
+    batches = mx.io.CSVIter(data_csv=str(path), data_shape=(1,), batch_size=8, round_batch=True)
+    for _ in range(3):
+        assert len(list(batches)) == 1
+        batches.reset()
+
+
+def test_states_are_saved_with_a_checkpoint_of_buckets(tmp_path: Path) -> None:
+    def generate(key: int) -> tuple[Any, list[str], list[str]]:
+        return sym.SoftmaxOutput(layer(), name="softmax"), ["x"], ["softmax_label"]
+
+    module = mx.mod.BucketingModule(generate, default_bucket_key=1)
+    module.bind([("x", (2, 3))], [("softmax_label", (2,))])
+    module.init_params()
+    module.init_optimizer()
+    mx.callback.module_checkpoint(module, tmp_path / "net", save_optimizer_states=True)(0)
+    assert (tmp_path / "net-0001.states").exists()

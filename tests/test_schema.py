@@ -19,7 +19,17 @@ from tritonsym.foundation.dtype import ALL, FLOAT32, INT64, DType
 from tritonsym.foundation.errors import MXNetError
 from tritonsym.graph.frontend import attribute_text
 from tritonsym.graph.op import registered
-from tritonsym.graph.schema import MAX_ARITY, MAX_TEXT, Arity, Axes, Bounds, Count, Schema, Share
+from tritonsym.graph.schema import (
+    MAX_ARITY,
+    MAX_TEXT,
+    Arity,
+    Axes,
+    Bounds,
+    Count,
+    OptionalArity,
+    Schema,
+    Share,
+)
 
 
 def every_type(
@@ -40,6 +50,7 @@ def every_type(
     bounds: Bounds = (),
     count: Count = 1,
     arity: Arity = 1,
+    optional_arity: OptionalArity = 0,
     share: Share = 0.5,
 ) -> None:
     """An operator with a parameter of every type that there is."""
@@ -81,6 +92,7 @@ ACCEPTED: dict[str, list[tuple[str, Any]]] = {
     "count": [("1", 1), ("1000000000000", 10**12)],
     "share": [("0", 0.0), ("1", 1.0), ("0.25", 0.25), ("True", 1.0)],
     "arity": [("1", 1), (str(MAX_ARITY), MAX_ARITY)],
+    "optional_arity": [("0", 0), ("1", 1), (str(MAX_ARITY), MAX_ARITY)],
 }  # fmt: skip
 
 HOSTILE = (
@@ -149,6 +161,7 @@ REJECTED: dict[str, tuple[str, ...]] = {
     "bounds": ("none", "(none,)", "(1:2)"),
     "count": ("0", "-1", "1.5", "None"),
     "arity": ("0", "-1", str(MAX_ARITY + 1), "1e3"),
+    "optional_arity": ("-1", str(MAX_ARITY + 1), "1e3", "None"),
     "share": ("-0.1", "1.5", "nan", "inf", "None", "1.0000002"),
 }
 

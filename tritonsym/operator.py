@@ -131,7 +131,7 @@ class CustomOpProp:
         return [*(out_grad if self.need_top_grad_ else ()), *in_data, *out_data]
 
     def create_operator(self, ctx: Context, in_shapes: list[Any], in_dtypes: list[int]) -> CustomOp:
-        """What computes a node; called once for each program that an executor makes of it.
+        """What computes a node; called once for each executor.
 
         Args:
             ctx: where the arrays are.

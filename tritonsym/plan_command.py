@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 from .expressions.expr import Shape
 from .foundation import switches
@@ -51,8 +50,15 @@ def plan_for_gpu(
     kinds = infer_dtypes(symbol._entries, dtypes or {})
     known = {n.name: kinds.of(n) or FLOAT32 for n in found.nodes if n.op is None}
     graph = simplify(trace([symbol._entries], found, known, native=False))
-    precision = switches.current().matmul_precision
-    return make_plan(graph, in_registers=True, gpu=gpu, precision=precision)
+    switched = switches.current()
+    return make_plan(
+        graph,
+        fuse=switched.fusion,
+        reuse=switched.reuse,
+        in_registers=True,
+        gpu=gpu,
+        precision=switched.matmul_precision,
+    )
 
 
 def _named(text: str, form: str) -> tuple[str, str]:
@@ -112,13 +118,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="compile every kernel for this GPU, and say how exact its code is",
     )
     parser.add_argument("--source", action="store_true", help="print the kernels' text as well")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print the plan that a command line asks for; 1 with a message where that fails."""
-    parser = argparse.ArgumentParser("python -m tritonsym plan", description=__doc__)
-    configure(parser)
-    return run(parser.parse_args(arguments))
 
 
 def run(given: argparse.Namespace) -> int:

@@ -36,6 +36,8 @@ def compute(
     plan = make_plan(
         Graph(tuple(outputs)),
         strides,
+        fuse=switched.fusion,
+        reuse=switched.reuse,
         in_registers=True,
         gpu=gpu_of(context),
         precision=switched.matmul_precision,

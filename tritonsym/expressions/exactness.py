@@ -6,6 +6,7 @@ set for its own calls stands again afterwards.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,16 +32,21 @@ def keeping(precision: str, step: Step, out: torch.Tensor) -> Step:
     return _told(precision)(step) if out.is_cuda else step
 
 
+# One thread at a time: another's settings would be taken for the program's own.
+_telling = threading.RLock()
+
+
 @contextmanager
 def _told(precision: str) -> Iterator[None]:
     """The libraries of convolutions, recurrent layers and products keep these bits."""
     libraries: Any = torch.backends
     settings = (libraries.cudnn.conv, libraries.cudnn.rnn, libraries.cuda.matmul)
-    before = [setting.fp32_precision for setting in settings]
-    try:
-        for setting in settings:
-            setting.fp32_precision = precision
-        yield
-    finally:
-        for setting, known in zip(settings, before, strict=True):
-            setting.fp32_precision = known
+    with _telling:
+        before = [setting.fp32_precision for setting in settings]
+        try:
+            for setting in settings:
+                setting.fp32_precision = precision
+            yield
+        finally:
+            for setting, known in zip(settings, before, strict=True):
+                setting.fp32_precision = known

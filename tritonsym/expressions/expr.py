@@ -65,6 +65,11 @@ class Expr:
         return math.prod(self.shape)
 
     @property
+    def byte_count(self) -> int:
+        """The bytes of all elements."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def is_elementwise(self) -> bool:
         """Whether element i depends on element i of each input alone."""
         if self.primitive == "native":
@@ -272,7 +277,10 @@ def _slice(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:
     starts, stops, steps = attributes["starts"], attributes["stops"], attributes["steps"]
     assert isinstance(starts, tuple) and isinstance(stops, tuple) and isinstance(steps, tuple)
     ranges = [range(*bounds) for bounds in zip(starts, stops, steps, strict=True)]
-    return tuple(len(r) for r in ranges), x.dtype
+    for places, length in zip(ranges, x.shape, strict=True):
+        if places and not (min(places[0], places[-1]) >= 0 and max(places[0], places[-1]) < length):
+            raise LoweringError(f"a slice from {starts} to {stops} does not lie within {x.shape}")
+    return tuple(len(places) for places in ranges), x.dtype
 
 
 def _concat(inputs: Sequence[Expr], attributes: dict[str, Hashable]) -> Result:

@@ -140,7 +140,7 @@ def turned(order: Sequence[Expr], known: Mapping[Expr, Layout]) -> set[Expr]:
         and len(x.shape) == 2
         and x.integers("axes") == (1, 0)
         and 1 not in x.shape
-        and x.size * x.dtype.itemsize >= TURNED
+        and x.byte_count >= TURNED
         and known[x.inputs[0]].is_dense(x.inputs[0].shape)
         and len(readers.get(x, ())) == 1
         and readers[x][0].is_elementwise

@@ -172,7 +172,7 @@ def _sqrt(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
 
 
 def _reciprocal_square_root(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
-    """1 / sqrt(x), each rounded, so that -0 gives -inf as MXNet does."""
+    """1 / sqrt(x), each rounded, as torch has it too; -0 gives -inf as in MXNet."""
     (data,) = inputs
     if not x.dtype.is_reduced:
         return partial(torch.rsqrt, data, out=out)

@@ -137,3 +137,8 @@ def _polynomial(t: Expr, coefficients: Sequence[float]) -> Expr:
     for coefficient in reversed(rest):
         result = result * t + coefficient
     return result
+
+
+def softsign(x: Expr) -> Expr:
+    """x / (1 + abs(x))."""
+    return x / (1.0 + make("abs", x))

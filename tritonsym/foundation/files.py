@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from .errors import MXNetError
@@ -31,12 +31,12 @@ def replace_file(path: str | Path, content: bytes) -> None:
 
 
 def _replace(target: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tritonsym-")
+    descriptor, temporary = _new_file(target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-        os.chmod(temporary, mode)
+        if target.exists():
+            os.chmod(temporary, target.stat().st_mode & 0o777)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -44,14 +44,16 @@ def _replace(target: Path, content: bytes) -> None:
         raise
 
 
+def _new_file(folder: Path) -> tuple[int, Path]:
+    """A file of a name that no other has, which everybody may use who may use new files."""
+    while True:
+        path = folder / f".tritonsym-{secrets.token_hex(8)}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), path
+
+
 def _reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def read_file(path: str | Path) -> bytes:

@@ -204,7 +204,7 @@ def signature(op: Op, extra: Sequence[str]) -> inspect.Signature:
     for index, parameter in enumerate(parameters):
         if seen_default and parameter.default is inspect.Parameter.empty:
             parameters[index] = parameter.replace(default=...)
-        seen_default = seen_default or parameter.kind is kind
+        seen_default = seen_default or parameter.default is not inspect.Parameter.empty
     return inspect.Signature(parameters)
 
 

@@ -215,7 +215,9 @@ class Op:
             self.fill_shapes(attributes, inputs, outputs)
         complete = [shape for shape in inputs if is_complete(shape)]
         if len(complete) == len(inputs) and (inputs or self.fill_shapes is None):
-            results = _result_shapes(self, attributes, tuple(complete))
+            # What a caller's own attributes hold must not outlive their graphs.
+            find_shapes = _result_shapes.__wrapped__ if self.is_open else _result_shapes
+            results = find_shapes(self, attributes, tuple(complete))
             outputs[:] = map(merge_shapes, results, outputs)
 
     @property

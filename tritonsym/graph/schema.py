@@ -32,6 +32,8 @@ Share = typing.Annotated[float, "share"]
 # How many inputs or outputs a node has; the limit keeps a text from exhausting the memory.
 Arity = typing.Annotated[int, "arity"]
 MAX_ARITY = 2**20
+# Likewise, or 0 where it is said otherwise.
+OptionalArity = typing.Annotated[int, "optional arity"]
 
 _INTEGER = re.compile(r"[+-]?\d{1,20}[lL]?", re.ASCII)
 _NUMBER = re.compile(
@@ -67,6 +69,10 @@ def _arity(text: str) -> int:
     if number > MAX_ARITY:
         raise _Reject
     return number
+
+
+def _optional_arity(text: str) -> int:
+    return 0 if _integer(text) == 0 else _arity(text)
 
 
 def _number(text: str) -> float:
@@ -146,6 +152,8 @@ def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
         return _share, "float from 0 to 1"
     if annotation == Arity:
         return _arity, f"positive int up to {MAX_ARITY}"
+    if annotation == OptionalArity:
+        return _optional_arity, f"int from 0 to {MAX_ARITY}"
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not types.NoneType]
         if int in members and len(members) == 2:

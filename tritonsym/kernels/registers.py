@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from ..expressions.expr import Expr
 
-# Triton's own number of warps, of 32 threads.
+# Triton's own number of warps.
 WARPS = 4
-THREADS = 32
 # Registers of a thread, of which there are 255, that may hold what is loaded ahead, and those that
 # may hold values at all; addresses and steps within a function need the others. More warps than
 # these share all registers that there are.

@@ -8,7 +8,6 @@ other; all else is shared. What each primitive means is told by `reference.TORCH
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Callable
 from typing import Any
 
@@ -451,13 +450,6 @@ def _chosen(x: tl.tensor, i: tl.tensor, y: tl.tensor, j: tl.tensor, better: tl.t
     keep = better | (x_is_nan & ~y_is_nan) | (equal & (i < j))
     return tl.where(keep, x, y), tl.where(keep, i, j)
 
-
-def function_name(primitive: str) -> str:
-    """What the function of an elementwise primitive is called here."""
-    return f"{primitive}_" if keyword.iskeyword(primitive) else primitive
-
-
-# ---- products ----------------------------------------------------------------------------------
 
 # ---- matrix products ---------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ..expressions.expr import GENERATED, VIEWS, Expr
 from ..expressions.layout import Layout, contiguous
+from ..products.gpus import WARP
 from ..scheduling.schedule import Kernel
-from .registers import THREADS, Order, ordered
+from .registers import Order, ordered
 from .triton_walks import Size, walk_over
 from .triton_writer import (
     Access,
@@ -61,7 +62,7 @@ def _in_registers(
 ) -> tuple[Order, Size]:
     """When a kernel loads what it reads, and how many elements a program has."""
     for size in sizes:
-        elements = size.elements // (size.warps * THREADS)
+        elements = size.elements // (size.warps * WARP)
         order = ordered(read, kernel.computed, stored, elements)
         if order.fits(elements):
             break

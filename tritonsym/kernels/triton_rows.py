@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from ..expressions.expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from ..expressions.layout import Layout, contiguous
 from ..foundation.dtype import DType
+from ..products.gpus import WARP
 from ..scheduling.schedule import Kernel
-from .registers import THREADS, WARPS, Order, ordered
+from .registers import WARPS, Order, ordered
 from .row_pairs import Pair, pair_of
 from .triton_writer import (
     TYPES,
@@ -29,6 +30,7 @@ from .triton_writer import (
     coordinates_of,
     offset_in_copy,
     offset_text,
+    power_of_two,
     reach_of,
     reads,
 )
@@ -63,7 +65,7 @@ def tile_for(rows: int, columns: int, side_by_side: bool) -> Tile:
         rows, columns: how many there are.
         side_by_side: whether the elements of a column lie side by side, and not those of a row.
     """
-    height, width = _power_of_two(rows), _power_of_two(columns)
+    height, width = power_of_two(rows), power_of_two(columns)
     if side_by_side:
         spread = (n for n in SIDE_BY_SIDE if rows >= n * PROGRAMS)
         height = min(height, next(spread, SIDE_BY_SIDE[-1]))
@@ -78,12 +80,7 @@ def warps_for(tile: Tile, columns: int) -> int:
         elements = tile.rows * columns // _LEAST_ELEMENTS
     else:
         elements = tile.rows * tile.columns // _MOST_ELEMENTS
-    return max(WARPS, min(_MOST_WARPS, _power_of_two(elements // THREADS + 1) // 2))
-
-
-def _power_of_two(length: int) -> int:
-    """The smallest one that is no less."""
-    return 1 << (length - 1).bit_length()
+    return max(WARPS, min(_MOST_WARPS, power_of_two(elements // WARP + 1) // 2))
 
 
 def rows(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
@@ -238,7 +235,7 @@ class _Rows:
     @property
     def _elements(self) -> int:
         """How many elements a thread has."""
-        return max(1, self.tile.rows * self.tile.columns // (self.warps * THREADS))
+        return max(1, self.tile.rows * self.tile.columns // (self.warps * WARP))
 
     def _load(self, y: Expr, depth: int) -> None:
         number = self.full_reads.index(y)
@@ -395,7 +392,7 @@ class _Rows:
     def _loop_of(self, pair: Pair) -> None:
         """Both reductions of a pair: lanes that have some elements of each block, and their end."""
         (data,) = pair.first.inputs
-        lanes = self.warps * THREADS
+        lanes = self.warps * WARP
         shape = f"({lanes}, {self.tile.columns // lanes})"
         held = [self.writer.new_name() for _ in pair.start]
         for name, value in zip(held, pair.start, strict=True):

@@ -16,6 +16,7 @@ from itertools import takewhile
 
 from ..expressions.expr import Expr, Shape
 from ..expressions.layout import Layout, Term, places_in_copy
+from ..products.gpus import SECTOR
 from .registers import WARPS
 from .triton_writer import (
     BLOCK,
@@ -27,11 +28,10 @@ from .triton_writer import (
     coordinates_of,
     offset_in_copy,
     offset_text,
+    power_of_two,
     reach_of,
 )
 
-# Bytes that memory is moved in at least.
-SECTOR = 32
 # The fewest elements that the axes of a tile have, each and together. Of fewer a run has several in
 # each sector, or a tile would leave threads without any.
 SHORTEST = 8
@@ -250,14 +250,9 @@ class Tiles:
 
 def sides(rows: int, columns: int, elements: int) -> tuple[int, int]:
     """The rows and columns of a tile: a square, but no longer one way than there is use for."""
-    width = min(1 << elements.bit_length() // 2, _power_of_two(columns))
-    height = min(elements // width, _power_of_two(rows))
-    return height, min(elements // height, _power_of_two(columns))
-
-
-def _power_of_two(length: int) -> int:
-    """The smallest one that is no less."""
-    return 1 << (length - 1).bit_length()
+    width = min(1 << elements.bit_length() // 2, power_of_two(columns))
+    height = min(elements // width, power_of_two(rows))
+    return height, min(elements // height, power_of_two(columns))
 
 
 def _cut(

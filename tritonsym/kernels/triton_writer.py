@@ -14,12 +14,13 @@ from ..expressions.expr import ELEMENTWISE, GENERATED, VIEWS, Expr, constant_val
 from ..expressions.layout import Layout, contiguous, places_in_copy
 from ..expressions.philox import fraction_bits
 from ..foundation.dtype import BOOL
+from ..products.gpus import ACCESS
 from ..products.tensor_descriptor import Descriptor
 
 # Elements per program of the forms that go through memory once.
 BLOCK = 1024
-# Bytes of the widest access, which is to an address that is a multiple of it.
-ALIGNMENT = 16
+# What all addresses are multiples of, in bytes, where nothing else is said.
+ALIGNMENT = ACCESS
 # Offsets from here on do not fit 32 bits.
 WIDE = 2**31
 # What is closer to zero is subnormal in float32.
@@ -61,6 +62,8 @@ POINTERS = {
     "int64": "*i64",
     "bool": "*i1",
 }
+# How many steps a kernel's title names.
+_SHOWN_STEPS = 12
 # Primitives whose function has another name, because Python keeps the word.
 _RENAMED = {"and": "and_", "or": "or_", "not": "not_"}
 # The text of each elementwise primitive on the texts of its inputs.
@@ -375,9 +378,14 @@ def reach_of(shape: Sequence[int], accesses: Sequence[Access]) -> int:
     return reach
 
 
+def power_of_two(length: int) -> int:
+    """The smallest one that is no less."""
+    return 1 << (length - 1).bit_length()
+
+
 def _title(body: Sequence[Expr]) -> str:
-    shown = " ".join(x.primitive for x in body[:12])
-    return f"{shown} ..." if len(body) > 12 else shown
+    shown = " ".join(x.primitive for x in body[:_SHOWN_STEPS])
+    return f"{shown} ..." if len(body) > _SHOWN_STEPS else shown
 
 
 def reads(body: Sequence[Expr]) -> list[Expr]:

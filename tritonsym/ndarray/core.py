@@ -216,6 +216,8 @@ class NDArray:
         given = kwargs.pop("shape", shape)
         if kwargs:
             raise TypeError(f"reshape got unknown arguments {sorted(kwargs)}")
+        if not isinstance(given, (tuple, list)):
+            given = (given,)
         if len(given) == 1 and isinstance(given[0], (tuple, list)):
             given = given[0]
         try:

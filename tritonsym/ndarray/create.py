@@ -20,6 +20,7 @@ from ..foundation.errors import MXNetError
 from ..foundation.shape import Shape, array_shape
 from ..foundation.text import shown
 from ..graph import frontend
+from ..ops.elementwise import NOT_COMMUTATIVE
 from . import params_file
 from .core import NDArray, apply_binary, invoke, invoke_one, tensor_of
 from .values import as_number, converted
@@ -325,20 +326,22 @@ def adamw_update(
 # ---- functions of two values, either of which may be a number ----------------------------------
 
 
-def _function_of_two(stem: str, on_numbers: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _function_of_two(
+    name: str, stem: str, on_numbers: Callable[[Any, Any], Any]
+) -> Callable[[Any, Any], Any]:
     def function(lhs: Any, rhs: Any) -> Any:
         if isinstance(lhs, NDArray):
             return apply_binary(lhs, rhs, stem)
         if isinstance(rhs, NDArray):
             swapped = _SWAPPED.get(stem, stem)
-            return apply_binary(rhs, lhs, swapped, reflected=stem in _NOT_COMMUTATIVE)
+            return apply_binary(rhs, lhs, swapped, reflected=stem in NOT_COMMUTATIVE)
         return on_numbers(lhs, rhs)
 
+    function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Elementwise {stem} of arrays and numbers, broadcast."
     return function
 
 
-_NOT_COMMUTATIVE = ("sub", "div", "mod", "power")
 _SWAPPED = {
     "greater": "lesser",
     "lesser": "greater",
@@ -366,5 +369,6 @@ _FUNCTIONS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "logical_xor": ("logical_xor", lambda a, b: bool(a) != bool(b)),
 }
 FUNCTIONS_OF_TWO: dict[str, Callable[[Any, Any], Any]] = {
-    name: _function_of_two(stem, on_numbers) for name, (stem, on_numbers) in _FUNCTIONS.items()
+    name: _function_of_two(name, stem, on_numbers)
+    for name, (stem, on_numbers) in _FUNCTIONS.items()
 }

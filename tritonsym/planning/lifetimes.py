@@ -17,11 +17,6 @@ from .memory import Lifetime
 _Read = TypeVar("_Read", Expr, int)
 
 
-def byte_count(x: Expr) -> int:
-    """The size of a value's elements."""
-    return x.size * x.dtype.itemsize
-
-
 @dataclass
 class Times:
     """When values are written and last read, in steps, and how much memory they take."""
@@ -90,7 +85,7 @@ def times_of(
                     times.beside[x] = read if in_registers else x.inputs
                     times.scattered[x] = products if in_registers else ()
                     whole = tiling is None or lasting
-                    times.sizes[x] = byte_count(x) if whole else tilings[kernel].bytes(x)
+                    times.sizes[x] = x.byte_count if whole else tilings[kernel].bytes(x)
                 for y in x.inputs:
                     base = where[y].base
                     if base.primitive == "input":

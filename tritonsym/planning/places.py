@@ -12,7 +12,6 @@ from ..scheduling.schedule import Kernel
 from ..scheduling.scheduled import Scheduled
 from .lifetimes import (
     Times,
-    byte_count,
     hosted_in_results,
     hosted_in_what_is_read,
     lent,
@@ -80,7 +79,7 @@ def placed(
         x: Place(None, offset, lifetime.size)
         for x, lifetime, offset in zip(values, lifetimes, offsets, strict=True)
     }
-    places.update({x: Place(number, 0, byte_count(x)) for x, number in in_outputs.items()})
+    places.update({x: Place(number, 0, x.byte_count) for x, number in in_outputs.items()})
     places.update({x: places[host] for x, host in hosted.items()})
     return Placed(
         places=places,

@@ -6,7 +6,6 @@ from ..expressions.expr import PRODUCTS, SOURCES, Expr, toposort
 from ..expressions.operations import total
 from ..products.attention import why_attention
 from ..scheduling.schedule import Kernel
-from .lifetimes import byte_count
 from .plan import Plan
 
 _SHOWN_STEPS = 12
@@ -19,7 +18,7 @@ _NAME_LENGTH = 60
 def floor(plan: Plan) -> int:
     """The bytes that any plan must move: each input read once, each output written once."""
     read = {x for x in toposort(plan.outputs) if x.primitive in ("input", "draw")}
-    return sum(byte_count(x) for x in (*read, *plan.outputs))
+    return sum(x.byte_count for x in (*read, *plan.outputs))
 
 
 def moved(plan: Plan, kernel: Kernel) -> int:
@@ -27,7 +26,7 @@ def moved(plan: Plan, kernel: Kernel) -> int:
     body = set(kernel.body)
     bases = {plan.layouts[y].base for x in kernel.body for y in x.inputs}
     outside = (y for y in bases if y not in body and y.primitive != "constant")
-    return sum(byte_count(y) for y in (*outside, *kernel.outputs))
+    return sum(y.byte_count for y in (*outside, *kernel.outputs))
 
 
 def text(plan: Plan, every_refusal: bool = False) -> str:
@@ -63,7 +62,7 @@ def total_moved(plan: Plan) -> int:
     """The bytes that all kernels and copies move."""
     total = sum(moved(plan, kernel) for kernel in plan.kernels)
     copied = [number for stage in plan.stages for number in (*stage.copies, *stage.updates)]
-    return total + sum(2 * byte_count(plan.outputs[number]) for number in copied)
+    return total + sum(2 * plan.outputs[number].byte_count for number in copied)
 
 
 def refusal_lines(plan: Plan, every_refusal: bool = False) -> list[str]:
@@ -103,7 +102,8 @@ def kernel_lines(plan: Plan, number: int, kernel: Kernel) -> list[str]:
 def _part_lines(plan: Plan, kernel: Kernel) -> list[str]:
     """What a kernel, or a part of one, computes, reads and writes."""
     steps = " ".join(_step(x) for x in kernel.body[:_SHOWN_STEPS])
-    more = f" and {len(kernel.body) - _SHOWN_STEPS:,} more" if len(kernel.body) > 12 else ""
+    others = len(kernel.body) - _SHOWN_STEPS
+    more = f" and {others:,} more" if others > 0 else ""
     names = dict.fromkeys(name for x in kernel.body for name in plan.origins.get(x, ()))
     shown = ", ".join(map(printable, [*names][:_SHOWN_NAMES]))
     shown += ", ..." if len(names) > _SHOWN_NAMES else ""

@@ -35,7 +35,10 @@ from ..rewrites.torch_patterns import (
     softmax_of,
     with_layers,
 )
-from .gpus import Gpu
+from .gpus import (
+    ACCESS,
+    Gpu,
+)
 
 # Bytes of scores from which on they are the library's. Those of a block of transformers, 268 MB,
 # took 322 of its 737 µs on an H200. A few MB stay in a GPU's second cache, where our kernels pass
@@ -49,7 +52,6 @@ _LARGEST_DEPTH = 256
 _LARGEST_BATCH = 2**16 - 1
 # Elements of 16 bits in the widest access; what rows begin at, and how long they are.
 _UNIT = 8
-_ALIGNMENT = 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _layer(
     turned = (scores["transpose_a"], not scores["transpose_b"], x["transpose_b"])
     rows = [_in_rows(y, swap) for y, swap in zip(operands, turned, strict=True)]
     layouts = [layout_of(y, known, input_strides) for y in rows]
-    if scores.size * scores.dtype.itemsize < LEAST_SCORES or not _is_served(rows, layouts):
+    if scores.byte_count < LEAST_SCORES or not _is_served(rows, layouts):
         return None
     *_, heads, tokens, _ = layouts[0].strides
     given = Attention(scale, by_token=heads < tokens)
@@ -207,4 +209,4 @@ def _attend(given: Attention, inputs: list[Tensor], out: Tensor) -> Step:
 
 def _aligned(x: Tensor) -> Tensor:
     """A tensor whose memory begins where the library's kernels expect it; a caller's need not."""
-    return x if x.data_ptr() % _ALIGNMENT == 0 else x.clone()
+    return x if x.data_ptr() % ACCESS == 0 else x.clone()

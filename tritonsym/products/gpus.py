@@ -12,6 +12,12 @@ import torch
 from ..context import Context, torch_device
 from ..foundation.errors import MXNetError
 
+# The same on all of them: threads of a warp, bytes of a thread's widest access, which is to an
+# address that is a multiple of it, and bytes that memory is moved in at least.
+WARP = 32
+ACCESS = 16
+SECTOR = 32
+
 _KIBI = 1024
 
 

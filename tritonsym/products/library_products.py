@@ -23,7 +23,10 @@ from ..expressions.expr import (
     where,
 )
 from ..expressions.layout import Layout, dense_axis
-from .gpus import Gpu
+from .gpus import (
+    ACCESS,
+    Gpu,
+)
 from .matmul_tiles import Product
 
 # What a library reaches, also where rows of 16 bits are read element by element.
@@ -49,7 +52,6 @@ _LIBRARY_START = 4e-6
 _MANY_OF_UNALIGNED = 2**28
 # Copies must win so many times what they cost.
 _WORTH = 2
-_VECTOR = 16  # bytes
 # A float32 times this, less what that exceeds it by, has the 11 leading bits that tf32 keeps.
 _SPLITTER = 2.0**13 + 1
 
@@ -69,7 +71,7 @@ def by_library(x: Expr, product: Product, layouts: Mapping[Expr, Layout], gpu: G
     if dtype.is_reduced:
         if not _reads_slowly(x, product, layouts):
             return None
-        reason = f"rows of its operands do not begin at multiples of {_VECTOR} bytes"
+        reason = f"rows of its operands do not begin at multiples of {ACCESS} bytes"
         return _given(x, "ieee", reason)
     if not (product.in_blocks and dtype.is_float):
         return None
@@ -109,7 +111,7 @@ def _thrice(x: Expr, product: Product, gpu: Gpu) -> tuple[float, Expr]:
     rate = gpu.operations["tf32"] * _LIBRARY
     seconds = _library_seconds(x, 3 * _operations(product), rate, gpu)
     for y in (a, b):
-        seconds += _START + 4 * y.size * y.dtype.itemsize / gpu.bandwidth
+        seconds += _START + 4 * y.byte_count / gpu.bandwidth
     left = _in_bits(a, -2 if x["transpose_a"] else -1, trailing=1)
     right = _in_bits(b, -1 if x["transpose_b"] else -2, trailing=0)
     deep = dot(left, right, x["transpose_a"] is True, x["transpose_b"] is True)
@@ -147,7 +149,7 @@ def _own_seconds(product: Product, gpu: Gpu) -> float:
 
 def _library_seconds(x: Expr, operations: int, rate: float, gpu: Gpu) -> float:
     """An estimate for a library's product, and for a kernel that reads its result again."""
-    again = 2 * x.size * x.dtype.itemsize / gpu.bandwidth
+    again = 2 * x.byte_count / gpu.bandwidth
     return operations / rate + _LIBRARY_START + _START + again
 
 
@@ -190,18 +192,18 @@ def _padded(y: Expr, layout: Layout) -> Expr:
     What is repeated along batch axes is copied once, and what lies along its columns stays so.
     """
     shape = y.shape
-    for axis in _repeated(y, layout):
+    for axis in _repeated(layout):
         y = narrow(y, axis, 0, 1)
     turned = dense_axis(y, layout) == -2
     y = _turned(y) if turned else y
     length = y.shape[-1]
-    room = -length % (_VECTOR // y.dtype.itemsize)
+    room = -length % (ACCESS // y.dtype.itemsize)
     zeros = [full(0, (*y.shape[:-1], room), y.dtype)] if room else []
     copy = narrow(make("concat", y, *zeros, axis=len(y.shape) - 1), len(y.shape) - 1, 0, length)
     return broadcast(_turned(copy) if turned else copy, shape)
 
 
-def _repeated(y: Expr, layout: Layout) -> list[int]:
+def _repeated(layout: Layout) -> list[int]:
     """The batch axes along which an operand is one and the same."""
     return [axis for axis, stride in enumerate(layout.strides[:-2]) if not stride]
 
@@ -209,7 +211,7 @@ def _repeated(y: Expr, layout: Layout) -> list[int]:
 def _elements(y: Expr, layouts: Mapping[Expr, Layout]) -> int:
     """How many elements of an operand there are to copy."""
     size = y.size
-    for axis in _repeated(y, layouts[y]):
+    for axis in _repeated(layouts[y]):
         size //= y.shape[axis]
     return size
 
@@ -224,7 +226,7 @@ def _turned(y: Expr) -> Expr:
 
 def _is_aligned(y: Expr, layouts: Mapping[Expr, Layout]) -> bool:
     """Whether an operand can be read in the widest accesses."""
-    layout, unit = layouts[y], _VECTOR // y.dtype.itemsize
+    layout, unit = layouts[y], ACCESS // y.dtype.itemsize
     dense = dense_axis(y, layout)
     if layout.strides[dense] != 1 and y.shape[dense] != 1:
         return False

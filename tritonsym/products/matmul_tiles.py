@@ -14,7 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..foundation.dtype import DType
-from .gpus import Gpu
+from .gpus import (
+    ACCESS,
+    SECTOR,
+    WARP,
+    Gpu,
+)
 from .tensor_descriptor import WITH_DESCRIPTORS
 
 # Seconds from asking for bytes of memory to having them, and those that a program takes to begin
@@ -29,19 +34,14 @@ _BY_THREADS = 1.1
 _STEP = 3e-8
 # The share of what should happen meanwhile that does not.
 _REST = 0.2
-# Bytes that a multiprocessor fetches at a time even if fewer are wanted.
-_SECTOR = 32
 # Bytes beside each other in a line of the cache, which descriptors move at a time.
 _LINE = 128
-_THREADS = 32
 # What a group of warps multiplies in one instruction has so many rows at the least.
 _GROUP_ROWS = 64
 _GROUP_WARPS = 4
 _GROUP_STAGES = 3
 # Ten times the compute capability from which on sums are in a memory of their own.
 _WITH_TENSOR_MEMORY = 100
-# Bytes of a thread's widest load.
-_WIDEST = 16
 _REGISTERS = 65536
 # Registers that a thread's sums may take: more of them leave none for all else.
 _SUMS = 128
@@ -204,10 +204,10 @@ def _blocks(product: Product, gpu: Gpu) -> Iterator[Tile]:
     for row, column, depth in itertools.product(rows, columns, sorted(depths)):
         for warps, stages in itertools.product((1, 2, 4, 8), (2, 3, 4)):
             tile = Tile(row, column, depth, warps, stages)
-            sums = row * column * max(4, itemsize) // 4 // (warps * _THREADS)
+            sums = row * column * max(4, itemsize) // 4 // (warps * WARP)
             # Every thread has the widest load to do, and eight warps many sums.
-            threads = min(row, column) * depth * itemsize // _WIDEST
-            busy = threads >= warps * _THREADS and (warps < 8 or sums >= 32)
+            threads = min(row, column) * depth * itemsize // ACCESS
+            busy = threads >= warps * WARP and (warps < 8 or sums >= 32)
             busy &= warps >= 4 or sums <= 16
             fits = shared_bytes(product, tile, gpu) <= gpu.shared_memory
             if busy and sums <= most_sums and fits:
@@ -246,7 +246,7 @@ def _lanes(product: Product) -> Iterator[Tile]:
     rows = _lengths(product.rows, 1, 32)
     columns = _lengths(product.columns, 1, 32)
     depths = _lengths(product.depth, 1, 1024)
-    threads = 4 * _THREADS
+    threads = 4 * WARP
     found = False
     for row, column, depth in itertools.product(rows, columns, depths):
         if row * column * depth == most * threads:
@@ -323,7 +323,7 @@ def seconds(product: Product, tile: Tile, gpu: Gpu) -> float:
 
 def _resident(product: Product, tile: Tile, gpu: Gpu) -> int:
     """How many programs a multiprocessor has at a time."""
-    threads = tile.warps * _THREADS
+    threads = tile.warps * WARP
     sums = tile.rows * tile.columns * (1 if product.in_blocks else tile.depth)
     registers = min(255, 40 + 2 * sums * max(4, product.dtype.itemsize) // 4 // threads)
     by_registers = _REGISTERS // (threads * registers)
@@ -343,4 +343,4 @@ def _share(product: Product, tile: Tile, gpu: Gpu) -> float:
 
 def _waste(run: int, itemsize: int) -> float:
     """How much more is fetched than wanted, where so many elements lie together."""
-    return max(1.0, _SECTOR / (run * itemsize))
+    return max(1.0, SECTOR / (run * itemsize))

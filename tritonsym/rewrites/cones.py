@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..expressions.expr import PRODUCTS, REDUCTIONS, VIEWS, Expr, make, toposort
 from ..graph.trace import Graph
+from .simplify import behind_views
 
 # What is computed again without a second thought: a few instructions each.
 CHEAP = frozenset(
@@ -70,13 +71,6 @@ def cone_of(x: Expr, is_step: Callable[[Expr], bool], most: int) -> Cone | None:
     return Cone(tuple(steps), tuple(leaves)) if steps else None
 
 
-def behind_views(x: Expr) -> Expr:
-    """What a view looks at, or the value itself."""
-    while x.primitive in VIEWS:
-        (x,) = x.inputs
-    return x
-
-
 def read_apart(order: Iterable[Expr]) -> set[Expr]:
     """The values that another kernel reads than the one that computes them: they are stored.
 
@@ -120,4 +114,4 @@ def stored_in_any_case(graph: Graph) -> Set[Expr]:
 
 def bytes_of(values: Iterable[Expr]) -> int:
     """The size of all elements; constants are in no memory."""
-    return sum(x.size * x.dtype.itemsize for x in values if x.primitive != "constant")
+    return sum(x.byte_count for x in values if x.primitive != "constant")

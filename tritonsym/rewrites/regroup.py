@@ -14,8 +14,13 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from ..expressions.expr import ELEMENTWISE, REDUCTIONS, Expr, Shape, make, reshape
 from ..expressions.layout import Layout, layout_of
 from ..graph.trace import Graph
-from .cones import CHEAP, LONGEST, behind_views, bytes_of, cone_of
-from .simplify import applied, on_new_inputs, replaced
+from .cones import CHEAP, LONGEST, bytes_of, cone_of
+from .simplify import (
+    applied,
+    behind_views,
+    on_new_inputs,
+    replaced,
+)
 
 # Axes of one shape and those of another that count through the same elements.
 Block = tuple[tuple[int, ...], tuple[int, ...]]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..expressions.expr import (
+    VIEWS,
     Expr,
     broadcast,
     constant,
@@ -109,9 +110,15 @@ def _rewrite(x: Expr) -> Expr | None:
 
 def scalar_of(x: Expr) -> Expr | None:
     """The constant that an expression repeats in every element, if it is one."""
-    while x.primitive in ("expand", "reshape", "permute", "slice"):
-        (x,) = x.inputs
+    x = behind_views(x)
     return x if x.primitive == "constant" else None
+
+
+def behind_views(x: Expr) -> Expr:
+    """What a view looks at, or the value itself."""
+    while x.primitive in VIEWS:
+        (x,) = x.inputs
+    return x
 
 
 def number_of(x: Expr) -> float | None:

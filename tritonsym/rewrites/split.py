@@ -32,10 +32,14 @@ from ..expressions.expr import (
 from ..expressions.layout import Layout, layout_of
 from ..foundation.dtype import FLOAT32, INT64
 from ..graph.trace import Graph
-from .cones import Cone, behind_views, bytes_of, cone_of, stored_in_any_case
+from .cones import Cone, bytes_of, cone_of, stored_in_any_case
 from .nested import rows_first
 from .regroup import in_shape
-from .simplify import applied, replaced
+from .simplify import (
+    applied,
+    behind_views,
+    replaced,
+)
 
 # Fewer programs than this leave multiprocessors idle; twice as many hide each other's waiting.
 ENOUGH = 132

@@ -19,7 +19,12 @@ from ..expressions.expr import VIEWS, Expr, broadcast, make, narrow, reshape
 from ..expressions.library import library_call
 from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
-from .simplify import number_of, pairs
+from ..foundation.dtype import FLOAT32, FLOAT64
+from .simplify import (
+    behind_views,
+    number_of,
+    pairs,
+)
 from .torch_patterns import (
     PART,
     Layer,
@@ -231,7 +236,7 @@ def with_norms(work: Sequence[Expr | T], outputs: Collection[Expr]) -> list[Expr
 
 
 def _in_kernel(x: Expr) -> Norm | None:
-    found = _scaled(x) if x.dtype.name in ("float32", "float64") else None
+    found = _scaled(x) if x.dtype in (FLOAT32, FLOAT64) else None
     if found is None:
         return None
     normal, parameters = found
@@ -247,18 +252,11 @@ def _place(layer: Norm, work: Sequence[object], outputs: Collection[Expr]) -> in
         return None
     results = {layer.result, layer.normal.mean, layer.normal.deviation}
     others = (x for x in work if isinstance(x, Expr) and x not in layer.inside)
-    read = {_of(y) for x in others for y in x.inputs} | set(outputs)
-    made = {_of(y) for y in layer.parameters}
+    read = {behind_views(y) for x in others for y in x.inputs} | set(outputs)
+    made = {behind_views(y) for y in layer.parameters}
     if read & (layer.inside - results) or made & {x for x in work if isinstance(x, Expr)}:
         return None
     return places[0]
-
-
-def _of(x: Expr) -> Expr:
-    """What a view is of."""
-    while x.primitive in VIEWS:
-        (x,) = x.inputs
-    return x
 
 
 # ---- gradients ---------------------------------------------------------------------------------

@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 
 from ..expressions.expr import SOURCES, Expr, broadcast, make, permute, slice_, toposort
 from ..graph.trace import Graph
-from .cones import CHEAP, LONGEST, Cone, behind_views, cone_of, stored_in_any_case
-from .simplify import on_new_inputs, replaced
+from .cones import CHEAP, LONGEST, Cone, cone_of, stored_in_any_case
+from .simplify import (
+    behind_views,
+    on_new_inputs,
+    replaced,
+)
 
 _MOVING = ("permute", "slice", "expand")
 # Steps of more than a few instructions that a repeated value may take for each of its elements:

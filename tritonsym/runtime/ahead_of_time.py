@@ -18,13 +18,15 @@ from ..foundation.errors import MXNetError
 from ..kernels import triton_source
 from ..kernels.triton_writer import ALIGNMENT, POINTERS, Source
 from ..planning.plan import Plan
-from ..products.gpus import gpu_of_target
+from ..products.gpus import (
+    WARP,
+    gpu_of_target,
+)
 from ..scheduling.schedule import Kernel
 from . import module_cache
 from .forbidden import findings
 from .triton_runtime import LAUNCH_OPTIONS
 
-_THREADS_PER_WARP = 32
 _BLACKWELL = 100  # ten times its compute capability
 
 
@@ -90,7 +92,7 @@ def compile_source(source: Source, target: str) -> Compiled:
     }
     compiled = triton.compile(
         ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes),
-        target=GPUTarget("cuda", capability, _THREADS_PER_WARP),
+        target=GPUTarget("cuda", capability, WARP),
         options={**LAUNCH_OPTIONS, **source.options},
     )
     # Triton compiles for the variant of the chip with all its instructions.

@@ -53,7 +53,7 @@ def combined(
         kernel = kernels[number]
         stays = not small[number] or (number in read and _is_again(kernel))
         kind = None if stays else _kind(kernel)
-        held = sum(map(_bytes, kernel.outputs)) if number in read else 0
+        held = sum(x.byte_count for x in kernel.outputs) if number in read else 0
         groups.add(number, before[number], stage_of[number], kind, held)
     if len(groups.members) == len(kernels):
         return tuple(kernels)
@@ -101,11 +101,7 @@ def _is_small(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> bool:
     if kernel.form == "matmul" or (kernel.form == "single" and first.primitive not in _MOVEMENTS):
         return False
     held = {*_read(kernel, layouts), *kernel.outputs}
-    return sum(map(_bytes, held)) <= SMALL
-
-
-def _bytes(x: Expr) -> int:
-    return x.size * x.dtype.itemsize
+    return sum(x.byte_count for x in held) <= SMALL
 
 
 def _is_again(kernel: Kernel) -> bool:
@@ -134,7 +130,7 @@ def _last_if_nobody_waits(
     room = MOST_HELD
     for number in reversed(range(len(kernels))):
         writers = {n for n in before[number] if stages[n] == stages[number]}
-        added = sum(_bytes(x) for n in writers - held for x in kernels[n].outputs)
+        added = sum(x.byte_count for n in writers - held for x in kernels[n].outputs)
         last[number] = small[number] and number not in awaited and added <= room
         if last[number]:
             room -= added

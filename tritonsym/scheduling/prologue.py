@@ -99,8 +99,8 @@ def _why_not(
         return "it is computed of what lies in another order"
     if not any(layouts[y].is_dense(y.shape) and y.shape == x.shape for y in leaves):
         return "it repeats what it is computed of"
-    size = x.size * x.dtype.itemsize
-    leaf_size = sum(base.size * base.dtype.itemsize for base in {layouts[y].base for y in leaves})
+    size = x.byte_count
+    leaf_size = sum(base.byte_count for base in {layouts[y].base for y in leaves})
     before, after = leaf_size + size, 0
     for reader in readers:
         product = _product(reader)

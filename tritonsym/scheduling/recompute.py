@@ -14,7 +14,8 @@ from enum import Enum, auto
 
 from ..expressions.expr import GENERATED, SOURCES, VIEWS, Expr, make, toposort
 from ..graph.trace import Graph
-from ..rewrites.cones import LONGEST, behind_views, read_apart
+from ..rewrites.cones import LONGEST, read_apart
+from ..rewrites.simplify import behind_views
 from .schedule import stages_of
 
 _CHOICES = frozenset(("maximum", "minimum"))

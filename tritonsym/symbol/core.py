@@ -276,7 +276,7 @@ class Symbol:
         copies: dict[int, Node] = {}
         for node in toposort(self._entries):
             inputs = tuple(Entry(copies[id(e.node)], e.index) for e in node.inputs)
-            parameters = node.op and node.op.schema.copied(node.parameters)
+            parameters = None if node.op is None else node.op.schema.copied(node.parameters)
             copies[id(node)] = Node(
                 node.op, node.name, dict(node.attributes), inputs, node.line, parameters
             )
@@ -289,7 +289,7 @@ class Symbol:
         return {"handle": self.tojson()}
 
     def __setstate__(self, state: dict[str, str]) -> None:
-        self._entries = tuple(json_file.parse(state["handle"], caller_line()))
+        self._entries = read_json(state["handle"])
 
     # ---- files ----
 
@@ -477,6 +477,18 @@ class Symbol:
         raise NotImplementedForSymbol("__bool__", "Compare names, or use `is`.")
 
 
+def read_json(text: str) -> tuple[Entry, ...]:
+    """The outputs of a graph in MXNet's JSON text.
+
+    Raises:
+        MXNetError: the text is no graph, or has an operator that is not registered.
+    """
+    entries = tuple(json_file.parse(text, caller_line()))
+    # Numbers of nodes made from now on must not repeat names that the text has.
+    current_names().reserve(node.name for node in toposort(entries))
+    return entries
+
+
 def _in_place(operator: str) -> Callable[[Symbol, Any], Symbol]:
     def method(self: Symbol, other: Any) -> Symbol:
         raise NotImplementedForSymbol(operator, "A symbol is not changed: write a = a + b.")
@@ -580,7 +592,8 @@ def _fluent(name: str) -> Callable[..., Symbol]:
     def method(self: Symbol, *args: Any, **kwargs: Any) -> Symbol:
         node_name, attr = kwargs.pop("name", None), kwargs.pop("attr", None)
         if name == "split_v2":
-            return apply("_split_v2", (self,), frontend.split_parameters(*args, **kwargs))
+            parameters = frontend.split_parameters(*args, **kwargs)
+            return apply("_split_v2", (self,), parameters, node_name, attr)
         if not args:
             kwargs = {**_FLUENT_DEFAULTS.get(name, {}), **kwargs}
         return apply(alias, (self, *args), kwargs, node_name, attr)

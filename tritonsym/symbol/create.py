@@ -15,10 +15,9 @@ from ..foundation.shape import Shape, given_shape
 from ..foundation.text import checked_text, escaped, shown
 from ..graph import frontend
 from ..graph.frontend import Number, attribute_text
-from ..graph.node import Entry, Node, toposort
-from ..name import current_names
+from ..graph.node import Entry, Node
 from . import json_file
-from .core import Symbol, apply, apply_binary
+from .core import Symbol, apply, apply_binary, read_json
 
 
 def Variable(
@@ -109,10 +108,7 @@ def load_json(json_str: str) -> Symbol:
     """
     if not isinstance(json_str, str):
         raise TypeError("fname required to be string")
-    loaded = Symbol(json_file.parse(json_str, caller_line()))
-    # Numbers of nodes made from now on must not repeat names that the file has.
-    current_names().reserve(node.name for node in toposort(loaded._entries))
-    return loaded
+    return Symbol(read_json(json_str))
 
 
 def load(fname: str) -> Symbol:
@@ -163,7 +159,12 @@ def adamw_update(
 
 
 def _function_of_two(
-    doc: str, both: str, with_scalar: str, reflected: str, of_numbers: Callable[[Any, Any], Any]
+    name: str,
+    doc: str,
+    both: str,
+    with_scalar: str,
+    reflected: str,
+    of_numbers: Callable[[Any, Any], Any],
 ) -> Callable[[Any, Any], Any]:
     def function(left: Any, right: Any) -> Any:
         if isinstance(left, Symbol):
@@ -177,21 +178,22 @@ def _function_of_two(
             "array to mx.nd, or use mx.sym.Variable(name) and bind it"
         )
 
+    function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
 
 
 pow = power = _function_of_two(
-    "``base ** exp``.", "_Power", "_PowerScalar", "_RPowerScalar", lambda a, b: a**b
+    "power", "``base ** exp``.", "_Power", "_PowerScalar", "_RPowerScalar", lambda a, b: a**b
 )
 maximum = _function_of_two(
-    "The larger.", "_Maximum", "_MaximumScalar", "_MaximumScalar", lambda a, b: max(a, b)
+    "maximum", "The larger.", "_Maximum", "_MaximumScalar", "_MaximumScalar", max
 )
 minimum = _function_of_two(
-    "The smaller.", "_Minimum", "_MinimumScalar", "_MinimumScalar", lambda a, b: min(a, b)
+    "minimum", "The smaller.", "_Minimum", "_MinimumScalar", "_MinimumScalar", min
 )
 hypot = _function_of_two(
-    "sqrt(left**2 + right**2).", "_Hypot", "_HypotScalar", "_HypotScalar", np.hypot
+    "hypot", "sqrt(left**2 + right**2).", "_Hypot", "_HypotScalar", "_HypotScalar", np.hypot
 )
 
 

@@ -35,7 +35,8 @@ def module_checkpoint(
 
     def callback(iter_no: int, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
         if (iter_no + 1) % every == 0:
-            mod.save_checkpoint(prefix, iter_no + 1, save_optimizer_states)
+            states = {"save_optimizer_states": True} if save_optimizer_states else {}
+            mod.save_checkpoint(prefix, iter_no + 1, **states)
 
     return callback
 

@@ -156,7 +156,8 @@ class _FallingScheduler(LRScheduler):
 
     def _after_warmup(self, num_update: int) -> float:
         if num_update <= self.max_update:
-            part = float(num_update - self.warmup_steps) / float(self.max_steps)
+            done = num_update - self.warmup_steps
+            part = done / self.max_steps if self.max_steps else 1.0
             self.base_lr = self.final_lr + (self.base_lr_orig - self.final_lr) * self._left(part)
         return self.base_lr
 

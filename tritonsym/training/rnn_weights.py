@@ -14,13 +14,7 @@ from ..foundation.errors import MXNetError
 from ..foundation.shape import Shape
 from ..foundation.text import shown
 from ..ndarray.core import NDArray
-
-GATES: dict[str, Sequence[str]] = {
-    "rnn_relu": ("",),
-    "rnn_tanh": ("",),
-    "lstm": ("_i", "_f", "_c", "_o"),
-    "gru": ("_r", "_z", "_o"),
-}
+from ..ops.recurrent_calls import GATES
 
 
 @dataclass(frozen=True)

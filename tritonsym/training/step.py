@@ -53,7 +53,8 @@ class CompiledStep:
         entries = executor._symbol._entries
         by_name = {node.name: node for node in toposort(entries) if node.op is None}
         # The last layer first, so that its gradients, and what they are computed from, can go soon.
-        order = [names.index(name) for name in reversed(by_name) if name in names]
+        places = {name: place for place, name in enumerate(names)}
+        order = [places[name] for name in reversed(by_name) if name in places]
         ordered = [names[place] for place in order]
         found = backward(entries, [None] * len(entries), [by_name[name] for name in ordered])
         kept = [states[place] for place in order]
@@ -169,9 +170,10 @@ def _joined(
 
     # What each input of the update is now: the rates, then weight, gradient and states of each.
     targets = [appended(update.inputs[0])]
+    places = {name: place for place, name in enumerate(traced.names)}
     for name, slope, state in zip(names, slopes, states, strict=True):
         weight = update.inputs[len(targets)]
-        place = input_(traced.names.index(name), tuple(weight.shape), as_dtype(weight.dtype))
+        place = input_(places[name], tuple(weight.shape), as_dtype(weight.dtype))
         targets += [place, slope]
         targets += [appended(array._tensor) for array in arrays_in(state)]
     moved = {

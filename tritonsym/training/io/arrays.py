@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -309,8 +309,7 @@ class PrefetchingIter(_AroundAnother):
 
     def reset(self) -> None:
         """Begin with the first batch again."""
-        for future in self._waiting:
-            future.result()
+        wait(self._waiting)  # what failed there is nothing to the new beginning
         for one in self.iters:
             one.reset()
         self._begin()

@@ -37,7 +37,7 @@ class DataDesc(_NameAndShape):
     def __new__(
         cls, name: str, shape: Shape, dtype: Any = np.float32, layout: str = "NCHW"
     ) -> DataDesc:
-        made = super().__new__(cls, name, shape)
+        made = super().__new__(cls, name, tuple(shape) if isinstance(shape, list) else shape)
         made.dtype = dtype
         made.layout = layout
         return made

@@ -133,7 +133,7 @@ class CSVIter(_Rows):
 
     def reset(self) -> None:
         """Begin the next epoch."""
-        self._start = self._taken if self._round else 0
+        self._start = self._taken % len(self._data) if self._round else 0
         self._taken = 0
 
     def iter_next(self) -> bool:

@@ -11,7 +11,7 @@ from ...context import Context
 from ...ndarray.core import NDArray
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
-from ..model import load_checkpoint, save_checkpoint
+from ..model import load_checkpoint
 from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, steps_of
 from .checks import as_batch
 from .module import Module
@@ -276,10 +276,15 @@ class BucketingModule(BaseModule):
 
     # ---- files ----
 
-    def save_checkpoint(self, prefix: str | Path, epoch: int, remove_amp_cast: bool = True) -> None:
-        """Write the parameters, and the network of the present key."""
-        save_checkpoint(prefix, epoch, self.symbol, *self.get_params())
-        self.logger.info('Saved checkpoint to "%s-%04d.params"', prefix, epoch)
+    def save_checkpoint(
+        self,
+        prefix: str | Path,
+        epoch: int,
+        remove_amp_cast: bool = True,
+        save_optimizer_states: bool = False,
+    ) -> None:
+        """Write the parameters, the network of the present key, and if wanted ``.states``."""
+        self._module.save_checkpoint(prefix, epoch, save_optimizer_states)
 
     @staticmethod
     def load(

@@ -264,7 +264,7 @@ class Module(BaseModule):
             executor = self._executors.pop(key)
         else:
             described = {one.name: one for one in (*data, *labels)}
-            requests = {name: self._request(name) for name in self.symbol.list_arguments()}
+            requests = self._requests()
             executor = bound(
                 self.symbol, self._context, described, self._param_names, requests, self._kept
             )
@@ -279,13 +279,12 @@ class Module(BaseModule):
         known = [one.shape for one in labels if one.name in self.label_names]
         self._shapes = [one.shape for one in data], known
 
-    def _request(self, name: str) -> str:
-        """What happens with the gradient of an argument."""
-        if not self.for_training or name in self._fixed:
-            return "null"
-        if name in self._param_names or (name in self.data_names and self.inputs_need_grad):
-            return self._grad_req[name]
-        return "null"
+    def _requests(self) -> dict[str, str]:
+        """What happens with the gradient of each argument."""
+        wanted = {*self._param_names, *(self.data_names if self.inputs_need_grad else ())}
+        wanted = wanted.difference(self._fixed) if self.for_training else set()
+        names = self.symbol.list_arguments()
+        return {name: self._grad_req[name] if name in wanted else "null" for name in names}
 
     def _bound(self) -> Executor:
         assert self._executor is not None, "bind the module first"
@@ -498,7 +497,8 @@ class Module(BaseModule):
     def _trained(self) -> tuple[list[int], list[str]]:
         """The parameters that are updated: what the optimizer calls them, and their names."""
         if self._learned is None:
-            names = [name for name in self._param_names if self._request(name) != "null"]
+            requests = self._requests()
+            names = [name for name in self._param_names if requests[name] != "null"]
             places = [self._places.setdefault(name, len(self._places)) for name in names]
             self._learned = places, names
         return self._learned

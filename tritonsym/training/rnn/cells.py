@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ... import symbol
+from ...ops.recurrent_calls import GATES
 from ...symbol.core import Symbol
 from ..initializer import LSTMBias
-from ..rnn_weights import GATES
 from .base import BaseRNNCell, RNNParams, States
 
 

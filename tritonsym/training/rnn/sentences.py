@@ -51,7 +51,8 @@ def encode_sentences(
                 if not grows:
                     word = unknown_token
             if word not in known or (not grows and word == unknown_token):
-                number += number == invalid_label
+                if number == invalid_label:
+                    number += 1
                 known[word] = number
                 number += 1
             line.append(known[word])
