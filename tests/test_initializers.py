@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
@@ -93,9 +94,10 @@ def test_a_text_that_is_no_initializer(text: str) -> None:
         mx.init.create(text)
 
 
-def test_verbosity(capsys: pytest.CaptureFixture[str]) -> None:
-    mx.init.One().set_verbosity(True)("fc_weight", mx.nd.zeros((4,)))
-    assert capsys.readouterr().out == "Initialized fc_weight by One: 1.0\n"
+def test_verbosity(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        mx.init.One().set_verbosity(True)("fc_weight", mx.nd.zeros((4,)))
+    assert caplog.messages == ["Initialized fc_weight by One: 1.0"]
 
 
 def test_register() -> None:

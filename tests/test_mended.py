@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import logging
 import os
 import pickle
 import threading
@@ -467,3 +468,86 @@ def test_states_are_saved_with_a_checkpoint_of_buckets(tmp_path: Path) -> None:
     module.init_optimizer()
     mx.callback.module_checkpoint(module, tmp_path / "net", save_optimizer_states=True)(0)
     assert (tmp_path / "net-0001.states").exists()
+
+
+def test_iterators_need_no_more_than_what_comes_next() -> None:
+    class Endless(mx.io.DataIter):
+        def iter_next(self):
+            return True
+
+        def getdata(self):
+            return [nd.ones((2, 3))]
+
+    batch = Endless(2).next()
+    assert batch.data[0].shape == (2, 3)
+    assert batch.label is None and batch.pad is None
+    with pytest.raises(StopIteration):
+        mx.io.DataIter(3).next()
+
+
+def test_an_argument_of_a_list_may_have_no_gradient() -> None:
+    a, b, gradient = nd.array([2.0, 3.0]), nd.array([5.0, 7.0]), nd.zeros((2,))
+    executor = (A * B).bind(mx.cpu(), [a, b], args_grad=[gradient, None])
+    executor.forward(is_train=True)
+    executor.backward(nd.ones((2,)))
+    assert gradient.asnumpy().tolist() == [5, 7]
+    assert executor.grad_dict["b"] is None
+
+
+def test_what_mxnet_shares_between_executors_is_accepted() -> None:
+    first = layer().simple_bind(mx.cpu(), x=(2, 3))
+    second = layer().simple_bind(
+        mx.cpu(), shared_exec=first, shared_arg_names=["fc_weight"], shared_buffer={},
+        group2ctx={"g": mx.cpu()}, stype_dict={"x": "default"}, x=(4, 3),
+    )  # fmt: skip
+    assert second.outputs[0].shape == (4, 2)
+    with pytest.raises(RuntimeError, match="stype_dict: x would be stored sparsely"):
+        layer().simple_bind(mx.cpu(), stype_dict={"x": "csr"}, x=(4, 3))
+
+
+def test_changes_of_the_learning_rate_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        factor = mx.lr_scheduler.FactorScheduler(2, 0.5, stop_factor_lr=0.2, base_lr=1.0)
+        rates = [factor(update) for update in range(10)]
+    assert rates == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2]
+    last = "now learning rate arrived at 2.00000e-01, will not change in the future"
+    assert caplog.messages == [
+        "Update[3]: Change learning rate to 5.00000e-01",
+        "Update[5]: Change learning rate to 2.50000e-01",
+        f"Update[7]: {last}",
+        f"Update[9]: {last}",
+    ]
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        several = mx.lr_scheduler.MultiFactorScheduler([2, 4], 0.5, base_lr=1.0)
+        assert [several(update) for update in (2, 3, 4, 5)] == [1, 0.5, 0.5, 0.25]
+    assert caplog.messages == [
+        "Update[3]: Change learning rate to 5.00000e-01",
+        "Update[5]: Change learning rate to 2.50000e-01",
+    ]
+
+
+def test_buckets_are_saved_as_mxnet_saves_them(tmp_path: Path) -> None:
+    def generate(key: int) -> tuple[Any, list[str], list[str]]:
+        data = sym.slice_axis(sym.Variable("x"), axis=1, begin=0, end=2)
+        made = sym.FullyConnected(data, num_hidden=key, name=f"fc{key}")
+        shared = sym.FullyConnected(data, num_hidden=2, name="shared")
+        return (
+            sym.SoftmaxOutput(sym.concat(made * 0, shared), name="softmax"),
+            ["x"],
+            ["softmax_label"],
+        )
+
+    module = mx.mod.BucketingModule(generate, default_bucket_key=4)
+    module.bind([("x", (2, 4))], [("softmax_label", (2,))])
+    module.init_params(mx.init.One())
+    module.save_checkpoint(tmp_path / "net", 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "net-0003.params", "net-4-symbol.json", "net.buckets",
+    ]  # fmt: skip
+    (keys,) = nd.load(str(tmp_path / "net.buckets"))
+    assert keys.asnumpy().tolist() == [4] and keys.dtype is np.int32
+    loaded = mx.mod.BucketingModule.load(tmp_path / "net", 3, generate, default_bucket_key=4)
+    loaded.bind([("x", (2, 4))], [("softmax_label", (2,))])
+    for name, array in loaded.get_params()[0].items():
+        assert (array.asnumpy() == module.get_params()[0][name].asnumpy()).all()

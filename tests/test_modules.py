@@ -189,9 +189,43 @@ def test_parameters_of_another_shape_change_nothing() -> None:
         assert (array.asnumpy() == before[name]).all()
 
 
-def test_several_contexts_are_refused() -> None:
-    with pytest.raises(ValueError, match="one context"):
-        mx.mod.Module(perceptron(), context=[mx.cpu(0), mx.cpu(1)])
+def test_several_processors_are_one() -> None:
+    several = mx.mod.Module(perceptron(), context=[mx.cpu(0), mx.cpu(1)])
+    several.fit(mx.io.NDArrayIter(*samples(10), 5), num_epoch=1, initializer=mx.init.One())
+    one = mx.mod.Module(perceptron())
+    one.fit(mx.io.NDArrayIter(*samples(10), 5), num_epoch=1, initializer=mx.init.One())
+    for name, array in one.get_params()[0].items():
+        np.testing.assert_array_equal(several.get_params()[0][name].asnumpy(), array.asnumpy())
+
+
+def test_several_gpus_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"one GPU, got .* one process per GPU"):
+        mx.mod.Module(perceptron(), context=[mx.gpu(0), mx.gpu(1)])
+    with pytest.raises(ValueError, match=r"one GPU, got \[\]"):
+        mx.mod.Module(perceptron(), context=[])
+
+
+def test_names_that_published_programs_use() -> None:
+    """They are not public in MXNet either."""
+    module = mx.mod.Module(perceptron())
+    assert module._label_shapes is None and module._data_shapes is None
+    data, labels = samples(10)
+    batches = mx.io.NDArrayIter(data, labels, 10)
+    module.bind(batches.provide_data, batches.provide_label)
+    module.init_params(mx.init.One())
+    assert [one.name for one in module._data_shapes] == module._data_names == ["data"]
+    assert [one.name for one in module._label_shapes] == module._label_names
+    assert module._symbol is module.symbol and module._output_names == module.output_names
+    group = module._exec_group
+    module.forward_backward(next(batches))
+    for name, (array,), (gradient,) in zip(
+        group.param_names, group.param_arrays, group.grad_arrays, strict=True
+    ):
+        assert (array.asnumpy() == module.get_params()[0][name].asnumpy()).all()
+        assert gradient is group.execs[0].grad_dict[name]
+    with pytest.warns(UserWarning, match="already initialized and force_init=False"):
+        module.init_params(mx.init.Zero())
+    assert group.param_arrays[0][0].asnumpy().all()
 
 
 def test_gradients_that_add_up() -> None:

@@ -105,6 +105,7 @@ def classifier() -> mx.mod.Module:
     return module
 
 
+@pytest.mark.filterwarnings("ignore:Parameters already initialized")
 def test_a_batch_to_train_with_has_labels() -> None:
     """MXNet takes the labels of the batch before; `fit` fails in its metric, after an update."""
     module = classifier()
@@ -163,6 +164,7 @@ def test_epochs_of_no_size_are_refused(size: object) -> None:
         mx.io.ResizeIter(mx.io.NDArrayIter(np.ones((8, 5)), batch_size=4), size)
 
 
+@pytest.mark.filterwarnings("ignore:Parameters already initialized")
 def test_an_epoch_has_batches() -> None:
     """MXNet raises StopIteration, which ends the loop that called it in silence."""
     batches = mx.io.NDArrayIter(np.ones((8, 5)), np.zeros(8), batch_size=4)

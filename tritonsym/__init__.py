@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import sys as _sys
 
-from . import attribute, context, debug, name, ndarray, operator, ops, random, symbol, test_utils
+from . import (
+    attribute,
+    base,
+    context,
+    debug,
+    name,
+    ndarray,
+    operator,
+    ops,
+    random,
+    symbol,
+    test_utils,
+)
 from .attribute import AttrScope
 from .binding import executor
 from .binding.executor import Executor
 from .context import Context, cpu, cpu_pinned, current_context, gpu, num_gpus
-from .foundation import errors as base
 from .foundation.errors import MXNetError, NotImplementedForSymbol
 from .foundation.switches import switched
 from .name import NameManager, Prefix
@@ -34,22 +45,31 @@ __version__ = "0.1.0"
 
 # MXNet's modules under their names, also for programs that say `from mxnet.io import NDArrayIter`.
 for _name, _module in {
-    "base": base,
     "callback": callback,
     "executor": executor,
     "initializer": initializer,
     "io": io,
+    "io.io": io,
     "kvstore": kvstore,
     "lr_scheduler": lr_scheduler,
     "metric": metric,
     "model": model,
     "module": module,
+    "module.base_module": module.base,
+    "module.bucketing_module": module.bucketing,
     "monitor": monitor,
+    "ndarray.ndarray": ndarray,
     "optimizer": optimizer,
+    "optimizer.optimizer": optimizer,
     "rnn": rnn,
+    "rnn.rnn_cell": rnn,
+    "symbol.symbol": symbol,
     "visualization": visualization,
 }.items():
     _sys.modules[f"{__name__}.{_name}"] = _module
+    if "." in _name:
+        _parent, _own = _name.split(".")
+        setattr(_sys.modules[f"{__name__}.{_parent}"], _own, _module)
 
 nd = ndarray
 sym = symbol

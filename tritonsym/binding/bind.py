@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GRADIENT_REQUESTS = ("null", "write", "add")
 Arrays = Sequence[NDArray] | Mapping[str, NDArray]
-Gradients = Sequence[NDArray] | Mapping[str, NDArray | None] | GradientArrays
+Gradients = Sequence[NDArray | None] | Mapping[str, NDArray | None] | GradientArrays
 
 
 def bind(
@@ -44,7 +44,8 @@ def bind(
         ctx: where; all arrays are there.
         args: the arguments, by name or in the order of ``list_arguments``. Names that the symbol
             does not have are ignored.
-        args_grad: where gradients are written, in the same two forms; names may be missing.
+        args_grad: where gradients are written, in the same two forms; None, or a name that is
+            missing, is an argument without one.
             Arrays that are made when they are first asked for are made for these very arguments.
         grad_req: ``write``, ``add`` or ``null``, for all, in order, or by name; ``null`` for names
             that are missing.
@@ -85,6 +86,8 @@ def simple_bind(
     grad_req: str | Sequence[str] | Mapping[str, str],
     type_dict: Mapping[str, Any] | None,
     shapes: Mapping[str, Any],
+    stype_dict: Mapping[str, str] | None = None,
+    group2ctx: Mapping[str, Context] | None = None,
 ) -> Executor:
     """An executor on new arrays of zeros, their shapes and dtypes inferred.
 
@@ -94,6 +97,8 @@ def simple_bind(
         grad_req: for which arguments gradient arrays are made too.
         type_dict: dtypes by name; float32 where nothing else follows.
         shapes: tuples by name.
+        stype_dict: how arrays are stored, by name: ``default``, which is densely.
+        group2ctx: as for :func:`bind`.
 
     Raises:
         RuntimeError: everything that can go wrong here, as MXNet has it.
@@ -107,6 +112,12 @@ def simple_bind(
         if type_dict is not None and not isinstance(type_dict, Mapping):
             raise TypeError(f"type_dict must be a dict of str to dtype, got {shown(type_dict)}")
         types = {name: as_dtype(dtype) for name, dtype in (type_dict or {}).items()}
+        sparse = [str(name) for name, stored in (stype_dict or {}).items() if stored != "default"]
+        if sparse:
+            raise ValueError(
+                f"stype_dict: {listed(sparse)} would be stored sparsely, and arrays are dense "
+                "here: leave them out"
+            )
         for what, named in (("shapes", known), ("type_dict", types)):
             unknown = [name for name in named if name not in inputs]
             if unknown:
@@ -135,7 +146,7 @@ def simple_bind(
         requests = gradient_requests(grad_req, names)
         learned = {name: array for name, array in made[0].items() if requests[name] != "null"}
         gradients = dict(GradientArrays(learned, {}))
-        return bind(symbol, ctx, made[0], gradients, requests, made[1])
+        return bind(symbol, ctx, made[0], gradients, requests, made[1], group2ctx)
     except Exception as error:
         raise RuntimeError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
 
@@ -151,8 +162,10 @@ def _check_device(ctx: Any) -> None:
     torch_device(as_context(ctx))
 
 
-def _by_name(what: str, given: Any, names: Sequence[str]) -> dict[str, NDArray]:
-    """The arrays for these names, given by name or in order."""
+def _by_name(
+    what: str, given: Any, names: Sequence[str], may_miss: bool = False
+) -> dict[str, NDArray]:
+    """The arrays for these names, given by name or in order, where some may be None."""
     kinds = f"{what}: Only accept list of NDArrays or dict of str to NDArray"
     if isinstance(given, dict):
         for name in names:
@@ -169,6 +182,8 @@ def _by_name(what: str, given: Any, names: Sequence[str]) -> dict[str, NDArray]:
                 f"{len(names)} ({listed(names)})"
             )
         found = dict(zip(names, given, strict=True))
+        if may_miss:
+            found = {name: array for name, array in found.items() if array is not None}
     else:
         raise TypeError(kinds)
     for name, array in found.items():
@@ -236,7 +251,7 @@ def _gradients(
         asked = [name for name in names if given.get(name) is not None]
         found = _by_name("args_grad", {name: given[name] for name in asked}, asked)
     else:
-        found = _by_name("args_grad", given, names)
+        found = _by_name("args_grad", given, names, may_miss=True)
     for name, array in found.items():
         argument = arguments[name]
         if array.shape != argument.shape:

@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from .text import py_str as py_str  # users know both modules as mx.base
-
 # With the separator: a neighbour's name may begin with the name of one of these folders.
 _PACKAGE = Path(__file__).parents[1]
 _PACKAGE_FOLDERS = tuple(f"{folder}{os.sep}" for folder in {_PACKAGE, (_PACKAGE / "ops").resolve()})

@@ -369,12 +369,20 @@ class Symbol:
         ctx: Context,
         grad_req: Any = "write",
         type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        group2ctx: Mapping[str, Context] | None = None,
+        shared_arg_names: Sequence[str] | None = None,
+        shared_exec: Executor | None = None,
+        shared_buffer: Mapping[str, NDArray] | None = None,
         **shapes: Shape,
     ) -> Executor:
-        """An executor on new arrays of zeros; see :func:`tritonsym.binding.bind.simple_bind`."""
+        """An executor on new arrays of zeros; see :func:`tritonsym.binding.bind.simple_bind`.
+
+        What is shared is accepted for MXNet's sake: memory is planned for each executor.
+        """
         from ..binding import bind
 
-        return bind.simple_bind(self, ctx, grad_req, type_dict, shapes)
+        return bind.simple_bind(self, ctx, grad_req, type_dict, shapes, stype_dict, group2ctx)
 
     def eval(self, /, ctx: Context | None = None, **arrays: NDArray) -> list[NDArray]:
         """Bind to these arrays and run forward once."""

@@ -22,7 +22,6 @@ def do_checkpoint(prefix: str | Path, period: int = 1) -> EpochCallback:
     def callback(iter_no: int, sym: Any, arg: Any, aux: Any) -> None:
         if (iter_no + 1) % every == 0:
             save_checkpoint(prefix, iter_no + 1, sym, arg, aux)
-            logging.info('Saved checkpoint to "%s-%04d.params"', prefix, iter_no + 1)
 
     return callback
 

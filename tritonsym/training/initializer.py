@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +108,7 @@ class Initializer:
             self._by_ending(desc, arr, _LEGACY_ENDINGS)
         if self._verbose:
             by = own or type(self).__name__
-            print(f"Initialized {escaped(desc)} by {by}: {self._print(arr)}")
+            logging.info("Initialized %s by %s: %s", escaped(desc), by, self._print(arr))
 
     def _by_ending(self, desc: str, arr: NDArray, endings: Mapping[str, str]) -> None:
         for ending, method in endings.items():
@@ -246,9 +247,8 @@ class Load:
             )
             self.default_init(name, arr)
         if self.verbose:
-            print(
-                f"Initialized {escaped(name)} by {'loading' if name in self.param else 'default'}"
-            )
+            by = "loading" if name in self.param else "default"
+            logging.info("Initialized %s by %s", escaped(name), by)
 
 
 class Mixed:

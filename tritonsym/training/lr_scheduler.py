@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Sequence
 
@@ -59,6 +60,10 @@ class LRScheduler:
         raise NotImplementedError(f"{type(self).__name__} does not say how the rate changes")
 
 
+def _log_change(num_update: int, rate: float) -> None:
+    logging.info("Update[%d]: Change learning rate to %0.5e", num_update, rate)
+
+
 def _check_factor(factor: float) -> None:
     if factor > 1.0:
         raise ValueError(f"{factor=} must not be above 1, so that the rate falls")
@@ -95,6 +100,14 @@ class FactorScheduler(LRScheduler):
         if passed > 0:
             self.count += passed * self.step
             self.base_lr = max(self.base_lr * self.factor**passed, self.stop_factor_lr)
+            if self.base_lr > self.stop_factor_lr:
+                _log_change(num_update, self.base_lr)
+            else:
+                logging.info(
+                    "Update[%d]: now learning rate arrived at %0.5e, will not change in the future",
+                    num_update,
+                    self.base_lr,
+                )
         return self.base_lr
 
 
@@ -130,6 +143,7 @@ class MultiFactorScheduler(LRScheduler):
             self.count = self.step[self.cur_step_ind]
             self.cur_step_ind += 1
             self.base_lr *= self.factor
+            _log_change(num_update, self.base_lr)
         return self.base_lr
 
 

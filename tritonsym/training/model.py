@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +85,9 @@ def save_checkpoint(
     """
     if symbol is not None:
         symbol.save(f"{prefix}-symbol.json")
-    save(params_name(prefix, epoch), tagged(arg_params, aux_params))
+    path = params_name(prefix, epoch)
+    save(path, tagged(arg_params, aux_params))
+    logging.info('Saved checkpoint to "%s"', path)
 
 
 def load_params(prefix: str | Path, epoch: int) -> tuple[Parameters, Parameters]:

@@ -81,7 +81,7 @@ class Monitor:
     def toc_print(self) -> None:
         """After a batch: log what was noted."""
         for step, name, value in self.toc():
-            logging.info("Batch: %7d %30s %s", step, escaped(name), value)
+            logging.info("Batch: %7d %-30s %s", step, escaped(name), value)
 
 
 def _text(value: Any) -> str:

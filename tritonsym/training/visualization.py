@@ -6,14 +6,12 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..foundation.shape import Shape
-from ..foundation.text import escaped
+from ..foundation.text import escaped, shown
 from ..graph.node import Entry, Node, toposort
-
-if TYPE_CHECKING:
-    from ..symbol.core import Symbol
+from ..symbol.core import Symbol
 
 _LEARNED = ("weight", "bias", "gamma", "beta", "parameters")
 
@@ -159,6 +157,8 @@ def plot_network(
         ImportError: graphviz is not installed.
         ValueError: the shapes do not decide the others.
     """
+    if not isinstance(symbol, Symbol):
+        raise TypeError(f"symbol must be a Symbol, got {shown(symbol)}")
     try:
         from graphviz import Digraph
     except ImportError:

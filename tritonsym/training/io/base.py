@@ -144,20 +144,20 @@ class DataIter:
 
     def iter_next(self) -> bool:
         """Go to the next batch; whether there is one."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what comes next")
+        return False
 
     def getdata(self) -> Any:
         """The data of the present batch."""
-        raise NotImplementedError(f"{type(self).__name__} has no data")
+        return None
 
     def getlabel(self) -> Any:
-        """The labels of the present batch."""
-        raise NotImplementedError(f"{type(self).__name__} has no labels")
+        """The labels of the present batch, if it has some."""
+        return None
 
     def getindex(self) -> Any:
         """The numbers of the samples of the present batch, if they are known."""
         return None
 
     def getpad(self) -> int | None:
-        """How many samples of the present batch are there only to fill it."""
-        raise NotImplementedError(f"{type(self).__name__} does not know its padding")
+        """How many samples of the present batch are there only to fill it, if that is known."""
+        return None

@@ -47,7 +47,7 @@ class BaseModule:
 
     symbol: Symbol | None
     data_names: Sequence[str]
-    label_names: Sequence[str]
+    label_names: Sequence[str] = ()
     output_names: Sequence[str]
     data_shapes: list[DataDesc]
     label_shapes: list[DataDesc] | None

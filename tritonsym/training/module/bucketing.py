@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...context import Context
 from ...ndarray.core import NDArray
+from ...ndarray.create import array, save
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
-from ..model import load_checkpoint
+from ..model import load_params, params_name, states_name
 from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, steps_of
 from .checks import as_batch
+from .internals import Internals
 from .module import Module
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 Generator = Callable[[Any], tuple["Symbol", Sequence[str], Sequence[str]]]
 
 
-class BucketingModule(BaseModule):
+class BucketingModule(Internals, BaseModule):
     """A module per bucket key, such as the length of a sentence, on the same parameters.
 
     Args:
@@ -66,6 +68,14 @@ class BucketingModule(BaseModule):
         symbol, data_names, label_names = self._generate(key)
         symbol = self._symbols.get(key, symbol)
         return Module(symbol, data_names, label_names, **self._given)
+
+    @property
+    def _curr_module(self) -> Module:
+        return self._module
+
+    @property
+    def _buckets(self) -> Mapping[Any, Module]:
+        return self._modules
 
     # ---- what the module of the present batch is ----
 
@@ -283,8 +293,18 @@ class BucketingModule(BaseModule):
         remove_amp_cast: bool = True,
         save_optimizer_states: bool = False,
     ) -> None:
-        """Write the parameters, the network of the present key, and if wanted ``.states``."""
-        self._module.save_checkpoint(prefix, epoch, save_optimizer_states)
+        """Write the parameters, the network of each key, and if wanted ``.states``.
+
+        They are ``prefix-0001.params``, ``prefix-KEY-symbol.json``, and the keys, where they are
+        whole numbers, in ``prefix.buckets``.
+        """
+        self.save_params(params_name(prefix, epoch))
+        for key, module in self._modules.items():
+            module.symbol.save(f"{prefix}-{key}-symbol.json")
+        if all(isinstance(key, int) for key in self._modules):
+            save(f"{prefix}.buckets", array([*self._modules], dtype="int32"))
+        if save_optimizer_states:
+            self._module.save_optimizer_states(states_name(prefix, epoch))
 
     @staticmethod
     def load(
@@ -296,9 +316,8 @@ class BucketingModule(BaseModule):
     ) -> BucketingModule:
         """A module with the parameters of a checkpoint; it still has to be bound."""
         assert sym_gen is not None, "sym_gen is needed, since a file has one network only"
-        _, arg_params, aux_params = load_checkpoint(prefix, epoch)
         module = BucketingModule(sym_gen, default_bucket_key, **kwargs)
-        module._loaded = arg_params, aux_params
+        module._loaded = load_params(prefix, epoch)
         module.params_initialized = True
         return module
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from ...context import Context
 from ...foundation.text import listed, shown
 from ...ndarray.core import NDArray
 from ..io.base import DataBatch, DataDesc
@@ -17,6 +18,30 @@ _PARAMETERS = ("_weight", "_bias", "_gamma", "_beta")
 def descriptions(given: Sequence[Any] | None) -> list[DataDesc]:
     """Descriptions from pairs of name and shape, or from descriptions."""
     return [one if isinstance(one, DataDesc) else DataDesc(*one) for one in given or ()]
+
+
+def one_context(given: Any) -> Context | None:
+    """The context of a module. Several of the processor are one: they share memory and cores.
+
+    Raises:
+        ValueError: several of GPUs.
+    """
+    several = [*given] if isinstance(given, (list, tuple)) else [given]
+    if not several or (len(several) > 1 and any(one.device_type == "gpu" for one in several)):
+        raise ValueError(
+            f"a Module computes on one GPU, got {shown(given)}: give it one of them, or start one "
+            "process per GPU"
+        )
+    first: Context | None = several[0]
+    return first
+
+
+def warn_of_values() -> None:
+    """Warn that parameters keep the values that they have."""
+    warnings.warn(
+        "Parameters already initialized and force_init=False. init_params call ignored.",
+        stacklevel=3,
+    )
 
 
 def check_names(kind: str, names: Sequence[str], arguments: Sequence[str]) -> None:

@@ -39,7 +39,10 @@ from .checks import (
     described_as,
     descriptions,
     labels_there,
+    one_context,
+    warn_of_values,
 )
+from .internals import ExecutorGroup, Internals
 from .parameters import Kept, bound, values_for
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 MOST_SHAPES = 4
 
 
-class Module(BaseModule):
+class Module(Internals, BaseModule):
     """A symbol that is trained on one context.
 
     Args:
@@ -82,14 +85,10 @@ class Module(BaseModule):
         compression_params: Any = None,
     ) -> None:
         super().__init__(logger)
-        if isinstance(context, (list, tuple)):
-            if len(context) != 1:
-                raise ValueError(f"a Module has one context, got {shown(context)}")
-            context = context[0]
         if not hasattr(symbol, "list_arguments"):
             raise TypeError(f"a Module needs a Symbol, got {shown(symbol)}")
         self.symbol: Symbol = symbol
-        self._context = as_context(context)
+        self._context = as_context(one_context(context))
         arguments = symbol.list_arguments()
         self.data_names = list(data_names or ())
         known = [*self.data_names, *(state_names or ()), *(fixed_param_names or ())]
@@ -157,7 +156,6 @@ class Module(BaseModule):
     ) -> None:
         """Write ``prefix-symbol.json``, ``prefix-0001.params`` and, if wanted, ``.states``."""
         save_checkpoint(prefix, epoch, self.symbol, *self.get_params())
-        self.logger.info('Saved checkpoint to "%s-%04d.params"', prefix, epoch)
         if save_optimizer_states:
             self.save_optimizer_states(states_name(prefix, epoch))
             self.logger.info('Saved optimizer state to "%s"', states_name(prefix, epoch))
@@ -286,6 +284,10 @@ class Module(BaseModule):
         names = self.symbol.list_arguments()
         return {name: self._grad_req[name] if name in wanted else "null" for name in names}
 
+    @property
+    def _exec_group(self) -> ExecutorGroup:
+        return ExecutorGroup([self._bound()], self._param_names)
+
     def _bound(self) -> Executor:
         assert self._executor is not None, "bind the module first"
         return self._executor
@@ -317,6 +319,7 @@ class Module(BaseModule):
             MXNetError: values of another shape. Nothing is written in these cases.
         """
         if self.params_initialized and not force_init and self._loaded is None:
+            warn_of_values()
             return
         assert self.binded, "call bind before initializing the parameters"
         if initializer is None and arg_params is None and aux_params is None:

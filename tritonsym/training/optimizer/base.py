@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,10 +120,9 @@ class Optimizer:
         else:
             self.lr = learning_rate
             if learning_rate is not None and lr_scheduler.base_lr != learning_rate:
-                warnings.warn(
-                    f"learning_rate={learning_rate} replaces the scheduler's base_lr="
-                    f"{lr_scheduler.base_lr}",
-                    stacklevel=3,
+                logging.info(
+                    "learning rate from ``lr_scheduler`` has been overwritten by ``learning_rate`` "
+                    "in optimizer."
                 )
                 lr_scheduler.base_lr = learning_rate
         self.wd = wd
