@@ -310,7 +310,7 @@ def _split_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
         raise LoweringError(f"axis {at} of shape {data} cannot be cut into {count} equal parts")
     part: PartialShape = (*data[:at], data[at] // count, *data[at + 1 :])
     if attributes.squeeze_axis:
-        part = (*data[:at], *data[at + 1 :]) or (1,)
+        part = (*data[:at], *data[at + 1 :])
     outputs[:] = [merge_shapes(part, output) for output in outputs]
 
 
@@ -348,7 +348,7 @@ def slice_channel(
         raise LoweringError(f"squeeze_axis needs parts of length 1, they have {length}")
     parts = [narrow(data, at, i * length, (i + 1) * length) for i in range(num_outputs)]
     if squeeze_axis:
-        parts = [reshape(x, (*x.shape[:at], *x.shape[at + 1 :]) or (1,)) for x in parts]
+        parts = [reshape(x, (*x.shape[:at], *x.shape[at + 1 :])) for x in parts]
     return tuple(parts)
 
 

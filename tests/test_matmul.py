@@ -36,9 +36,8 @@ GUARD = 64
 
 
 @pytest.fixture(autouse=True)
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not torch.cuda.is_available():
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
+def on_gpu(gpu: mx.Context) -> None:
+    """Every test here runs kernels."""
 
 
 def values(shape: Shape, dtype: str, seed: int) -> torch.Tensor:

@@ -338,18 +338,6 @@ def test_a_gradient_that_is_one_number_everywhere(
         assert np.abs(fused.astype("float64") - apart).max() <= tolerance * scale
 
 
-def test_every_array_has_an_axis() -> None:
-    vector = nd.array([1.0, 2.0, 3.0])
-    for parts in (
-        nd.split(vector, num_outputs=3, axis=0, squeeze_axis=True),
-        nd.split_v2(vector, 3, axis=0, squeeze_axis=True),
-    ):
-        assert [part.shape for part in parts] == [(1,)] * 3
-        assert [part.asscalar() for part in parts] == [1, 2, 3]
-    split = sym.split(A, num_outputs=3, axis=0, squeeze_axis=True)
-    assert split.infer_shape(a=(3,))[1] == [(1,)] * 3
-
-
 def test_a_name_and_attributes_are_those_that_were_given() -> None:
     made = A.split_v2(2, name="foo", attr={"__kind__": "x"})
     assert made.list_outputs() == ["foo_output0", "foo_output1"]

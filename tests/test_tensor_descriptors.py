@@ -45,9 +45,8 @@ TILE = Tile(64, 32, 32, 4, 3, descriptors=True)
 
 
 @pytest.fixture(autouse=True)
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not torch.cuda.is_available():
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
+def on_gpu(gpu: mx.Context) -> None:
+    """Every test here runs kernels."""
 
 
 # ---- a kernel by itself --------------------------------------------------------------------------

@@ -112,6 +112,7 @@ BOUNDS = {
     "sigmoid": 2,  # torch's own formula
     "rsqrt": 1,  # of 16-bit floats: torch rounds the root, too
     "sin": 1,  # of float16
+    "log2": 1,  # of float64, whose exponent we split off
 }
 
 

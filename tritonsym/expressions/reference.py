@@ -337,8 +337,18 @@ def _pick_add(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     count = max(1, indices.numel() >> 16) if axis and indices.dtype != torch.int64 else 1
     parts = list(zip(*(torch.chunk(t, count) for t in (out, indices, data)), strict=True))
 
+    # Every coordinate of a place but that along the axis.
+    others = [
+        torch.arange(length, device=out.device).view(-1, *[1] * (indices.ndim - 1 - n))
+        for n, length in enumerate(indices.shape)
+    ]
+
     def step() -> None:
         out.zero_()
+        if out.is_cuda:  # the one that adds in a fixed order there
+            coordinates = (*others[:axis], indices.long(), *others[axis + 1 :])
+            out.index_put_(coordinates, data, accumulate=True)
+            return
         for results, places, values in parts:
             results.scatter_add_(axis, places.long(), values)
 

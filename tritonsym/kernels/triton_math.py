@@ -275,7 +275,6 @@ def rint(x: tl.tensor) -> tl.tensor:
 exp = _library(libdevice.exp, _torch(torch.exp))
 expm1 = _library(libdevice.expm1, _torch(torch.expm1))
 log = _library(libdevice.log, _torch(torch.log))
-log2 = _library(libdevice.log2, _torch(torch.log2))
 log10 = _library(libdevice.log10, _torch(torch.log10))
 log1p = _library(libdevice.log1p, _torch(torch.log1p))
 sqrt = _library(libdevice.sqrt_rn, np.sqrt)
@@ -294,7 +293,32 @@ arcsinh = _library(libdevice.asinh, _torch(torch.asinh))
 arccosh = _library(libdevice.acosh, _torch(torch.acosh))
 arctanh = _library(libdevice.atanh, _torch(torch.atanh))
 gammaln = _library(libdevice.lgamma, _torch(torch.lgamma))
-hypot = _library(libdevice.hypot, _torch(torch.hypot))
+_hypot = _library(libdevice.hypot, _torch(torch.hypot))
+_log2 = _library(libdevice.log2, _torch(torch.log2))
+
+
+@_function
+def hypot(x: tl.tensor, y: tl.tensor) -> tl.tensor:
+    """Where one does not count it is the other: libdevice's is infinite for the largest number."""
+    x, y = tl.abs(x), tl.abs(y)
+    found = tl.where(y <= x * 2.0**-28, x, _hypot(x, y))
+    return tl.where(x <= y * 2.0**-28, y, found)
+
+
+@_function
+def log2(x: tl.tensor) -> tl.tensor:
+    """Exact for powers of two, as libdevice's of float64 is not."""
+    found = _log2(x)
+    if x.dtype == tl.float64:
+        tiny = x < 2.0**-1022
+        bits = tl.where(tiny, x * 2.0**54, x).to(tl.int64, bitcast=True)
+        # From the square root of a half on, so that the logarithm of the rest is small.
+        exponent = (bits - 0x3FE6A09E667F3BCD) >> 52
+        rest = (bits - (exponent << 52)).to(tl.float64, bitcast=True)
+        parts = exponent.to(tl.float64) + log(rest) * 1.4426950408889634
+        parts = tl.where(tiny, parts - 54, parts)
+        found = tl.where((x > 0) & (x < float("inf")), parts, found)
+    return found
 
 
 @_function

@@ -18,6 +18,7 @@ from ..expressions.expr import REDUCTIONS, Expr, broadcast, make, permute, topos
 from ..expressions.library import Native, library_call
 from ..expressions.reference import Step, Tensor
 from ..graph.trace import Graph
+from ..ops.windows import Window
 from .simplify import on_new_inputs, replaced
 
 # The axes of (batch, channels, height, width) with the channels last, and the way back.
@@ -144,10 +145,17 @@ def _likes_it(x: Expr) -> bool:
         x.primitive == "native"
         and x["channels_last"] is True
         and x.dtype.is_reduced
+        and not _in_groups(x)
         and len(x.shape) == 4
         and x.shape[1] > 1
         and math.prod(x.shape[2:]) > 1
     )
+
+
+def _in_groups(x: Expr) -> bool:
+    """Whether a convolution has groups of channels, for which libraries want the ordinary order."""
+    window = x["attributes"]
+    return isinstance(window, Window) and window.groups > 1
 
 
 def _can_follow(x: Expr) -> bool:
