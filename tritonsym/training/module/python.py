@@ -219,7 +219,9 @@ class PythonLossModule(PythonModule):
                 f"{type(self).__name__} does not say its gradient: give it a grad_func"
             )
         found = self._grad_func(self._scores, self._labels)
-        self._scores_grad = found if isinstance(found, NDArray) else array(found)
+        if not isinstance(found, NDArray):
+            found = array(found, ctx=self._scores.context)
+        self._scores_grad = found
 
     def get_input_grads(self, merge_multi_context: bool = True) -> Outputs:
         """The gradient of the scores of the last batch."""
