@@ -61,7 +61,9 @@ LAYERS = (
     ("training.optimizer", "base rates compiled methods large_batches variants foreign_states"),
     ("training.optimizer", "updater __init__"),
     ("training", "step upload model callback kvstore monitor visualization"),
-    ("training.module", "checks internals base parameters module bucketing __init__"),
+    ("training.module", "checks internals base parameters module bucketing python sequential"),
+    ("training.module", "__init__"),
+    ("training", "feed_forward"),
     ("training.rnn", "base cells around fused checkpoint sentences __init__"),
     ("training", "__init__"),
     # the package as its users see it, and programs that use it
@@ -113,6 +115,7 @@ OUTSIDE = {
         "training.initializer training.metric.base training.metric.classification "
         "training.metric.regression training.io.base training.io.arrays training.io.from_files "
         "training.optimizer.updater training.module.base training.module.parameters "
+        "training.feed_forward "
         "training.rnn.sentences examples.digits examples.characters"
     ),
     "tqdm": words("training.callback"),
@@ -400,8 +403,8 @@ from tritonsym.executor import Executor
 from tritonsym.initializer import Uniform, Xavier
 from tritonsym.io import DataBatch, DataDesc, DataIter, NDArrayIter
 from tritonsym.metric import EvalMetric, check_label_shapes
-from tritonsym.model import load_checkpoint, save_checkpoint
-from tritonsym.module import BaseModule, BucketingModule, Module
+from tritonsym.model import FeedForward, load_checkpoint, save_checkpoint
+from tritonsym.module import BaseModule, BucketingModule, Module, PythonModule, SequentialModule
 from tritonsym.monitor import Monitor
 from tritonsym.ndarray import NDArray, array
 from tritonsym.optimizer import SGD, Optimizer, get_updater

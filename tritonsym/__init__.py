@@ -57,6 +57,8 @@ for _name, _module in {
     "module": module,
     "module.base_module": module.base,
     "module.bucketing_module": module.bucketing,
+    "module.python_module": module.python,
+    "module.sequential_module": module.sequential,
     "monitor": monitor,
     "ndarray.ndarray": ndarray,
     "optimizer": optimizer,

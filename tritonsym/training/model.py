@@ -15,6 +15,7 @@ from ..symbol.create import load as load_symbol
 
 if TYPE_CHECKING:
     from ..symbol.core import Symbol
+    from .feed_forward import FeedForward as FeedForward
 
 Parameters = dict[str, NDArray]
 

@@ -48,7 +48,7 @@ def check_names(kind: str, names: Sequence[str], arguments: Sequence[str]) -> No
     """Raise ValueError where a name is no argument of the symbol."""
     for name in names:
         if name not in arguments:
-            raise ValueError(_not_there(kind, names, name, _no_parameters(arguments)))
+            raise ValueError(_not_there(kind, names, name, no_parameters(arguments)))
 
 
 def labels_there(names: Sequence[str], arguments: Sequence[str], data: Sequence[str]) -> list[str]:
@@ -63,11 +63,12 @@ def labels_there(names: Sequence[str], arguments: Sequence[str], data: Sequence[
 
 def likely_labels(arguments: Sequence[str], known: Sequence[str]) -> list[str]:
     """The arguments that could be labels, beside those of which it is known what they are."""
-    free = [name for name in _no_parameters(arguments) if name not in known]
+    free = [name for name in no_parameters(arguments) if name not in known]
     return [name for name in free if name.endswith("label")] or free
 
 
-def _no_parameters(arguments: Sequence[str]) -> list[str]:
+def no_parameters(arguments: Sequence[str]) -> list[str]:
+    """The arguments that have no name of a parameter."""
     return [name for name in arguments if not name.endswith(_PARAMETERS)]
 
 
