@@ -260,7 +260,7 @@ class NDArray:
     def __getitem__(self, key: Any) -> NDArray:
         """Elements by numpy's rules: a view where they lie together, else a copy.
 
-        There are no arrays without axes: one element comes with shape (1,).
+        One element comes with shape (1,).
 
         Raises:
             IndexError: an index is out of range.
