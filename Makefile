@@ -17,7 +17,7 @@ digits characters: $(INSTALLED)-examples
 	$(BIN)/python -m tritonsym.examples.$@ $(ARGUMENTS)
 
 test: $(INSTALLED)-test
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 check: $(INSTALLED)-dev
 	$(BIN)/ruff check

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from test_ahead_of_time import HERE, TARGETS, without_interpreter
+from test_ahead_of_time import EACH_TARGET, HERE, TARGETS, without_interpreter
 from tritonsym.products.gpus import gpu_of_target
 
 # What multiplies matrices, by target and dtype; tf32 is float32 with less exact factors.
@@ -54,14 +54,14 @@ def compiled(target: str) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(result.stdout)}
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", EACH_TARGET)
 def test_nothing_spills(target: str) -> None:
     rows = compiled(target)
     assert len(rows) > 60
     assert {name: row["spilled"] for name, row in rows.items() if row["spilled"]} == SPILLED[target]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", EACH_TARGET)
 def test_large_products_are_on_the_units_for_them(target: str) -> None:
     rows = compiled(target)
     for kind, unit in UNITS[target].items():
@@ -71,7 +71,7 @@ def test_large_products_are_on_the_units_for_them(target: str) -> None:
             assert rows[f"{kind} {size}"]["tensor cores"], (kind, size)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", EACH_TARGET)
 def test_exact_products_of_float32_are_on_no_tensor_cores(target: str) -> None:
     """Those would drop bits; and integers of 32 bits or more have none."""
     rows = compiled(target)
@@ -81,7 +81,7 @@ def test_exact_products_of_float32_are_on_no_tensor_cores(target: str) -> None:
     assert rows["float32 large"]["instructions"] == ["FFMA", "LDGSTS"]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", EACH_TARGET)
 def test_operands_are_read_128_bits_at_a_time(target: str) -> None:
     """Large products of wide integers, which have small tiles in registers, are the exception."""
     exempt = {f"{kind} {size}" for kind in ("int32", "int64") for size in ("large", "middle")}
@@ -90,7 +90,7 @@ def test_operands_are_read_128_bits_at_a_time(target: str) -> None:
     assert narrow <= exempt
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", EACH_TARGET)
 def test_shared_memory_suffices(target: str) -> None:
     room = gpu_of_target(target).shared_memory
     assert {n: row["shared"] for n, row in compiled(target).items() if row["shared"] > room} == {}

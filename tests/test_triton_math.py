@@ -105,6 +105,8 @@ def all_cases() -> list[Case]:
     return cases
 
 
+# One worker interprets and compiles all cases.
+pytestmark = pytest.mark.xdist_group("triton_math")
 CASES = all_cases()
 
 # How many units in the last place torch and we may differ by. All else is equal.

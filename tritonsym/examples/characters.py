@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> tuple[float, float]:
 
     options.output.mkdir(parents=True, exist_ok=True)
     module.save_checkpoint(options.output / "manual", options.epochs)
-    _, parameters, _ = mx.model.load_checkpoint(options.output / "manual", options.epochs)
+    parameters, _ = mx.model.load_params(options.output / "manual", options.epochs)
     print(f"saved to {options.output}; loaded again, it writes:")
     print(sample(model, parameters, numbers, context))
     return unigrams, perplexity
