@@ -268,3 +268,29 @@ def test_a_network_without_labels_is_made_in_silence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert mx.mod.Module(net).label_names == []
+
+
+@pytest.mark.filterwarnings("ignore:mx.model.FeedForward is deprecated")
+def test_models_predict_with_their_present_parameters() -> None:
+    """MXNet's `FeedForward` keeps those of its first prediction, even after more training."""
+    data, labels = np.eye(4, 5, dtype="float32"), np.arange(4.0) % 2
+    network = mx.sym.SoftmaxOutput(
+        mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=2, name="fc"), name="softmax"
+    )
+    model = mx.model.FeedForward(network, num_epoch=1, learning_rate=1.0, numpy_batch_size=4)
+    model.fit(data, labels)
+    before = model.predict(data)
+    model.num_epoch = 9
+    model.fit(data, labels)
+    after = model.predict(data)
+    assert (
+        after[np.arange(4), labels.astype(int)] > before[np.arange(4), labels.astype(int)]
+    ).all()
+
+
+def test_a_score_is_of_all_batches() -> None:
+    """In MXNet it is of those since a callback, such as `Speedometer`, has reset the metric."""
+    module = classifier()
+    batches = mx.io.NDArrayIter(np.ones((12, 5)), np.arange(12.0) % 3, batch_size=4)
+    due = module.score(batches, "ce")
+    assert module.score(batches, "ce", batch_end_callback=mx.callback.Speedometer(4, 2)) == due
