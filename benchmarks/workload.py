@@ -22,8 +22,6 @@ RATE = 1e-2
 # Of the largest deviation from the reference, as `checking.deviation` measures it: a hundred times
 # what rounding does to twenty operators or a product in a row, and far below a mistake.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
-# Gradients come after twice as many operators.
-GRADIENTS_FACTOR = 2
 # Both operands of a product are rounded to 11 bits.
 TF32_TOLERANCE = 1e-2
 # Of a change of parameters, beside what follows.
@@ -174,8 +172,7 @@ class Workload:
         """The largest deviation of a right result."""
         if self.kind in (Kind.STEP, Kind.ADAM):
             return CHANGE_TOLERANCE
-        tolerance = TF32_TOLERANCE if self.precision == "tf32" else TOLERANCES[self.dtype]
-        return tolerance * (GRADIENTS_FACTOR if self.kind is Kind.GRADIENTS else 1)
+        return TF32_TOLERANCE if self.precision == "tf32" else TOLERANCES[self.dtype]
 
 
 def in_one_line(error: Exception) -> str:

@@ -376,10 +376,10 @@ def test_the_library_stores_no_scores(tokens: int) -> None:
     assert torch.cuda.max_memory_allocated() - before < 32 * tokens * tokens * 2 / 4
 
 
-def test_a_query_without_any_score_gives_zeros_or_nan(
+def test_a_query_without_any_score_gives_zeros(
     gpu: mx.Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As documented: some libraries have no probabilities there, and a softmax has NaN."""
+    """As documented: the library has no probabilities there, and a softmax has NaN."""
     monkeypatch.setattr(attention, "LEAST_SCORES", 0)
     query, key, value = (sym.Variable(name) for name in ("query", "key", "value"))
     weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True))
@@ -388,7 +388,6 @@ def test_a_query_without_any_score_gives_zeros_or_nan(
     arrays["key"][:] = -np.inf
     executor = symbol.bind(gpu, arrays)
     assert natives(executor.plan) == ["attention"]
-    found = executor.forward()[0].asnumpy()
-    assert not found.any() or np.isnan(found).all()
+    assert not executor.forward()[0].asnumpy().any()
     with mx.switched(fusion=False):
         assert np.isnan(symbol.bind(gpu, arrays).forward()[0].asnumpy()).all()

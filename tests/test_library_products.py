@@ -234,8 +234,8 @@ def test_a_bound_graph_multiplies_bits_apart(gpu: mx.Context) -> None:
     due, magnitudes = a.astype("float64") @ b.T, np.abs(a).astype("float64") @ np.abs(b).T
     for _ in range(2):
         found = executor.forward()[0].asnumpy()
-        # As above; a sum of 3072 terms is rounded more often, tensor cores cut off what is left.
-        assert np.all(np.abs(found - due) <= 2.0**-19 * magnitudes)
+        # As above; the roundings of a sum of 3072 terms do not all have one direction.
+        assert np.all(np.abs(found - due) <= (2.0**-21 + 2.0**-20) * magnitudes)
 
 
 # ---- rows that begin anywhere --------------------------------------------------------------------

@@ -20,7 +20,12 @@ import pytest
 import torch
 
 import tritonsym as mx
+from tritonsym.compiler.eager import compute
+from tritonsym.context import torch_device
+from tritonsym.expressions import expr
 from tritonsym.expressions.exactness import keeping
+from tritonsym.expressions.philox import default_state
+from tritonsym.foundation.dtype import FLOAT32, INT64
 from tritonsym.foundation.errors import caller_line
 
 nd, sym = mx.nd, mx.sym
@@ -539,3 +544,61 @@ def test_buckets_are_saved_as_mxnet_saves_them(tmp_path: Path) -> None:
     loaded.bind([("x", (2, 4))], [("softmax_label", (2,))])
     for name, array in loaded.get_params()[0].items():
         assert (array.asnumpy() == module.get_params()[0][name].asnumpy()).all()
+
+
+def test_logarithms_of_powers_of_two_are_whole_numbers(context: mx.Context) -> None:
+    """Those of integers are cut off to integers."""
+    exponents = np.arange(-1074.0, 1024)
+    powers = nd.array(np.ldexp(1.0, exponents.astype(int)), dtype="float64", ctx=context)
+    (found,) = sym.log2(A).bind(context, {"a": powers}).forward()
+    np.testing.assert_array_equal(found.asnumpy(), exponents)
+    edges = [0.0, -0.0, np.inf, -1.0, -np.inf, np.nan]
+    (found,) = sym.log2(A).bind(context, {"a": nd.array(edges, context, "float64")}).forward()
+    np.testing.assert_array_equal(
+        found.asnumpy(), [-np.inf, -np.inf, np.inf, np.nan, np.nan, np.nan]
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_hypotenuse_beside_a_short_leg_is_the_long_one(dtype: str, context: mx.Context) -> None:
+    info = np.finfo(dtype)
+    long = [info.max, -info.max, 1.0, info.tiny, 0.0, np.inf, np.nan]
+    short = [1.0, info.tiny, info.eps**2, 0.0, -0.0, 3.0, 1.0]
+    due = [abs(leg) for leg in long]
+    for first, second in ((long, short), (short, long)):
+        given = {n: nd.array(v, context, dtype) for n, v in zip("ab", (first, second), strict=True)}
+        (found,) = sym.hypot(A, B).bind(context, given).forward()
+        np.testing.assert_array_equal(found.asnumpy(), np.array(due, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_power_minus_one_of_next_to_nothing_is_infinite(
+    dtype: str, context: mx.Context
+) -> None:
+    info = np.finfo(dtype)
+    bases = np.array([info.tiny / 4, -info.tiny / 4, info.tiny, 4, np.inf, 0, np.nan], dtype=dtype)
+    given = {"a": nd.array(bases, context, dtype), "b": nd.array(np.full(7, -1.0), context, dtype)}
+    (found,) = sym.broadcast_power(A, B).bind(context, given).forward()
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(found.asnumpy(), 1 / bases)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((2, 3, 5), 2), ((4, 3), 0), ((2, 5, 3), 1)])
+def test_sums_of_picked_places_are_sums(
+    shape: tuple[int, ...], axis: int, context: mx.Context
+) -> None:
+    """Places that are chosen several times get everything."""
+    random = np.random.default_rng(8)
+    places = random.integers(0, 3, shape)
+    lengths = tuple(7 if n == axis else length for n, length in enumerate(shape))
+    values = random.integers(-9, 9, shape).astype(np.float32)
+    whole = expr.pick_add(expr.input_(0, shape, FLOAT32), expr.input_(1, shape, INT64), axis, 7)
+    tensors = [torch.tensor(values), torch.tensor(places)]
+    device = torch_device(context)
+    (found,) = compute([whole], [t.to(device) for t in tensors], default_state(), context)
+    due = np.zeros(lengths, dtype=np.float32)
+    for index in np.ndindex(shape):
+        at = list(index)
+        at[axis] = places[index]
+        due[tuple(at)] += values[index]
+    np.testing.assert_array_equal(found.cpu().numpy(), due)

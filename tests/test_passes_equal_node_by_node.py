@@ -41,7 +41,7 @@ from tritonsym.rewrites.simplify import simplify
 from tritonsym.runtime.cpu import program
 from tritonsym.scheduling import tiling
 
-GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "1200")) // 4
+GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000")) // 4
 
 
 def traced(example: Example) -> Graph | None:

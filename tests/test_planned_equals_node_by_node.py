@@ -29,7 +29,7 @@ from tritonsym.rewrites.simplify import simplify
 from tritonsym.runtime.cpu import program
 from tritonsym.scheduling import tiling
 
-GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "1200"))
+GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000"))
 SEED = 7
 # What memory holds before a run: NaN in every floating-point type, or large numbers.
 POISONS = (0xFF, 0x72)

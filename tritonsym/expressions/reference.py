@@ -338,10 +338,7 @@ def _pick_add(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
     parts = list(zip(*(torch.chunk(t, count) for t in (out, indices, data)), strict=True))
 
     # Every coordinate of a place but that along the axis.
-    others = [
-        torch.arange(length, device=out.device).view(-1, *[1] * (indices.ndim - 1 - n))
-        for n, length in enumerate(indices.shape)
-    ]
+    others = [torch.tensor(x, device=out.device) for x in np.ix_(*map(np.arange, indices.shape))]
 
     def step() -> None:
         out.zero_()

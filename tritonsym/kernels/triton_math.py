@@ -215,7 +215,9 @@ def _safe(divisor: tl.tensor) -> tl.tensor:
 def pow(x: tl.tensor, y: tl.tensor) -> tl.tensor:
     """``x`` to the power of ``y``, of integers exact and wrapping around as products do."""
     if x.dtype.is_floating():
-        return _power(x, y)
+        inverse, found = _reciprocal(x), _power(x, y)  # libdevice's ends at the largest number
+        infinite = tl.where(tl.abs(inverse) == float("inf"), inverse, found)
+        return tl.where(y == -1, infinite, found)
     else:
         base, exponent = tl.broadcast(x, y)
         result = tl.full(base.shape, 1, base.dtype)
@@ -316,8 +318,7 @@ def log2(x: tl.tensor) -> tl.tensor:
         exponent = (bits - 0x3FE6A09E667F3BCD) >> 52
         rest = (bits - (exponent << 52)).to(tl.float64, bitcast=True)
         parts = exponent.to(tl.float64) + log(rest) * 1.4426950408889634
-        parts = tl.where(tiny, parts - 54, parts)
-        found = tl.where((x > 0) & (x < float("inf")), parts, found)
+        found = tl.where((x > 0) & (x < float("inf")), tl.where(tiny, parts - 54, parts), found)
     return found
 
 

@@ -52,8 +52,20 @@ class _HasNames(Protocol):
     binded: bool
 
 
+class _HasExecutor(Protocol):
+    """What computes by one executor."""
+
+    _param_names: list[str]
+
+    def _bound(self) -> Executor: ...
+
+
 class Internals:
     """The names, for a class that has what they stand for."""
+
+    @property
+    def _exec_group(self: _HasExecutor) -> ExecutorGroup:
+        return ExecutorGroup([self._bound()], self._param_names)
 
     @property
     def _symbol(self: _HasNames) -> Symbol:

@@ -42,7 +42,7 @@ from .checks import (
     one_context,
     warn_of_values,
 )
-from .internals import ExecutorGroup, Internals
+from .internals import Internals
 from .parameters import Kept, bound, values_for
 
 if TYPE_CHECKING:
@@ -283,10 +283,6 @@ class Module(Internals, BaseModule):
         wanted = wanted.difference(self._fixed) if self.for_training else set()
         names = self.symbol.list_arguments()
         return {name: self._grad_req[name] if name in wanted else "null" for name in names}
-
-    @property
-    def _exec_group(self) -> ExecutorGroup:
-        return ExecutorGroup([self._bound()], self._param_names)
 
     def _bound(self) -> Executor:
         assert self._executor is not None, "bind the module first"
