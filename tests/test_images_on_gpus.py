@@ -168,6 +168,11 @@ def test_wider_floats_are_no_work_for_tensor_cores(dtype: str) -> None:
     assert [x.shape for x in calls(plan_of(residual, dtype))] == [(2, 5, 8, 8)] * 2
 
 
+def test_groups_of_channels_stay_in_the_ordinary_order() -> None:
+    plan = plan_of(lambda x: convolved(convolved(convolved(x, 6), 4, num_group=2), 6))
+    assert [x.shape for x in calls(plan)] == [(2, 6, 8, 8), (2, 4, 8, 8), (2, 6, 8, 8)]
+
+
 def test_a_convolution_alone_gains_nothing() -> None:
     (call,) = calls(plan_of(lambda x: sym.relu(convolved(x))))
     assert call.shape == (2, 5, 8, 8)

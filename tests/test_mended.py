@@ -26,7 +26,7 @@ from tritonsym.expressions import expr
 from tritonsym.expressions.exactness import keeping
 from tritonsym.expressions.philox import default_state
 from tritonsym.foundation.dtype import FLOAT32, INT64
-from tritonsym.foundation.errors import caller_line
+from tritonsym.foundation.errors import LoweringError, caller_line
 
 nd, sym = mx.nd, mx.sym
 MXNetError = mx.base.MXNetError
@@ -602,3 +602,37 @@ def test_sums_of_picked_places_are_sums(
         at[axis] = places[index]
         due[tuple(at)] += values[index]
     np.testing.assert_array_equal(found.cpu().numpy(), due)
+
+
+def test_a_slice_lies_within_its_data() -> None:
+    data = expr.input_(0, (5,), FLOAT32)
+    assert expr.slice_(data, (4,), (-1,), (-1,)).shape == (5,)
+    for start, stop, step in ((0, 6, 1), (-1, 2, 1), (5, 1, -1), (2, 9, 3)):
+        with pytest.raises(LoweringError, match=r"does not lie within \(5,\)"):
+            expr.slice_(data, (start,), (stop,), (step,))
+
+
+def test_what_a_monitor_prints_is_aligned_as_in_mxnet(caplog: pytest.LogCaptureFixture) -> None:
+    monitor = mx.mon.Monitor(1, stat_func=lambda x: nd.sum(x), pattern="fc_output")
+    executor = layer().simple_bind(mx.cpu(), x=(2, 3))
+    monitor.install(executor)
+    monitor.tic()
+    executor.forward()
+    with caplog.at_level(logging.INFO):
+        monitor.toc_print()
+    assert caplog.messages == [f"Batch: {1:7d} {'fc_output':30s} 0.0\t"]
+
+
+def test_a_new_file_is_for_whom_new_files_are_for(tmp_path: Path) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.touch(mode=0o640)
+    before = os.umask(0o027)
+    try:
+        for path in (new, old):
+            nd.save(str(path), nd.ones((2,)))
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (new, old)] == [0o640, 0o640]
+    old.chmod(0o604)
+    nd.save(str(old), nd.ones((2,)))
+    assert old.stat().st_mode & 0o777 == 0o604

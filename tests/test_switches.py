@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tritonsym as mx
+from tritonsym.compiler import eager
 from tritonsym.foundation import switches
+from tritonsym.plan_command import plan_for_gpu
+from tritonsym.planning.plan import Plan, make_plan
 
 
 def graph() -> mx.Symbol:
@@ -38,6 +42,23 @@ def test_without_fusion_each_expression_is_a_kernel(context: mx.Context) -> None
         plain = bound(context).plan
     assert len(fused.kernels) < len(plain.kernels)
     assert all(len(kernel.body) == 1 for kernel in plain.kernels)
+
+
+def test_a_switch_holds_for_arrays_and_for_plans_without_a_gpu(
+    gpu: mx.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def noted(*args: Any, **options: Any) -> Plan:
+        made.append(make_plan(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(eager, "make_plan", noted)
+    for fusion in (True, False):
+        with mx.switched(fusion=fusion):
+            mx.nd.softmax(mx.nd.ones((2, 5), gpu))
+            made.append(plan_for_gpu(graph(), {"a": (7, 33)}))
+    assert [max(len(k.body) for k in plan.kernels) > 1 for plan in made] == [True] * 2 + [False] * 2
 
 
 def test_without_reuse_the_arena_holds_everything() -> None:

@@ -127,7 +127,7 @@ def _chosen(order: Sequence[Expr]) -> set[Expr]:
             # Alone a call gains nothing: its images are turned before and after it.
             if _likes_it(x) and (x in wanted or x.inputs[0] in coming):
                 chosen.add(x)
-            if x["python"] is not True:
+            if x["python"] is not True and not _in_groups(x):
                 wanted.update(y for y in x.inputs if len(y.shape) == 4)
         elif x in coming and (x in wanted or x.primitive in REDUCTIONS):
             chosen.add(x)
