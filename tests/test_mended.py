@@ -20,6 +20,7 @@ import pytest
 import torch
 
 import tritonsym as mx
+from tritonsym.compiler.compiler import compile_entries
 from tritonsym.compiler.eager import compute
 from tritonsym.context import torch_device
 from tritonsym.expressions import expr
@@ -636,3 +637,12 @@ def test_a_new_file_is_for_whom_new_files_are_for(tmp_path: Path) -> None:
     old.chmod(0o604)
     nd.save(str(old), nd.ones((2,)))
     assert old.stat().st_mode & 0o777 == 0o604
+
+
+def test_one_element_of_a_strided_array_is_replaced(context: mx.Context) -> None:
+    """Its stride says nothing, but torch compares strides where a call writes what it reads."""
+    whole = torch.tensor([4.0, 3.0], device=torch_device(context))
+    entries = (1 / A)._entries
+    compiled = compile_entries([entries], {"a": whole[::2]}, context, written={0: "a"})
+    compiled.make().run()
+    assert whole.tolist() == [0.25, 3.0]

@@ -75,11 +75,14 @@ class Buffers:
     def _tensor(self, x: Expr) -> Tensor:
         if x.primitive == "constant":
             return scalar(x).to(self._device)
-        if x.primitive == "input":
-            return self._inputs[x.integer("index")]
         if x.primitive == "draw":
             return torch.zeros(x.shape, dtype=x.dtype.torch, device=self._device)
         layout = self._plan.layouts[x]
+        if x.primitive == "input":
+            # Strides of axes of one element say nothing, but torch compares them where memory is
+            # read and written by one call.
+            given = self._inputs[x.integer("index")]
+            return given.as_strided(x.shape, layout.strides, given.storage_offset())
         if layout.base is not x:
             base = self.tensors[layout.base]
             return base.as_strided(x.shape, layout.strides, base.storage_offset() + layout.offset)
