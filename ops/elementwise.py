@@ -26,7 +26,7 @@ from tritonsym.expressions.expr import (
     where,
 )
 from tritonsym.expressions.reference import Step, Tensor
-from tritonsym.expressions.special import digamma, erfinv, softsign
+from tritonsym.expressions.special import digamma, erfinv, gamma, softsign
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Gradient, Shapes, is_complete, operator, unify_shapes
@@ -104,23 +104,9 @@ _FLOAT_UNARY: dict[str, tuple[Unary, str]] = {
     "softsign": (softsign, "x / (1 + abs(x))."),
     "erf": (_primitive("erf"), "The error function."),
     "erfinv": (erfinv, "The inverse of the error function, infinite at -1 and 1, NaN beyond."),
+    "gamma": (gamma, "The gamma function."),
     "gammaln": (_primitive("gammaln"), "The logarithm of abs(gamma(x))."),
 }
-
-
-def _gamma(x: Expr) -> Expr:
-    """By its logarithm, in float64 so that little of it is lost. It changes its sign below zero."""
-    wide = cast(x, FLOAT64)
-    below = make("floor", wide)
-    size = make("exp", make("gammaln", wide))
-    odd = (wide < 0).logical_and((below % 2.0).differs(0))
-    minus_zero = (1.0 / wide).equals(-math.inf)
-    signed = where(odd.logical_or(minus_zero), -size, size)
-    pole = (wide < 0).logical_and(below.equals(wide))
-    return cast(where(pole, math.nan, signed), x.dtype)
-
-
-_FLOAT_UNARY["gamma"] = (_gamma, "The gamma function.")
 for _name, (_function, _summary) in _FLOAT_UNARY.items():
     _register_unary(_name, partial(in_float, _function), _summary)
 

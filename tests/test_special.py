@@ -40,3 +40,36 @@ def test_erfinv_where_there_is_none() -> None:
     assert found[:2].tolist() == [-math.inf, math.inf]
     assert np.isnan(found[2:6]).all()
     assert np.signbit(found[6:]).tolist() == [False, True]
+
+
+def gamma(values: np.ndarray, context: mx.Context | None = None) -> np.ndarray:
+    return mx.nd.gamma(mx.nd.array(values, context, values.dtype)).asnumpy()
+
+
+def test_gamma_is_that_of_the_standard_library(context: mx.Context) -> None:
+    """By another method, with an error of a few units in the last place as ours."""
+    random = np.random.RandomState(0)
+    x = np.concatenate(
+        [
+            random.uniform(-170, 171, 2000),
+            random.uniform(-10, 10, 2000),
+            np.arange(1.0, 171),
+            np.arange(-170, 0) + 1e-9,  # next to the poles
+            10.0 ** -np.arange(1, 308),
+            -(10.0 ** -np.arange(1, 308)),
+        ]
+    )
+    np.testing.assert_allclose(gamma(x, context), [*map(math.gamma, x)], rtol=16 * 2.0**-52)
+
+
+def test_gamma_at_its_ends(context: mx.Context) -> None:
+    x = np.array([0.0, -0.0, 171.7, 1e300, math.inf, 5e-324, -5e-324])
+    want = [math.inf, -math.inf, math.inf, math.inf, math.inf, math.inf, -math.inf]
+    assert gamma(x, context).tolist() == want
+    poles = np.array([-1.0, -2.0, -170.0, -1e300, -math.inf, math.nan])
+    assert np.isnan(gamma(poles, context)).all()
+    vanishing = gamma(np.array([-183.5, -184.5, -300.5]), context)
+    assert np.abs(vanishing).max() == 0
+    assert np.signbit(vanishing).tolist() == [
+        math.floor(x) % 2 == 1 for x in (-183.5, -184.5, -300.5)
+    ]
