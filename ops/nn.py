@@ -84,6 +84,7 @@ def _dense_in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
     shapes=_dense_shapes,
     native=_dense_native,
     uses_native=_dense_in_one_call,
+    by_rows=True,
 )
 def fully_connected(
     data: Expr,

@@ -646,3 +646,11 @@ def test_one_element_of_a_strided_array_is_replaced(context: mx.Context) -> None
     compiled = compile_entries([entries], {"a": whole[::2]}, context, written={0: "a"})
     compiled.make().run()
     assert whole.tolist() == [0.25, 3.0]
+
+
+def test_what_a_debugger_shows_of_a_graph_is_short() -> None:
+    """There are 2**100 ways through this one."""
+    x = A
+    for _ in range(100):
+        x = x + x
+    assert len(repr(x._entries)) < 1000

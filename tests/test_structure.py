@@ -37,7 +37,10 @@ LAYERS = (
     ("ops", "indexing matrix movement nn normalization optimizer optimizer_layers optimizer_mixed"),
     ("ops", "ordering output pooling rearrangement recurrent_calls recurrent_steps recurrent"),
     ("ops", "reduction sampling sequence __init__"),
-    ("rewrites", "__init__ simplify torch_calls torch_patterns torch_norms torch_layers"),
+    (
+        "rewrites",
+        "__init__ simplify joined_products torch_calls torch_patterns torch_norms torch_layers",
+    ),
     ("rewrites", "torch_updates cones channels_last views_first nested regroup reciprocals split"),
     ("products", "__init__ gpus attention tensor_descriptor matmul_tiles library_products"),
     ("products", "products for_gpu"),

@@ -25,6 +25,7 @@ from ..graph.trace import Graph, trace
 from ..planning import plan_text
 from ..planning.plan import Plan, make_plan
 from ..products.gpus import gpu_of
+from ..rewrites.joined_products import with_joined_products
 from ..rewrites.simplify import simplify
 from ..rewrites.torch_calls import in_torch_calls
 from ..rewrites.torch_layers import in_torch_layers
@@ -159,7 +160,7 @@ def compile_graph(
         sparing = Again.CHOICES if on_cpu else Again.IN_REGISTERS
         graph = recomputed(graph, Again.EVERYTHING if switched.mirror else sparing)
     if switched.fusion and on_cpu:
-        graph = in_torch_calls(in_torch_layers(graph))
+        graph = in_torch_calls(in_torch_layers(with_joined_products(graph)))
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
     given = outputs or {}
     shared = _shared((*inputs, *given.values()))

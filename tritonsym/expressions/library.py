@@ -29,6 +29,7 @@ def library_call(
     elementwise: bool = False,
     python: bool = False,
     channels_last: bool = False,
+    by_rows: bool = False,
     gradient: CallGradient | None = None,
     operations: int | None = None,
 ) -> Expr:
@@ -44,6 +45,8 @@ def library_call(
         python: whether it runs a caller's Python, which no recording of kernels contains.
         channels_last: whether it is faster where the second axis of its result runs along the
             memory.
+        by_rows: whether each row of the result, its last axis, is computed from one row of the
+            first input, of which there may be any number.
         gradient: of its inputs, as expressions; it raises a LoweringError where there is none.
         operations: how many steps on numbers it takes; one for each element where it is elementwise
             and this is None, else not known.
@@ -60,6 +63,7 @@ def library_call(
         elementwise=elementwise,
         python=python,
         channels_last=channels_last,
+        by_rows=by_rows,
         gradient=gradient,
         operations=operations,
         shape=shape,

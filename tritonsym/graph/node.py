@@ -54,6 +54,10 @@ class Node:
         """The names of those inputs that are auxiliary states."""
         return () if self.op is None else self.op.state_names(self.parameters)
 
+    def __repr__(self) -> str:
+        """Without its inputs, whose inputs would be shown as often as there are ways to them."""
+        return self.describe()
+
     def describe(self) -> str:
         """The operator, the name and the creating line, for messages."""
         kind = "variable" if self.op is None else self.op.name

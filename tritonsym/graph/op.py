@@ -115,6 +115,7 @@ class Op:
         elementwise: whether ``native`` computes element by element.
         channels_last: whether ``native`` is faster where the second axis of its result runs along
             the memory.
+        by_rows: whether ``native`` computes each row of its result from a row of the first input.
         random: whether ``lower`` takes the number of a random ``stream``.
         gradient: the closed form of its gradients, where they are not the derivative of its
             expression, or are better computed from its outputs.
@@ -143,6 +144,7 @@ class Op:
     uses_native: Callable[[Any, Sequence[Expr]], bool]
     elementwise: bool
     channels_last: bool
+    by_rows: bool
     random: bool
     gradient: Gradient | None
     is_loss: Callable[[Any], bool]
@@ -194,6 +196,7 @@ class Op:
                 output.dtype,
                 elementwise=self.elementwise,
                 channels_last=self.channels_last,
+                by_rows=self.by_rows,
                 operations=on_the_way(outputs, inputs),
             )
             return (call,)
@@ -273,6 +276,7 @@ def operator(
     uses_native: Callable[[Any, Sequence[Expr]], bool] = lambda attributes, inputs: True,
     elementwise: bool = False,
     channels_last: bool = False,
+    by_rows: bool = False,
     random: bool = False,
     gradient: Gradient | None = None,
     is_loss: Callable[[Any], bool] = lambda attributes: False,
@@ -324,6 +328,7 @@ def operator(
             uses_native=uses_native,
             elementwise=elementwise,
             channels_last=channels_last,
+            by_rows=by_rows,
             random=random,
             gradient=gradient,
             is_loss=is_loss,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..graph.trace import Graph
 from ..rewrites.channels_last import with_turned_images
+from ..rewrites.joined_products import with_joined_products
 from ..rewrites.reciprocals import with_reciprocals
 from ..rewrites.regroup import regrouped
 from ..rewrites.split import split
@@ -32,7 +33,7 @@ def for_gpu(
         fuse: rewrite what only pays where expressions are computed together.
     """
     if fuse:
-        graph = with_views_first(with_turned_images(graph))
+        graph = with_views_first(with_turned_images(with_joined_products(graph)))
         graph, in_parts = split(graph, strides)
         graph = regrouped(graph, strides, in_parts)
         if gpu is not None:
