@@ -116,3 +116,21 @@ def test_long_chains_are_not_computed_again_from_their_beginning(gpu: mx.Context
 def test_the_switch_is_on_or_off(value: object) -> None:
     with pytest.raises(TypeError, match="mirror"), mx.switched(mirror=value):
         pass
+
+
+def test_a_state_that_is_kept_for_the_next_step_is_kept_for_the_backward_pass(
+    gpu: mx.Context,
+) -> None:
+    """It is in memory, since that step begins with a product: no step computes those before it."""
+    cell = mx.rnn.LSTMCell(16, prefix="cell_")
+    states, _ = cell.unroll(4, mx.sym.Variable("data"), merge_outputs=True)
+    executor = mx.sym.MakeLoss(states).simple_bind(gpu, data=(2, 4, 16))
+    executor.forward(is_train=True)
+    executor.backward()
+    (passed,) = executor._training.values()
+    end = passed.plan.stages[0].end
+    steps = [k for k in passed.plan.kernels[end:] if "sigmoid" in {x.primitive for x in k.body}]
+    assert len(steps) == 4
+    for kernel in steps:
+        assert sum(x.primitive == "sigmoid" for x in kernel.body) == 3
+        assert len(kernel.outputs) <= 2, "the gradients of the gates, and of the state before"

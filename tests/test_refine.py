@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import tritonsym as mx
+from memory_checker import check_plan
 from tritonsym.expressions.expr import input_, make
 from tritonsym.expressions.layout import layouts, places_in_copy
 from tritonsym.foundation.dtype import as_dtype
@@ -128,3 +130,100 @@ def test_rows_of_any_length(context: mx.Context, rows: int, columns: int, axis: 
     expected = [wide.softmax(axis), wide.argmax(axis).double(), wide.sum(axis)]
     for value, due in zip(found, expected, strict=True):
         torch.testing.assert_close(value.double(), due, rtol=1e-4, atol=1e-4)
+
+
+# ---- several values in one place ---------------------------------------------------------------
+
+
+def test_values_are_stored_where_they_are_put_together() -> None:
+    x, y = sym.Variable("x"), sym.Variable("y")
+    both = [sym.exp(x), sym.exp(x) * y]
+    plan = plan_of(sym.Concat(*both, dim=1), x=(4, 6), y=(4, 6))
+    assert forms(plan) == ["pointwise: exp mul concat"]
+    assert len(plan.kernels[0].outputs) == 1
+    stacked = plan_of(sym.stack(*both, both[0], axis=1), x=(4, 6), y=(4, 6))
+    assert forms(stacked) == ["pointwise: exp mul concat"]
+    read = plan_of(sym.Group([sym.Concat(*both, dim=0), both[0]]), x=(4, 6), y=(4, 6))
+    assert [len(kernel.outputs) for kernel in read.kernels] == [2]
+
+
+def test_values_of_several_kernels_are_put_together_by_another_one() -> None:
+    x, y = sym.Variable("x"), sym.Variable("y")
+    for parts in (
+        [sym.exp(x), sym.exp(y)],  # of two shapes
+        [sym.exp(x), x],  # an argument
+        [sym.exp(x), sym.transpose(sym.transpose(sym.exp(x)) + 1)],
+        [sym.exp(x), sym.zeros((4, 6))],
+        [sym.slice_axis(sym.exp(x), axis=0, begin=0, end=2), sym.exp(x)],
+        [sym.softmax(x), sym.softmax(x) + 1],  # rows
+    ):
+        plan = plan_of(sym.Concat(*parts, dim=0), x=(4, 6), **shapes_of(parts, y=(5, 6)))
+        assert forms(plan)[-1] == "single: concat"
+
+
+def shapes_of(parts: list[Symbol], **shapes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    names = sym.Group(parts).list_arguments()
+    return {name: shape for name, shape in shapes.items() if name in names}
+
+
+JOINED = {
+    "rows": lambda parts: sym.Concat(*parts, dim=0),
+    "columns": lambda parts: sym.Concat(*parts, dim=1),
+    "depth": lambda parts: sym.Concat(*parts, dim=2),
+    "stack": lambda parts: sym.stack(*parts, axis=1),
+    "flat": lambda parts: sym.Concat(*(sym.reshape(x, shape=(-1,)) for x in parts), dim=0),
+    "read": lambda parts: sym.Concat(*parts, dim=1) * 2 + sym.Concat(*parts[::-1], dim=1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "float64"])
+@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 1, 1), (2, 130, 70), (64, 64, 32)])
+@pytest.mark.parametrize("kind", JOINED)
+def test_joined_on_both_contexts(
+    kind: str, shape: tuple[int, ...], dtype: str, context: mx.Context
+) -> None:
+    x, y = sym.Variable("x"), sym.Variable("y")
+    turned = sym.transpose(y, axes=(0, 2, 1))  # read by tiles where it is large
+    first = sym.abs(x) + turned
+    parts = [first, sym.relu(first), first - x * 2]
+    symbol = JOINED[kind](parts)
+    random = np.random.RandomState(0)
+    wide = {"x": shape, "y": (shape[0], shape[2], shape[1])}
+    arrays = {
+        name: mx.nd.array(random.randint(-4, 5, size), context, dtype)
+        for name, size in wide.items()
+    }
+    executor = symbol.bind(context, arrays)
+    (found,) = executor.forward()
+    (expected,) = symbol.eval(mx.cpu(), **{n: a.copyto(mx.cpu()) for n, a in arrays.items()})
+    np.testing.assert_array_equal(found.asnumpy(), expected.asnumpy())
+    numbers = {n: a.asnumpy().astype("int64") for n, a in arrays.items()}
+    total = np.abs(numbers["x"]) + numbers["y"].transpose(0, 2, 1)
+    apart = [total, np.maximum(total, 0), total - numbers["x"] * 2]
+    axes = {"rows": 0, "columns": 1, "depth": 2}
+    if kind in axes:
+        due = np.concatenate(apart, axes[kind])
+        np.testing.assert_array_equal(found.asnumpy().astype("int64"), due)
+    check_plan(executor.plan)
+    if context.device_type == "gpu":
+        stored = executor.plan.kernels[0].outputs
+        assert {x.primitive for x in stored} == {"concat"}, "and none of the parts apart"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_follows_a_product_is_put_together(axis: int, dtype: str, context: mx.Context) -> None:
+    x, y = sym.Variable("x"), sym.Variable("y")
+    product = sym.dot(x, y)
+    symbol = sym.Concat(product, sym.relu(product), product + 1, dim=axis)
+    random = np.random.RandomState(0)
+    numbers = {"x": random.randint(-3, 4, (37, 50)), "y": random.randint(-3, 4, (50, 45))}
+    arrays = {name: mx.nd.array(value, context, dtype) for name, value in numbers.items()}
+    executor = symbol.bind(context, arrays)
+    (found,) = executor.forward()
+    due = numbers["x"] @ numbers["y"]
+    together = np.concatenate([due, np.maximum(due, 0), due + 1], axis)
+    np.testing.assert_array_equal(found.asnumpy(), together.astype(dtype))
+    check_plan(executor.plan)
+    if context.device_type == "gpu":
+        assert [len(kernel.outputs) for kernel in executor.plan.kernels] == [1]

@@ -225,6 +225,33 @@ def _reshaped(shape: Shape, strides: tuple[int, ...], target: Shape) -> tuple[in
     return tuple(result)
 
 
+def parts_in_concat(
+    joined: Expr, known: Mapping[Expr, Layout]
+) -> list[tuple[Expr, int, tuple[int, ...]]] | None:
+    """Where values that were put one after the other have their elements, by their coordinates.
+
+    Args:
+        joined: a concatenation.
+        known: the layouts of what it is made of.
+
+    Returns:
+        For each input the value that it is, and its offset and strides in the concatenation. None
+        where an input is not a whole value in its own order.
+    """
+    axis, start = joined.integer("axis"), 0
+    strides, found = contiguous(joined.shape), []
+    for part in joined.inputs:
+        layout = known[part]
+        value = layout.base
+        whole = value.size == part.size and not layout.offset
+        own = _reshaped(part.shape, strides, value.shape)
+        if own is None or not whole or not layout.is_dense(part.shape):
+            return None
+        found.append((value, start * strides[axis], own))
+        start += part.shape[axis]
+    return found
+
+
 @dataclass(frozen=True)
 class Term:
     """Part of a place: ``coordinate // divisor % length * stride``."""

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from ..expressions.expr import GENERATED, PRODUCTS, VIEWS, Expr, contracted
+from ..expressions.expr import COPIES, GENERATED, PRODUCTS, VIEWS, Expr, contracted
 from ..expressions.layout import Layout, contiguous
 from ..foundation.dtype import DType
 from ..products.matmul_tiles import Product, Tile
@@ -74,7 +74,8 @@ class _Matmul:
         self.writer = Writer(layouts, kernel.outputs)
         read = [y for y in (*self.product.inputs, *reads(self.body)) if y.shape != ()]
         reach = max(reach_of(y.shape, [access_of(y, layouts)]) for y in read)
-        self.wide = ".to(tl.int64)" if max(reach, self.product.size) >= WIDE else ""
+        reach = max(reach, self.product.size, *(x.size for x in kernel.outputs))
+        self.wide = ".to(tl.int64)" if reach >= WIDE else ""
 
     def write(self) -> Source:
         writer, tile = self.writer, self.tile
@@ -287,17 +288,18 @@ class _Matmul:
         if self._is_stored_in_blocks(read):
             self._store_block(*writer.outputs)
             return
-        for number, x in enumerate(writer.outputs):
+        for store in writer.stores():
+            x = writer.outputs[store.number]
             if x.primitive in VIEWS:
                 where = offset_in_copy(x, writer.layouts, places)
             else:
-                where = offset_text(Access(x, 0, contiguous(x.shape)), places)
-            writer.store(number, where, writer.names[writer.source_of(x)], mask)
+                where = offset_text(store.part or Access(x, 0, contiguous(x.shape)), places)
+            writer.store(store.number, where, writer.names[store.value], mask)
 
     def _is_stored_in_blocks(self, read: Sequence[Expr]) -> bool:
         """Whether the result goes by a descriptor: a program then need not wait for it."""
         x, *others = self.writer.outputs
-        if not self.tile.walkers or others or x.primitive in VIEWS or not x.dtype.is_reduced:
+        if not self.tile.walkers or others or x.primitive in COPIES or not x.dtype.is_reduced:
             return False
         accesses = [access_of(y, self.writer.layouts) for y in read]
         whole = any(access.strides and all(access.strides[-2:]) for access in accesses)

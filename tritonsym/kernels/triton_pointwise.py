@@ -35,10 +35,12 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
     copies = [x for x in kernel.outputs if x.primitive in VIEWS]
     dense = Access(kernel.body[0], 0, contiguous(shape))
     draws = any(x.primitive == "random" for x in kernel.body)
-    walk = walk_over(shape, dense, [access_of(y, layouts) for y in full], copies, layouts, draws)
     writer = Writer(layouts, kernel.outputs)
-    stored = {writer.source_of(x) for x in kernel.outputs}
-    order, size = _in_registers(kernel, full, stored, walk.sizes)
+    stores = writer.stores()
+    parts = [store.part for store in stores if store.part is not None]
+    accesses = [access_of(y, layouts) for y in full]
+    walk = walk_over(shape, dense, accesses, copies, layouts, parts, draws)
+    order, size = _in_registers(kernel, full, {store.value for store in stores}, walk.sizes)
     places = walk.begin(writer, size)
     for y in ones:
         writer.names[y] = writer.load(Access(layouts[y].base, layouts[y].offset, ()), (), "")
@@ -51,9 +53,11 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
             writer.generate(x, places.position)
         else:
             writer.compute(x)
-    for number, x in enumerate(kernel.outputs):
-        where = places.copies.get(x, places.position)
-        writer.store(number, where, writer.names[writer.source_of(x)], places.inside)
+    of_parts = iter(places.stored)
+    for store in stores:
+        output = kernel.outputs[store.number]
+        where = next(of_parts) if store.part else places.copies.get(output, places.position)
+        writer.store(store.number, where, writer.names[store.value], places.inside)
     return writer.source(kernel.body, places.programs, size.options)
 
 

@@ -71,6 +71,7 @@ class Places:
         inside: that they are inside all of them.
         position: their row-major numbers.
         copies: where the copies of the result have them.
+        stored: where what is stored by strides has them.
         programs: how many there are.
     """
 
@@ -79,6 +80,7 @@ class Places:
     inside: str
     position: str
     copies: Mapping[Expr, str]
+    stored: tuple[str, ...]
     programs: int
 
     def inside_of(self, access: Access) -> str:
@@ -93,6 +95,7 @@ def walk_over(
     read: Sequence[Access],
     copies: Sequence[Expr],
     layouts: Mapping[Expr, Layout],
+    stored: Sequence[Access] = (),
     draws: bool = False,
 ) -> Runs | Tiles:
     """How to walk over the elements of a shape.
@@ -103,20 +106,23 @@ def walk_over(
         read: where what is read has its elements.
         copies: of what is computed, stored in another order.
         layouts: of what they are copies of.
+        stored: where else elements are stored.
         draws: whether random numbers are drawn. Neighbours in row-major order share the work for
             four of them, but not where threads have them in another order.
     """
     cut = None
     if shape and math.prod(shape) >= LARGE and not draws:
-        cut = _cut(shape, [dense, *read], copies, layouts)
+        cut = _cut(shape, [dense, *read, *stored], copies, layouts)
+    count, end = len(read), len(read) + len(stored)
     if cut is not None:
         lengths, (in_order, *accesses) = collapse(*cut)
         axis = turned_axis(lengths, accesses)
         if axis is not None:
-            stored = dict(zip(copies, accesses[len(read) :], strict=True))
-            return Tiles(lengths, axis, tuple(accesses[: len(read)]), in_order, stored)
-    lengths, (_, *accesses) = collapse(shape, [dense, *read])
-    return Runs(shape, lengths, tuple(accesses), copies, layouts)
+            copied = dict(zip(copies, accesses[end:], strict=True))
+            own = tuple(accesses[:count]), tuple(accesses[count:end])
+            return Tiles(lengths, axis, *own, in_order, copied)
+    lengths, (_, *accesses) = collapse(shape, [dense, *read, *stored])
+    return Runs(shape, lengths, tuple(accesses[:count]), tuple(accesses[count:]), copies, layouts)
 
 
 def turned_axis(lengths: Sequence[int], accesses: Sequence[Access]) -> int | None:
@@ -149,13 +155,14 @@ class Runs:
     Attributes:
         shape: of what is computed.
         lengths: of its axes, made one where they lie within each other.
-        read: by these axes.
+        read, stored: by these axes.
         copies, layouts: as for `walk_over`.
     """
 
     shape: Shape
     lengths: tuple[int, ...]
     read: tuple[Access, ...]
+    stored: tuple[Access, ...]
     copies: Sequence[Expr]
     layouts: Mapping[Expr, Layout]
 
@@ -166,13 +173,17 @@ class Runs:
 
     def begin(self, writer: Writer, size: Size) -> Places:
         """The lines that tell which elements a program has."""
-        reach = reach_of(self.lengths, self.read)
+        reach = reach_of(self.lengths, (*self.read, *self.stored))
         programs = begin(writer, math.prod(self.shape), reach, size.elements)
         coordinates = coordinates_of(writer, "i", self.lengths, "i")
         own = coordinates_of(writer, "i", self.shape, "a") if self.copies else []
         copies = {x: offset_in_copy(x, self.layouts, own) for x in self.copies}
         conditions = ("mask",) * len(coordinates)
-        return Places(tuple(coordinates), conditions, "mask", "i", copies, programs)
+        if coordinates:
+            stored = tuple(offset_text(access, coordinates) for access in self.stored)
+        else:  # of one element, whose number is 0
+            stored = tuple(f"i + {access.offset}" for access in self.stored)
+        return Places(tuple(coordinates), conditions, "mask", "i", copies, stored, programs)
 
     def ordered(self, steps: Sequence[Expr], read: Mapping[Expr, Access]) -> Sequence[Expr]:
         """Loads and computations in the best order."""
@@ -186,12 +197,14 @@ class Tiles:
     Attributes:
         lengths: of the axes of what is computed, made one where they lie within each other.
         axis: of the rows; the columns are the last one.
-        read, dense, copies: what is read, the row-major order and the copies, by these axes.
+        read, stored, dense, copies: what is read and stored, the row-major order and the copies,
+            by these axes.
     """
 
     lengths: tuple[int, ...]
     axis: int
     read: tuple[Access, ...]
+    stored: tuple[Access, ...]
     dense: Access
     copies: Mapping[Expr, Access]
 
@@ -208,7 +221,7 @@ class Tiles:
         steps = [1] * len(self.lengths)
         steps[self.axis], steps[-1] = height, width
         counts = [-(-n // step) for n, step in zip(self.lengths, steps, strict=True)]
-        accesses = [*self.read, self.dense, *self.copies.values()]
+        accesses = [*self.read, *self.stored, self.dense, *self.copies.values()]
         wide = ".to(tl.int64)" if reach_of(self.lengths, accesses) >= WIDE else ""
         writer.line(f"tile = tl.program_id(0){wide}")
         several = [n for n in counts if n > 1]
@@ -229,9 +242,9 @@ class Tiles:
             inside = "mask"
         copies = {x: offset_text(access, coordinates) for x, access in self.copies.items()}
         position = offset_text(self.dense, coordinates)
-        return Places(
-            tuple(coordinates), tuple(conditions), inside, position, copies, math.prod(counts)
-        )
+        stored = tuple(offset_text(access, coordinates) for access in self.stored)
+        along, programs = (tuple(coordinates), tuple(conditions)), math.prod(counts)
+        return Places(*along, inside, position, copies, stored, programs)
 
     def ordered(self, steps: Sequence[Expr], read: Mapping[Expr, Access]) -> Sequence[Expr]:
         """Loads and computations in the best order.

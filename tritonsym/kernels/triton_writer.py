@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..expressions.expr import ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
-from ..expressions.layout import Layout, contiguous, places_in_copy
+from ..expressions.expr import COPIES, ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
+from ..expressions.layout import Layout, contiguous, parts_in_concat, places_in_copy
 from ..expressions.philox import fraction_bits
 from ..foundation.dtype import BOOL
 from ..products.gpus import ACCESS
@@ -124,6 +124,21 @@ def access_of(x: Expr, layouts: Mapping[Expr, Layout]) -> Access:
     return Access(layout.base, layout.offset, layout.strides)
 
 
+@dataclass(frozen=True)
+class Store:
+    """What is stored in an output, as a whole or as a part of it.
+
+    Attributes:
+        number: of the output.
+        value: what the kernel computes.
+        part: where its elements are, by its coordinates; None where it is all of the output.
+    """
+
+    number: int
+    value: Expr
+    part: Access | None = None
+
+
 class Writer:
     """The lines of one function, its pointers and its values."""
 
@@ -207,6 +222,17 @@ class Writer:
     def source_of(self, x: Expr) -> Expr:
         """What a kernel computes; of a copy of its own value, that value."""
         return self.layouts[x.inputs[0]].base if x.primitive in VIEWS else x
+
+    def stores(self) -> list[Store]:
+        """All that is stored: a value for each output, or several that are put together there."""
+        found = []
+        for number, x in enumerate(self.outputs):
+            parts = parts_in_concat(x, self.layouts) if x.primitive == "concat" else None
+            if parts is None:
+                found.append(Store(number, self.source_of(x)))
+            for value, offset, strides in parts or ():
+                found.append(Store(number, value, Access(x, offset, strides)))
+        return found
 
     def store(self, number: int, where: str, value: str, mask: str = "", depth: int = 1) -> None:
         """Store an output; values are in the dtype's own type, but 16-bit floats in float32."""
@@ -391,6 +417,6 @@ def _title(body: Sequence[Expr]) -> str:
 def reads(body: Sequence[Expr]) -> list[Expr]:
     """What a body reads from outside, constants and random draws apart."""
     inside = set(body)
-    computed = (x for x in body if x.primitive not in GENERATED | VIEWS)
+    computed = (x for x in body if x.primitive not in GENERATED | COPIES)
     read = (y for x in computed for y in x.inputs if y not in inside and y.primitive != "constant")
     return list(dict.fromkeys(read))

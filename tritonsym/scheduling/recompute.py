@@ -8,11 +8,11 @@ only the larger of two values is, if both are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum, auto
 
-from ..expressions.expr import GENERATED, SOURCES, VIEWS, Expr, make, toposort
+from ..expressions.expr import GENERATED, REDUCTIONS, SOURCES, VIEWS, Expr, make, toposort
 from ..graph.trace import Graph
 from ..rewrites.cones import LONGEST, read_apart
 from ..rewrites.simplify import behind_views
@@ -82,7 +82,7 @@ def _cheap(stages: Mapping[Expr, int], graph: Graph, what: Again) -> set[Expr]:
     kept = {behind_views(x) for x in graph.outputs[: graph.ends[0]]}
     everything = what is Again.EVERYTHING
     if not everything:
-        kept |= read_apart(early)
+        kept |= read_apart(early) | _read_later(early)
     depths: dict[Expr, int] = {}
     for x in early:
         depth = 1 + max((depths.get(behind_views(y), 0) for y in x.inputs), default=0)
@@ -90,6 +90,23 @@ def _cheap(stages: Mapping[Expr, int], graph: Graph, what: Again) -> set[Expr]:
         if computed and x not in kept and (everything or depth <= LONGEST):
             depths[x] = depth
     return set(depths)
+
+
+def _read_later(order: Iterable[Expr]) -> set[Expr]:
+    """The values that wait in memory for something that is no pass over elements or rows.
+
+    A recurrent network's state is one: the next step's also needs a product.
+    """
+    found: set[Expr] = set()
+    passes: dict[Expr, int] = {}
+    for x in order:
+        read = [*map(behind_views, x.inputs)]
+        passes[x] = max((passes[y] for y in read), default=0)
+        if x.is_elementwise:
+            found.update(y for y in read if passes[y] < passes[x])
+        elif x.inputs and x.primitive not in VIEWS | REDUCTIONS:
+            passes[x] += 1
+    return found
 
 
 def _choices(stages: Mapping[Expr, int], graph: Graph) -> set[Expr]:

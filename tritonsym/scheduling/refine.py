@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..expressions.expr import REDUCTIONS, Expr, Shape
-from ..expressions.layout import Layout, places_in_copy
+from ..expressions.layout import Layout, parts_in_concat, places_in_copy
 from ..rewrites.cones import CHEAP, LONGEST, Cone, bytes_of
 from .schedule import Kernel, is_row_broadcast
 
@@ -117,23 +117,29 @@ class _Refining:
     # ---- copies ----
 
     def store_copy_where_computed(self, x: Expr) -> None:
-        """Let the kernel that computes a value store it in the order of its copy, too."""
-        if x.primitive != "reshape":
-            return
-        value, own = self._layouts[x.inputs[0]].base, self._home[x]
-        home = self._home.get(value)
-        if home is None or self.kernels[home].form == "single":
+        """Let the kernel that computes values store them in the order of their copy, too."""
+        values, own = dict.fromkeys(self._layouts[y].base for y in x.inputs), self._home[x]
+        homes = {self._home.get(value) for value in values}
+        home = homes.pop()
+        if homes or home is None or not self._can_store(self.kernels[home], x):
             return
         if self._stages[home] != self._stages[own]:
-            return
-        if places_in_copy(x, self._layouts) is None:
             return
         self._put(own, [], [])
         self._home[x] = home
         outputs = [*self.kernels[home].outputs, x]
-        if not self._readers[value] and value not in self._wanted:
-            outputs.remove(value)
+        for value in values:
+            if not self._readers[value] and value not in self._wanted:
+                outputs.remove(value)
         self._put(home, [x], outputs)
+
+    def _can_store(self, kernel: Kernel, x: Expr) -> bool:
+        """Whether a kernel can store a copy of what it computes, of one value or of several."""
+        if x.primitive == "concat":
+            in_order = kernel.form in ("pointwise", "matmul")
+            return in_order and parts_in_concat(x, self._layouts) is not None
+        is_copy = x.primitive == "reshape" and kernel.form != "single"
+        return is_copy and places_in_copy(x, self._layouts) is not None
 
     # ---- values that are computed again ----
 

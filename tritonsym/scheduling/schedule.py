@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..expressions.expr import (
+    COPIES,
     GENERATED,
     PRODUCTS,
     REDUCTIONS,
@@ -62,7 +63,7 @@ class Kernel:
         """The body without copies of its own values, which are only stored in another order."""
         if self.form == "single":
             return self.body
-        return tuple(x for x in self.body if x.primitive not in VIEWS)
+        return tuple(x for x in self.body if x.primitive not in COPIES)
 
 
 # A value, who reads it from memory, and why they are not computed together.
