@@ -401,8 +401,6 @@ ELEMENTWISE = frozenset(name for name, rule in RULES.items() if rule in _ELEMENT
 PRODUCTS = frozenset(("dot", "dot_parts"))
 REDUCTIONS = frozenset(name for name, rule in RULES.items() if rule in (_reduce, _argument))
 VIEWS = frozenset(("reshape", "permute", "expand", "slice"))
-# What a kernel that computes the elements can store: the same ones elsewhere.
-COPIES = VIEWS | {"concat"}
 SOURCES = frozenset(("input", "constant", "draw"))
 # What each element is follows from its position alone.
 GENERATED = frozenset(("iota", "random"))

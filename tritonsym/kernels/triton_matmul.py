@@ -16,13 +16,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from ..expressions.expr import COPIES, GENERATED, PRODUCTS, VIEWS, Expr, contracted
+from ..expressions.expr import GENERATED, PRODUCTS, VIEWS, Expr, contracted
 from ..expressions.layout import Layout, contiguous
 from ..foundation.dtype import DType
 from ..products.matmul_tiles import Product, Tile
 from ..products.products import describe, prologue_of
 from ..products.tensor_descriptor import axes_of, descriptor_of
-from ..scheduling.schedule import Kernel
+from ..scheduling.schedule import COPIES, Kernel
 from .triton_writer import (
     TYPES,
     WIDE,

@@ -39,7 +39,7 @@ def pointwise(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Source:
     stores = writer.stores()
     parts = [store.part for store in stores if store.part is not None]
     accesses = [access_of(y, layouts) for y in full]
-    walk = walk_over(shape, dense, accesses, copies, layouts, parts, draws)
+    walk = walk_over(shape, dense, accesses, copies, layouts, draws, parts)
     order, size = _in_registers(kernel, full, {store.value for store in stores}, walk.sizes)
     places = walk.begin(writer, size)
     for y in ones:

@@ -95,8 +95,8 @@ def walk_over(
     read: Sequence[Access],
     copies: Sequence[Expr],
     layouts: Mapping[Expr, Layout],
-    stored: Sequence[Access] = (),
     draws: bool = False,
+    stored: Sequence[Access] = (),
 ) -> Runs | Tiles:
     """How to walk over the elements of a shape.
 
@@ -106,9 +106,9 @@ def walk_over(
         read: where what is read has its elements.
         copies: of what is computed, stored in another order.
         layouts: of what they are copies of.
-        stored: where else elements are stored.
         draws: whether random numbers are drawn. Neighbours in row-major order share the work for
             four of them, but not where threads have them in another order.
+        stored: where else elements are stored.
     """
     cut = None
     if shape and math.prod(shape) >= LARGE and not draws:

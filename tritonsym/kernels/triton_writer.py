@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..expressions.expr import COPIES, ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
+from ..expressions.expr import ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
 from ..expressions.layout import Layout, contiguous, parts_in_concat, places_in_copy
 from ..expressions.philox import fraction_bits
 from ..foundation.dtype import BOOL
 from ..products.gpus import ACCESS
 from ..products.tensor_descriptor import Descriptor
+from ..scheduling.schedule import COPIES
 
 # Elements per program of the forms that go through memory once.
 BLOCK = 1024

@@ -103,7 +103,7 @@ def _read_later(order: Iterable[Expr]) -> set[Expr]:
         read = [*map(behind_views, x.inputs)]
         passes[x] = max((passes[y] for y in read), default=0)
         if x.is_elementwise:
-            found.update(y for y in read if passes[y] < passes[x])
+            found.update(y for y in read if passes[y] < passes[x] and y.size == x.size)
         elif x.inputs and x.primitive not in VIEWS | REDUCTIONS:
             passes[x] += 1
     return found

@@ -13,7 +13,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..expressions.expr import (
-    COPIES,
     GENERATED,
     PRODUCTS,
     REDUCTIONS,
@@ -28,6 +27,8 @@ from ..expressions.layout import Layout
 # Whoever has more readers than this is stored in any case: its kernel is not merged with theirs,
 # which also keeps the search for cycles short.
 _MANY_READERS = 64
+# What a kernel that computes the elements can do as well: store them elsewhere.
+COPIES = VIEWS | {"concat"}
 
 
 @dataclass(frozen=True)
