@@ -6,7 +6,8 @@ import importlib
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -86,9 +87,12 @@ def node_by_node(
     """Every expression in memory of its own; movements as torch does them, views where it can.
 
     A library that computes along another axis may sum up in another order: ``strides`` says where.
+    All calls are prepared before the first one is made, as a program's are: a recurrent layer whose
+    gradients are wanted too rounds otherwise than one whose are not.
     """
     state = RandomState(SEED)
-    values = {}
+    values: dict[Expr, torch.Tensor] = {}
+    calls: list[Callable[[], object]] = []
     for x in toposort(outputs):
         sources = [values[y] for y in x.inputs]
         match x.primitive:
@@ -100,6 +104,7 @@ def node_by_node(
                 (values[x],) = run([x], [], state)
             case "reshape":
                 values[x] = sources[0].reshape(x.shape)
+                calls.append(partial(reshape_into, values[x], sources[0]))
             case "permute":
                 values[x] = sources[0].permute(x.integers("axes"))
             case "expand":
@@ -109,8 +114,15 @@ def node_by_node(
                 values[x] = sources[0][tuple(slice(*bound) for bound in bounds)]
             case _:
                 values[x] = empty_like(x, strides.get(x))
-                prepare(x, sources, values[x])()
+                calls.append(prepare(x, sources, values[x]))
+    for call in calls:
+        call()
     return [values[x].clone() for x in outputs]
+
+
+def reshape_into(out: torch.Tensor, data: torch.Tensor) -> None:
+    """What a reshape is once its data are there; nothing where it is a view of them."""
+    out.copy_(data.reshape(out.shape))
 
 
 def empty_like(x: Expr, strides: tuple[int, ...] | None) -> torch.Tensor:
