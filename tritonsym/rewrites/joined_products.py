@@ -30,6 +30,8 @@ New = Mapping[Expr, Expr]
 def with_joined_products(graph: Graph) -> Graph:
     """The graph with one product instead of many, where they belong together."""
     order = toposort(graph.outputs)
+    if sum(_product_of_rows(x) is not None or x.primitive == "dot" for x in order) < 2:
+        return graph
     joined = {**_of_slices(order, graph), **_read_together(order, graph)}
 
     def change(x: Expr, new: New) -> Expr:
