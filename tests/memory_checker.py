@@ -308,14 +308,14 @@ class _Schedule:
             return []
         readers = [(z, y, self.plan.layouts[y].base) for z in self.together[x] for y in z.inputs]
         # A product reads all of its operands for each of its elements, and what those come from.
-        # A copy of what its kernel computes, and thus has in registers, reads nothing.
-        outside = {z for z, _, base in readers if base not in self.together[x]}
         scattered = {
-            z
-            for z, _, _ in readers
-            if not (z.is_elementwise or z.primitive in REDUCTIONS)
-            and (z in outside or z.primitive not in ("reshape", "concat"))
+            z for z, _, _ in readers if not (z.is_elementwise or z.primitive in REDUCTIONS)
         }
+        # Where all else goes element by element, what is put together is at hand, and not read.
+        joined = {z for z in scattered if z.primitive == "concat"}
+        at_hand = all(base in self.together[x] for z, _, base in readers if z in joined)
+        if scattered == joined and at_hand:
+            scattered -= joined
         for z in reversed(self.together[x]):
             if any(z in other.inputs for other in scattered):
                 scattered.add(z)

@@ -654,3 +654,27 @@ def test_what_a_debugger_shows_of_a_graph_is_short() -> None:
     for _ in range(100):
         x = x + x
     assert len(repr(x._entries)) < 1000
+
+
+def test_an_operator_of_a_program_may_have_no_inputs(context: mx.Context) -> None:
+    class Ones(mx.operator.CustomOp):
+        def forward(self, is_train: Any, req: Any, in_data: Any, out_data: Any, aux: Any) -> None:
+            self.assign(out_data[0], req[0], nd.ones((2, 3), ctx=context))
+
+    class OnesProp(mx.operator.CustomOpProp):
+        def list_arguments(self) -> list[str]:
+            return []
+
+        def infer_shape(self, in_shape: Any) -> Any:
+            return [], [(2, 3)], []
+
+        def infer_type(self, in_type: Any) -> Any:
+            return [], ["float32"], []
+
+        def create_operator(self, ctx: Any, shapes: Any, dtypes: Any) -> Ones:
+            return Ones()
+
+    name = f"ones_on_{context.device_type}"
+    mx.operator.register(name)(OnesProp)
+    (found,) = (sym.Custom(op_type=name) + 1).bind(context, {}).forward()
+    assert found.asnumpy().tolist() == [[2.0] * 3] * 2

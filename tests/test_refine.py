@@ -234,3 +234,23 @@ def test_what_follows_a_product_is_put_together(axis: int, dtype: str, context: 
     check_plan(executor.plan)
     if context.device_type == "gpu":
         assert [len(kernel.outputs) for kernel in executor.plan.kernels] == [1]
+
+
+def test_what_is_put_together_may_lie_where_its_kernel_read(context: mx.Context) -> None:
+    """The sum takes the place of what was turned round, which nobody else reads."""
+    x, y = sym.Variable("x"), sym.Variable("y")
+    value = sym.reverse(x, axis=0) + y
+    symbol = sym.dot(value, sym.Concat(value, value, dim=1))
+    numbers = np.random.RandomState(0).randint(-3, 4, (2, 9, 9))
+    arrays = {n: mx.nd.array(v, context, "int32") for n, v in zip("xy", numbers, strict=True)}
+    executor = symbol.bind(context, arrays)
+    check_plan(executor.plan)
+    (found,) = executor.forward()
+    total = numbers[0][::-1] + numbers[1]
+    np.testing.assert_array_equal(found.asnumpy(), total @ np.concatenate([total, total], 1))
+    if context.device_type == "gpu":
+        plan = executor.plan
+        (turned_round,) = plan.kernels[0].outputs
+        joining = next(k for k in plan.kernels if len(k.outputs) > 1)
+        assert [x.primitive for x in joining.outputs] == ["add", "concat"]
+        assert plan.places[joining.outputs[0]] == plan.places[turned_round]

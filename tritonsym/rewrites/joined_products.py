@@ -30,7 +30,7 @@ New = Mapping[Expr, Expr]
 def with_joined_products(graph: Graph) -> Graph:
     """The graph with one product instead of many, where they belong together."""
     order = toposort(graph.outputs)
-    if sum(_product_of_rows(x) is not None or x.primitive == "dot" for x in order) < 2:
+    if sum(x.primitive == "dot" or _product_of_rows(x) is not None for x in order) < 2:
         return graph
     joined = {**_of_slices(order, graph), **_read_together(order, graph)}
 
@@ -224,10 +224,10 @@ class _Reading:
             return
         axis, one = x.integer("axis"), products[0]
         rank = _rank(x.inputs[0].shape, one.width)
-        if rank is None or rank <= axis or not _is_of_blocks(x.inputs, axis):
+        lengths = [y.shape[axis] for y in x.inputs]
+        if rank is None or rank <= axis or not _is_of_blocks(x.shape[:axis], lengths):
             return
-        rows = sum(found.rows for found in products)
-        if rows * one.length <= (len(products) - 1) * one.length * one.width:
+        if sum(found.rows for found in products) <= (len(products) - 1) * one.width:
             yield _InARow(x, tuple(products))
 
     def _products(self, y: Expr) -> Iterator[_Product]:
@@ -296,9 +296,14 @@ def _operands(x: Expr) -> list[tuple[Expr, int]]:
     return [(left, 0 if x["transpose_a"] else 1), (right, 1 if x["transpose_b"] else 0)]
 
 
-def _is_of_blocks(parts: Sequence[Expr], axis: int) -> bool:
-    """Whether the parts of an array lie in it one after the other once their axis is the first."""
-    return math.prod(parts[0].shape[:axis]) == 1 or all(x.shape[axis] == 1 for x in parts)
+def _is_of_blocks(before: Shape, lengths: Sequence[int]) -> bool:
+    """Whether the parts of an array lie in it one after the other once their axis is the first.
+
+    Args:
+        before: the shape of the axes before it.
+        lengths: of the parts, along it.
+    """
+    return math.prod(before) == 1 or all(length == 1 for length in lengths)
 
 
 @dataclass(frozen=True)
@@ -351,7 +356,7 @@ def _joined(matrices: Sequence[Expr], axis: int, new: New) -> Expr:
     parts = [part for x in matrices for part in _slices(x, length)] if axis == 0 else []
     if len(parts) == len(matrices) and _is_all(parts):
         base, along = new[parts[0].base], parts[0].axis
-        if math.prod(base.shape[:along]) == 1 or all(p.stop - p.start == 1 for p in parts):
+        if _is_of_blocks(base.shape[:along], [part.stop - part.start for part in parts]):
             order = (along, *(a for a in range(len(base.shape)) if a != along))
             return reshape(permute(base, order), (base.size // length, length))
     return concat([new[x] for x in matrices], axis)

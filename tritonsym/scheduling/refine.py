@@ -118,10 +118,11 @@ class _Refining:
 
     def store_copy_where_computed(self, x: Expr) -> None:
         """Let the kernel that computes values store them in the order of their copy, too."""
+        if x.primitive not in ("reshape", "concat"):
+            return
         values, own = dict.fromkeys(self._layouts[y].base for y in x.inputs), self._home[x]
-        homes = {self._home.get(value) for value in values}
-        home = homes.pop()
-        if homes or home is None or not self._can_store(self.kernels[home], x):
+        home, *others = {self._home.get(value) for value in values}
+        if others or home is None or not self._can_store(self.kernels[home], x):
             return
         if self._stages[home] != self._stages[own]:
             return
@@ -138,8 +139,7 @@ class _Refining:
         if x.primitive == "concat":
             in_order = kernel.form in ("pointwise", "matmul")
             return in_order and parts_in_concat(x, self._layouts) is not None
-        is_copy = x.primitive == "reshape" and kernel.form != "single"
-        return is_copy and places_in_copy(x, self._layouts) is not None
+        return kernel.form != "single" and places_in_copy(x, self._layouts) is not None
 
     # ---- values that are computed again ----
 
