@@ -14,7 +14,11 @@ import torch
 import tritonsym as mx
 from sparse_memory import sparse
 from tritonsym.context import torch_device
+from tritonsym.foundation.dtype import as_dtype
+from tritonsym.kernels.triton_source import write
 from tritonsym.ndarray import NDArray
+from tritonsym.plan_command import plan_for_gpu
+from tritonsym.products.gpus import H100
 
 sym = mx.sym
 FAR, NEAR = 2**30, 2**29
@@ -65,3 +69,22 @@ def test_far_elements_are_read(name: str, gpu: mx.Context) -> None:
     executor = symbol.bind(gpu, {n: given[n] for n in symbol.list_inputs()})
     found = executor.forward()[0].asnumpy()
     np.testing.assert_array_equal(found, due(tensor.cpu().numpy()))
+
+
+@pytest.mark.parametrize("form", ["pointwise", "matmul"])
+@pytest.mark.parametrize("length", [2**15, 2**12])
+def test_parts_of_a_large_result_are_stored_far_behind_its_beginning(
+    form: str, length: int
+) -> None:
+    """Each has less than 2^31 elements; what they are put into has more, or no more than fits."""
+    first = sym.dot(R, sym.Variable("b")) if form == "matmul" else sym.abs(R)
+    shapes = {"r": (length, length)}
+    if form == "matmul":
+        shapes = {"r": (length, 4), "b": (4, length)}
+    symbol = sym.Concat(first, first + 1, first + 2, dim=0)
+    plan = plan_for_gpu(symbol, shapes, {name: as_dtype("int8") for name in shapes})
+    (kernel,) = plan.kernels
+    assert (kernel.form, [x.primitive for x in kernel.outputs]) == (form, ["concat"])
+    source = write(kernel, plan.layouts, H100)
+    assert source is not None
+    assert ("tl.int64" in source.text) == (3 * length**2 >= 2**31)
