@@ -29,7 +29,14 @@ SIZES = {
 }
 # What only large products that walk from tile to tile are compiled with, by name.
 FOLLOWED = ("relu", "erf", "residual", "ragged", "turned")
-WORDS = r"\b(HGMMA|HMMA|DMMA|IGMMA|IMMA|FFMA|UTC\w*MMA|UTMALDG|UTMASTG|LDGSTS)\b"
+# What matters of a kernel's instructions, for the abstract machine and for the real one. The
+# latter are read of a few kernels, since they take longer to read than to make.
+WORDS = (
+    r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma|fma\.rn\.f32|cp\.async\.c[ag]"
+    r"|cp\.async\.bulk\.tensor\.\dd\.(?:shared|global))\b"
+)
+MACHINE_WORDS = r"\b(HGMMA|HMMA|DMMA|IGMMA|IMMA|FFMA|UTC\w*MMA|UTMALDG|UTMASTG|LDGSTS)\b"
+READ = ("middle", "huge relu")
 KINDS = {
     "float16": ("float16", "ieee"),
     "bfloat16": ("bfloat16", "ieee"),
@@ -73,15 +80,17 @@ def compiled(target: str, kind: str, size: str, followed: str = "") -> dict[str,
     codes = ahead_of_time.compile_plan(plan, target)
     (code,) = [code for kernel, code in codes if kernel.form == "matmul"]
     assert code is not None
+    example = f"{size} {followed}".rstrip()
     return {
-        "name": f"{kind} {size} {followed}".rstrip(),
+        "name": f"{kind} {example}",
         "registers": code.registers,
         "spilled": code.spilled,
         "shared": code.shared,
         "widest": code.widest_access,
         "tensor cores": code.uses_tensor_cores,
         "descriptors": code.moves_blocks,
-        "instructions": sorted(set(re.findall(WORDS, code.sass))),
+        "instructions": sorted(set(re.findall(WORDS, code.ptx))),
+        "machine": sorted(set(re.findall(MACHINE_WORDS, code.sass))) if example in READ else None,
     }
 
 

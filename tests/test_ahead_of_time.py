@@ -139,3 +139,11 @@ def test_the_plan_command_says_what_is_missing(
     assert "do not follow; give them too" in capsys.readouterr().out
     assert main(["plan", str(path), "--shape", "datta=2,3"]) == 1
     assert "'datta'" in capsys.readouterr().out
+
+
+@pytest.mark.xdist_group("sm_90")
+def test_workers_keep_to_groups(request: pytest.FixtureRequest) -> None:
+    """Else each of them compiles all: pytest-xdist goes by a name that pytest 9.2 has given up."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("no groups without --dist loadgroup")
+    assert request.node.nodeid.endswith("@sm_90")

@@ -41,6 +41,22 @@ if importlib.metadata.version("triton").startswith("3.6."):
     UNITS["sm_100"] = {kind: unit for kind, unit in UNITS["sm_80"].items() if kind != "float64"}
 
 
+# How the same instructions are called in text for the abstract machine and for the real one.
+NAMES = {
+    "mma.sync": {"HMMA", "DMMA", "IMMA"},
+    "wgmma.mma_async": {"HGMMA", "IGMMA"},
+    "tcgen05.mma": {"UTCHMMA", "UTCIMMA"},
+    "cp.async.cg": {"LDGSTS"},
+    "cp.async.bulk.tensor.2d.shared": {"UTMALDG"},
+    "cp.async.bulk.tensor.2d.global": {"UTMASTG"},
+}
+
+
+def multiplied(row: dict[str, Any]) -> set[str]:
+    """The instructions of a kernel that multiply matrices."""
+    return {word for word in row["instructions"] if "mma" in word}
+
+
 @functools.cache
 def compiled(target: str) -> dict[str, dict[str, Any]]:
     result = subprocess.run(
@@ -65,8 +81,9 @@ def test_nothing_spills(target: str) -> None:
 def test_large_products_are_on_the_units_for_them(target: str) -> None:
     rows = compiled(target)
     for kind, unit in UNITS[target].items():
-        for size in ("large", "middle"):
-            assert unit in rows[f"{kind} {size}"]["instructions"], (kind, size)
+        large, middle = rows[f"{kind} large"], rows[f"{kind} middle"]
+        assert unit in middle["machine"], kind
+        assert multiplied(large) == multiplied(middle), kind
         for size in ("small", "skinny", "deep"):
             assert rows[f"{kind} {size}"]["tensor cores"], (kind, size)
 
@@ -78,7 +95,18 @@ def test_exact_products_of_float32_are_on_no_tensor_cores(target: str) -> None:
     for name, row in rows.items():
         if name.split()[0] in ("float32", "int32", "int64"):
             assert not row["tensor cores"], name
-    assert rows["float32 large"]["instructions"] == ["FFMA", "LDGSTS"]
+    assert rows["float32 large"]["instructions"] == ["cp.async.cg", "fma.rn.f32"]
+
+
+@pytest.mark.parametrize("target", EACH_TARGET)
+def test_the_machine_has_the_instructions_that_it_is_given(target: str) -> None:
+    """So what the other tests read is what runs."""
+    read = [row for row in compiled(target).values() if row["machine"] is not None]
+    assert len(read) > 10
+    for row in read:
+        machine = {*row["machine"]}
+        for word, names in NAMES.items():
+            assert bool(machine & names) is (word in row["instructions"]), (row["name"], word)
 
 
 @pytest.mark.parametrize("target", EACH_TARGET)
@@ -96,25 +124,29 @@ def test_shared_memory_suffices(target: str) -> None:
     assert {n: row["shared"] for n, row in compiled(target).items() if row["shared"] > room} == {}
 
 
-@pytest.mark.parametrize("target", ["sm_90", "sm_100"])
+@pytest.mark.parametrize("target", EACH_TARGET[1:])
 def test_huge_products_are_loaded_by_descriptors(target: str) -> None:
     """No thread copies their elements."""
     rows = compiled(target)
     described = {name for name, row in rows.items() if row["descriptors"]}
     assert described >= HUGE
     for name in described:
-        assert "LDGSTS" not in rows[name]["instructions"], name
-        assert {"HGMMA", "UTCHMMA"} & {*rows[name]["instructions"]}, name
+        assert "cp.async.cg" not in rows[name]["instructions"], name
+        assert {"wgmma.mma_async", "tcgen05.mma"} & {*rows[name]["instructions"]}, name
     assert not any(name.split()[1] in ("small", "skinny", "row", "deep") for name in described)
     assert {name.split()[0] for name in described} == {"float16", "bfloat16", "tf32"}
 
 
+@pytest.mark.xdist_group("sm_90")
 def test_results_of_huge_products_go_by_descriptors() -> None:
     """Where there is room for them besides operands; 32 bits or a second operand leave none."""
     rows = compiled("sm_90")
-    stored = {name for name in HUGE if "UTMASTG" in rows[name]["instructions"]}
+    stored = {
+        name for name in HUGE if "cp.async.bulk.tensor.2d.global" in rows[name]["instructions"]
+    }
     assert stored == HUGE - {"tf32 huge", "bfloat16 huge residual"}
 
 
+@pytest.mark.xdist_group("sm_80")
 def test_earlier_gpus_have_no_descriptors() -> None:
     assert not any(row["descriptors"] for row in compiled("sm_80").values())

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,30 +39,38 @@ class Compiled:
         registers: per thread.
         spilled: bytes per thread that did not fit the registers.
         shared: bytes of shared memory per program.
-        ptx, sass: its code as text, for the abstract and the real machine.
+        ptx: its code for the abstract machine, as text.
+        binary: its code for the real one.
     """
 
     registers: int
     spilled: int
     shared: int
     ptx: str
-    sass: str
+    binary: bytes
+
+    @cached_property
+    def sass(self) -> str:
+        """The binary as text. It takes longer to make than all else."""
+        return _report_of(self.binary, "-sass")
 
     @property
     def uses_tensor_cores(self) -> bool:
         """Whether it multiplies matrices in hardware."""
-        return bool(re.search(r"\b(?:HGMMA|HMMA|DMMA|IGMMA|IMMA|UTC\w*MMA)\b", self.sass))
+        return bool(re.search(r"\b(?:mma\.sync|wgmma\.mma_async|tcgen05\.mma)\b", self.ptx))
 
     @property
     def moves_blocks(self) -> bool:
         """Whether it loads by tensor descriptors."""
-        return bool(re.search(r"\bUTMALDG\b", self.sass))
+        return bool(re.search(r"\bcp\.async\.bulk\.tensor\.\dd\.shared\b", self.ptx))
 
     @property
     def widest_access(self) -> int:
         """Bits of the widest load from global memory."""
-        widths = re.findall(r"LDG(?:STS)?\.E(?:\.[A-Z]\w*)*?\.(128|64)\b", self.sass)
-        return max((int(width) for width in widths), default=32)
+        loads = re.findall(r"\bld\.global(?:[.:]+\w+)*?(?:\.v(\d))?\.[bfsu](\d+)\b", self.ptx)
+        copies = re.findall(r"\bcp\.async\.c[ag]\.\S+ \[.*?\], \[.*?\], 0x(\w+)", self.ptx)
+        widths = [int(count or 1) * int(bits) for count, bits in loads]
+        return max([*widths, *(8 * int(size, 16) for size in copies)], default=0)
 
 
 def compile_source(source: Source, target: str) -> Compiled:
@@ -95,45 +104,38 @@ def compile_source(source: Source, target: str) -> Compiled:
         target=GPUTarget("cuda", capability, WARP),
         options={**LAUNCH_OPTIONS, **source.options},
     )
+    ptx, binary = compiled.asm["ptx"], compiled.asm["cubin"]
+    usage = dict(re.findall(r"\b(REG|STACK):(\d+)", _report_of(binary, "--dump-resource-usage")))
+    # What is spilled lies on the stack, and so do tables.
+    spilled = _spilled(ptx, capability) if int(usage["STACK"]) else 0
+    return Compiled(int(usage["REG"]), spilled, compiled.metadata.shared, ptx, binary)
+
+
+def _report_of(binary: bytes, question: str) -> str:
+    """What a tool that comes with Triton says of machine code, without what it warns of."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(binary)
+        command = [str(triton.knobs.nvidia.cuobjdump.path), question, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _spilled(ptx: str, capability: int) -> int:
+    """The bytes that did not fit the registers, from the assembler's own report."""
+    tools = triton.knobs.nvidia
+    # The assembler that comes with Triton is another one from some capability on.
+    tool: Any = tools.ptxas_blackwell if capability >= _BLACKWELL else tools.ptxas
     # Triton compiles for the variant of the chip with all its instructions.
-    variant = target + ("a" if capability >= 90 else "")
-    registers, spilled = _resources(compiled.asm["ptx"], variant, _assembler(capability))
-    shared, sass = compiled.metadata.shared, _disassembled(compiled.asm["cubin"])
-    return Compiled(registers, spilled, shared, compiled.asm["ptx"], sass)
-
-
-def _resources(ptx: str, variant: str, assembler: str) -> tuple[int, int]:
-    """Registers and spilled bytes, from the assembler's own report."""
+    variant = f"sm_{capability}{'a' if capability >= 90 else ''}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ptx"
         path.write_text(ptx)
+        command = [str(tool.path), "-v", f"--gpu-name={variant}", str(path)]
         report = subprocess.run(
-            [assembler, "-v", f"--gpu-name={variant}", str(path), "-o", f"{folder}/kernel"],
-            capture_output=True,
-            text=True,
-            check=True,
+            [*command, "-o", f"{folder}/kernel"], capture_output=True, text=True, check=True
         ).stderr
-    registers = re.search(r"Used (\d+) registers", report)
-    spilled = re.search(r"(\d+) bytes spill stores", report)
-    return int(registers[1]) if registers else 0, int(spilled[1]) if spilled else 0
-
-
-def _disassembled(cubin: bytes) -> str:
-    """The instructions of machine code, without what the tool warns of."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernel.cubin"
-        path.write_bytes(cubin)
-        tool = str(triton.knobs.nvidia.cuobjdump.path)
-        return subprocess.run(
-            [tool, "-sass", str(path)], capture_output=True, text=True, check=True
-        ).stdout
-
-
-def _assembler(capability: int) -> str:
-    """The assembler that comes with Triton, which from some capability on is another one."""
-    tools = triton.knobs.nvidia
-    tool: Any = tools.ptxas_blackwell if capability >= _BLACKWELL else tools.ptxas
-    return str(tool.path)
+    found = re.search(r"(\d+) bytes spill stores", report)
+    return int(found[1]) if found else 0
 
 
 def compile_plan(plan: Plan, target: str) -> list[tuple[Kernel, Compiled | None]]:
