@@ -53,7 +53,7 @@ def merge_shapes(a: PartialShape, b: PartialShape) -> PartialShape:
     Raises:
         LoweringError: they contradict each other.
     """
-    if a is None or b is None:
+    if a is None or b is None or a == b:
         return b if a is None else a
     if len(a) != len(b) or any(m and n and m != n for m, n in zip(a, b, strict=True)):
         raise LoweringError(f"expected shape {a}, got {b}")
