@@ -34,7 +34,10 @@ class Inferred(Generic[Value]):
         return self.of(entry.node, entry.index)
 
 
-Step = Callable[[Op, Any, list[Value | None], list[Value | None]], None]
+# Completes in place what is known of a node's inputs and outputs; and what two things that are
+# known of one value say together.
+Fill = Callable[[Op, Any, list[Value | None], list[Value | None]], None]
+Merge = Callable[[Value | None, Value | None], Value | None]
 
 
 @collector.paused()
@@ -42,20 +45,22 @@ def _fixed_point(
     entries: Sequence[Entry],
     known: Mapping[str, Value],
     stored: Callable[[Node], Value | None],
-    step: Step[Value],
+    fill: Fill[Value],
+    merge: Merge[Value],
 ) -> Inferred[Value]:
-    """Apply ``step`` to the nodes until it says nothing new about any of their values."""
+    """Apply ``fill`` to the nodes until it says nothing new about any of their values."""
     nodes = toposort(entries)
     first: dict[int, int] = {}
     values: list[Value | None] = []
-    inputs: list[list[int]] = []  # of each node: which values it reads
+    slots: list[list[int]] = []  # of each node: which values it reads, and which it makes
     for node in nodes:
-        first[id(node)] = len(values)
-        inputs.append([first[id(entry.node)] + entry.index for entry in node.inputs])
+        first[id(node)] = start = len(values)
         if node.op is None:
             values.append(known.get(node.name, stored(node)))
         else:
             values.extend([None] * node.output_count)
+        reads = [first[id(entry.node)] + entry.index for entry in node.inputs]
+        slots.append([*reads, *range(start, len(values))])
         if len(values) > len(nodes) + MAX_ARITY:
             raise MXNetError(
                 f"{node.describe()}: the nodes up to this one have {len(values)} outputs; a graph "
@@ -65,28 +70,29 @@ def _fixed_point(
 
     # Most graphs are settled by one walk from the inputs to the outputs.
     returned: dict[int, None] = {}
-    for node, start, reads in zip(nodes, starts, inputs, strict=True):
+    for node, start, around in zip(nodes, starts, slots, strict=True):
         if node.op is not None:
-            for slot in _apply(node, reads, start, values, step):
+            for slot in _apply(node, around, values, fill, merge):
                 if slot < start:
                     returned[slot] = None
     if returned:
-        _settle(nodes, starts, inputs, values, step, returned)
+        _settle(nodes, starts, slots, values, fill, merge, returned)
     return Inferred(nodes, first, values)
 
 
 def _settle(
     nodes: Sequence[Node],
     starts: Sequence[int],
-    inputs: Sequence[Sequence[int]],
+    slots: Sequence[Sequence[int]],
     values: list[Value | None],
-    step: Step[Value],
+    fill: Fill[Value],
+    merge: Merge[Value],
     changed: Iterable[int],
 ) -> None:
     """Visit the nodes around every changed value until nothing changes any more."""
     readers: dict[int, list[int]] = {}
-    for position, reads in enumerate(inputs):
-        for slot in dict.fromkeys(reads):
+    for position, node in enumerate(nodes):
+        for slot in dict.fromkeys(slots[position][: len(node.inputs)]):
             readers.setdefault(slot, []).append(position)
 
     def around(slot: int) -> Iterator[int]:
@@ -100,8 +106,7 @@ def _settle(
     while waiting:
         position = waiting.popleft()
         queued.discard(position)
-        node, start = nodes[position], starts[position]
-        for slot in _apply(node, inputs[position], start, values, step):
+        for slot in _apply(nodes[position], slots[position], values, fill, merge):
             for neighbour in around(slot):
                 if neighbour not in queued:
                     queued.add(neighbour)
@@ -109,26 +114,28 @@ def _settle(
 
 
 def _apply(
-    node: Node, reads: Sequence[int], start: int, values: list[Value | None], step: Step[Value]
+    node: Node,
+    slots: Sequence[int],
+    values: list[Value | None],
+    fill: Fill[Value],
+    merge: Merge[Value],
 ) -> list[int]:
     """What one node says about the values it reads and makes; which of them are new."""
     assert node.op is not None
-    stop = start + node.output_count
-    old_inputs, old_outputs = [values[slot] for slot in reads], values[start:stop]
-    inputs, outputs = old_inputs.copy(), old_outputs.copy()
-    try:
-        step(node.op, node.parameters, inputs, outputs)
-    except LoweringError as error:
-        raise node.fail(error, (value or () for value in old_inputs)) from None
+    old, count = [values[slot] for slot in slots], len(node.inputs)
+    inputs, outputs = old[:count], old[count:]
     changed = []
-    for slot, new, old in zip(reads, inputs, old_inputs, strict=True):
-        if new != old:
-            values[slot] = new
-            changed.append(slot)
-    if outputs != old_outputs:
-        values[start:stop] = outputs
-        pairs = zip(outputs, old_outputs, strict=True)
-        changed += [start + place for place, (new, old) in enumerate(pairs) if new != old]
+    try:
+        fill(node.op, node.parameters, inputs, outputs)
+        found = [*inputs, *outputs]
+        if found != old:
+            for slot, value in zip(slots, found, strict=True):
+                merged = merge(values[slot], value)
+                if merged != values[slot]:
+                    values[slot] = merged
+                    changed.append(slot)
+    except LoweringError as error:
+        raise node.fail(error, (value or () for value in old[:count])) from None
     return changed
 
 
@@ -181,14 +188,11 @@ def infer_shapes(
         MXNetError: they contradict each other; it names the operator, its line and its inputs.
     """
 
-    def step(op: Op, parameters: Any, inputs: list[Any], outputs: list[Any]) -> None:
-        old_inputs, old_outputs = tuple(inputs), tuple(outputs)
+    def fill(op: Op, parameters: Any, inputs: list[Any], outputs: list[Any]) -> None:
         op.infer_shapes(parameters, inputs, outputs)
-        inputs[:] = map(merge_shapes, old_inputs, inputs)
-        outputs[:] = map(merge_shapes, old_outputs, outputs)
 
     usable = {name: shape for name, shape in known.items() if shape is not None}
-    return _fixed_point(entries, usable, _stored_shape, step)
+    return _fixed_point(entries, usable, _stored_shape, fill, merge_shapes)
 
 
 def infer_dtypes(entries: Sequence[Entry], known: Mapping[str, DType]) -> Inferred[DType]:
@@ -198,13 +202,14 @@ def infer_dtypes(entries: Sequence[Entry], known: Mapping[str, DType]) -> Inferr
         MXNetError: two dtypes meet that have to be one; nothing is promoted.
     """
 
-    def step(op: Op, parameters: Any, inputs: list[Any], outputs: list[Any]) -> None:
-        old = (*inputs, *outputs)
+    def fill(op: Op, parameters: Any, inputs: list[Any], outputs: list[Any]) -> None:
         op.fill_dtypes(parameters, inputs, outputs)
-        for before, after in zip(old, (*inputs, *outputs), strict=True):
-            if before is not None and before is not after:
-                raise LoweringError(f"expected {after}, got {before}; cast one of them")
         if op.fill_dtypes is unify_dtypes and len({*inputs, *outputs}) > 1:
             raise LoweringError("inputs have different dtypes; there is no promotion: cast one")
 
-    return _fixed_point(entries, known, _stored_dtype, step)
+    def merge(before: DType | None, after: DType | None) -> DType | None:
+        if before is not None and before is not after:
+            raise LoweringError(f"expected {after}, got {before}; cast one of them")
+        return after
+
+    return _fixed_point(entries, known, _stored_dtype, fill, merge)

@@ -41,10 +41,11 @@ Updates = Callable[[Any, Sequence[Expr], Sequence[Expr]], Sequence[Expr]]
 
 def unify_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     """The rule of most operators: every input and output has one dtype."""
-    known = next((dtype for dtype in (*inputs, *outputs) if dtype is not None), None)
-    if known is not None:
-        for side in (inputs, outputs):
-            side[:] = [known if dtype is None else dtype for dtype in side]
+    for known in (*inputs, *outputs):
+        if known is not None:
+            for side in (inputs, outputs):
+                side[:] = [dtype or known for dtype in side]
+            return
 
 
 def merge_shapes(a: PartialShape, b: PartialShape) -> PartialShape:
