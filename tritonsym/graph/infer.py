@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from ..foundation import collector
@@ -52,7 +53,7 @@ def _fixed_point(
     nodes = toposort(entries)
     first: dict[int, int] = {}
     values: list[Value | None] = []
-    slots: list[list[int]] = []  # of each node: which values it reads, and which it makes
+    slots: list[tuple[list[int], range]] = []  # of each node: the values that it reads and makes
     for node in nodes:
         first[id(node)] = start = len(values)
         if node.op is None:
@@ -60,30 +61,28 @@ def _fixed_point(
         else:
             values.extend([None] * node.output_count)
         reads = [first[id(entry.node)] + entry.index for entry in node.inputs]
-        slots.append([*reads, *range(start, len(values))])
+        slots.append((reads, range(start, len(values))))
         if len(values) > len(nodes) + MAX_ARITY:
             raise MXNetError(
                 f"{node.describe()}: the nodes up to this one have {len(values)} outputs; a graph "
                 f"can have one for each node and {MAX_ARITY} more"
             )
-    starts = list(first.values())
 
     # Most graphs are settled by one walk from the inputs to the outputs.
     returned: dict[int, None] = {}
-    for node, start, around in zip(nodes, starts, slots, strict=True):
+    for node, (reads, made) in zip(nodes, slots, strict=True):
         if node.op is not None:
-            for slot in _apply(node, around, values, fill, merge):
-                if slot < start:
+            for slot in _apply(node, reads, made, values, fill, merge):
+                if slot < made.start:
                     returned[slot] = None
     if returned:
-        _settle(nodes, starts, slots, values, fill, merge, returned)
+        _settle(nodes, slots, values, fill, merge, returned)
     return Inferred(nodes, first, values)
 
 
 def _settle(
     nodes: Sequence[Node],
-    starts: Sequence[int],
-    slots: Sequence[Sequence[int]],
+    slots: Sequence[tuple[Sequence[int], range]],
     values: list[Value | None],
     fill: Fill[Value],
     merge: Merge[Value],
@@ -91,12 +90,12 @@ def _settle(
 ) -> None:
     """Visit the nodes around every changed value until nothing changes any more."""
     readers: dict[int, list[int]] = {}
-    for position, node in enumerate(nodes):
-        for slot in dict.fromkeys(slots[position][: len(node.inputs)]):
+    for position, (reads, _) in enumerate(slots):
+        for slot in dict.fromkeys(reads):
             readers.setdefault(slot, []).append(position)
 
     def around(slot: int) -> Iterator[int]:
-        maker = bisect_right(starts, slot) - 1
+        maker = bisect_right(slots, slot, key=lambda pair: pair[1].start) - 1
         if nodes[maker].op is not None:
             yield maker
         yield from readers.get(slot, ())
@@ -106,7 +105,7 @@ def _settle(
     while waiting:
         position = waiting.popleft()
         queued.discard(position)
-        for slot in _apply(nodes[position], slots[position], values, fill, merge):
+        for slot in _apply(nodes[position], *slots[position], values, fill, merge):
             for neighbour in around(slot):
                 if neighbour not in queued:
                     queued.add(neighbour)
@@ -115,27 +114,28 @@ def _settle(
 
 def _apply(
     node: Node,
-    slots: Sequence[int],
+    reads: Sequence[int],
+    made: range,
     values: list[Value | None],
     fill: Fill[Value],
     merge: Merge[Value],
 ) -> list[int]:
     """What one node says about the values it reads and makes; which of them are new."""
     assert node.op is not None
-    old, count = [values[slot] for slot in slots], len(node.inputs)
-    inputs, outputs = old[:count], old[count:]
+    inputs, outputs = [values[slot] for slot in reads], values[made.start : made.stop]
+    old = [*inputs, *outputs]
     changed = []
     try:
         fill(node.op, node.parameters, inputs, outputs)
         found = [*inputs, *outputs]
         if found != old:
-            for slot, value in zip(slots, found, strict=True):
+            for slot, value in zip(chain(reads, made), found, strict=True):
                 merged = merge(values[slot], value)
                 if merged != values[slot]:
                     values[slot] = merged
                     changed.append(slot)
     except LoweringError as error:
-        raise node.fail(error, (value or () for value in old[:count])) from None
+        raise node.fail(error, (value or () for value in old[: len(reads)])) from None
     return changed
 
 
