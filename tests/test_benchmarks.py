@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -275,18 +276,28 @@ def test_only_what_an_update_needs_counts_as_its_memory() -> None:
 
 
 def test_contestants_alternate() -> None:
-    calls: list[str] = []
+    """Each has a turn in each round, and comes after every other one about as often."""
+    rounds = 300
+    calls: list[tuple[str, int]] = []
 
     def contestant(name: str) -> clocks.Contestant:
         def measure(count: int) -> float:
-            calls.append(name)
-            return 1.0
+            calls.append((name, count))
+            return 1e-3 * count if len(calls) > 6 else 1e-3
 
         return clocks.Contestant(name, measure)
 
-    samples = clocks.race([contestant("a"), contestant("b")], clocks.Effort(3, 0.1))
-    assert "".join(calls[-6:]) == "abbaab"
-    assert samples == {"a": [1.0] * 3, "b": [1.0] * 3}
+    samples = clocks.race([contestant(name) for name in "abc"], clocks.Effort(rounds, 0.1))
+    assert {name: len(values) for name, values in samples.items()} == dict.fromkeys("abc", rounds)
+    turns = calls[6:]
+    assert [count for _, count in turns] == [25, 100] * 3 * rounds
+    assert all(value == 0.1 for values in samples.values() for value in values), "counted ones"
+    order = [name for name, _ in turns[::2]]
+    assert order == [name for name, _ in turns[1::2]]
+    assert all({*order[n : n + 3]} == {*"abc"} for n in range(0, 3 * rounds, 3))
+    for pair in itertools.permutations("abc", 2):
+        followed = sum(pair == other for other in itertools.pairwise(order))
+        assert 3 / 9 < followed / rounds < 5 / 9, pair
 
 
 def test_ratios_are_taken_round_by_round() -> None:
