@@ -262,8 +262,12 @@ def test_rows_are_taken_in_the_order_in_which_they_are_needed(axis: int) -> None
         assert in_torch_layers(Graph(outputs, {})).outputs == outputs
 
 
+@pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
-def test_gelu_of_huge_numbers(dtype: DType) -> None:
+def test_gelu_of_huge_numbers(dtype: DType, trusted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether torch's functions are right there on this processor, or have to be watched."""
+    if not trusted:
+        monkeypatch.setattr(torch_layers, "_is_right", lambda *given: False)
     infinity, most = float("inf"), torch.finfo(dtype.torch).max
     for huge in (infinity, -infinity, most, -most, 1e30, -1e30, float("nan")):
         values = torch.linspace(-6, 6, 360).to(dtype.torch).view(40, 9)
@@ -273,6 +277,23 @@ def test_gelu_of_huge_numbers(dtype: DType) -> None:
         due = run(outputs, given, RandomState(1))
         for mine, other in zip(found, due, strict=True):
             torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-6, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_function_is_trusted_that_is_right_everywhere(dtype: torch.dtype) -> None:
+    """And no other one, however far out it goes wrong."""
+
+    def wrong_from(bound: float) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: torch.where(x.abs() > bound, math.nan, x)
+
+    def exact(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x.isinf(), math.nan, x)
+
+    most = torch.finfo(dtype).max
+    assert torch_layers._is_right(exact, exact, dtype)
+    assert torch_layers._is_right(wrong_from(most), exact, dtype)
+    for bound in (1e17, 1e18, 1e19, 1e30, most / 2):
+        assert not torch_layers._is_right(wrong_from(bound), exact, dtype), bound
 
 
 def test_operators_are_calls_in_plans() -> None:

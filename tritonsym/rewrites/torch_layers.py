@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -51,8 +51,9 @@ from .torch_patterns import (
     with_whole_head,
 )
 
-# Where torch's gelu of float32 begins to be wrong, and no gelu differs from its input or from 0.
-_HUGE = 1e18
+# Where torch's gelu of float32 begins to be wrong on some processors, and no gelu differs from its
+# input or from 0. So many numbers side by side fill any processor's vectors.
+_HUGE, _VECTOR = 1e18, 64
 # Of how many elements, and in rows of how many, one of each is found sooner than all are compared.
 _MANY, _LONG = 2**13, 32
 
@@ -91,25 +92,53 @@ def _probability(data: Tensor) -> Tensor:
     return torch.erf(data * math.sqrt(0.5)).add_(1).mul_(0.5)
 
 
+def _of_gelu(data: Tensor) -> Tensor:
+    return data * _probability(data)
+
+
+def _of_slope(data: Tensor) -> Tensor:
+    density = torch.exp(data * data * -0.5).mul_(1 / math.sqrt(2 * math.pi))
+    return _probability(data) + data * density
+
+
+def _quick_slope(data: Tensor) -> Tensor:
+    slope: Tensor = torch.ops.aten.gelu_backward(torch.ones_like(data), data)
+    return slope
+
+
+@cache
+def _is_right(
+    quick: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor], dtype: torch.dtype
+) -> bool:
+    """Whether torch's function gives what it should of huge numbers on this processor."""
+    most = torch.finfo(dtype).max
+    steps = torch.logspace(math.log10(_HUGE), math.log10(most), 2 * _VECTOR, dtype=dtype)
+    huge = torch.cat((steps.clamp_max(most), torch.tensor([math.inf], dtype=dtype)))
+    numbers = torch.cat((huge, -huge)).repeat_interleave(_VECTOR)
+    found, due = quick(numbers), exact(numbers)
+    return bool(((found == due) | (found.isnan() & due.isnan())).all())
+
+
 def _gelu_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     (data,) = inputs
     quick = partial(torch.ops.aten.gelu.out, data, out=out)
-    highest = torch.empty((), dtype=data.dtype)
-    find = partial(torch.amax, data, out=highest)
+    if _is_right(torch.ops.aten.gelu, _of_gelu, data.dtype):
+        return quick
+    find = partial(torch.amax, data, out=torch.empty((), dtype=data.dtype))
     # NaN is not below, either.
-    return unless(lambda: not find().item() < _HUGE, quick, lambda: data * _probability(data), out)
+    return unless(lambda: not find().item() < _HUGE, quick, lambda: _of_gelu(data), out)
 
 
 def _gelu_slope_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     head, data = inputs
-
-    def exact() -> Tensor:
-        density = torch.exp(data * data * -0.5).mul_(1 / math.sqrt(2 * math.pi))
-        return head * (_probability(data) + data * density)
-
     quick = partial(torch.ops.aten.gelu_backward.grad_input, head, data, grad_input=out)
+    if _is_right(_quick_slope, _of_slope, data.dtype):
+        return quick
     return unless(
-        lambda: not all(abs(x.item()) < _HUGE for x in torch.aminmax(data)), quick, exact, out
+        lambda: not all(abs(x.item()) < _HUGE for x in torch.aminmax(data)),
+        quick,
+        lambda: head * _of_slope(data),
+        out,
     )
 
 
