@@ -63,7 +63,7 @@ def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -
         data, weight, *bias = computable(inputs)
         if along_channels:
             data = _with_channels_last(data)
-        result = torch.ops.aten.convolution(
+        result = torch.convolution(
             data,
             weight,
             bias[0] if bias else None,

@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from ..expressions.expr import (
     Expr,
@@ -121,8 +122,9 @@ def _is_right(
 
 def _gelu_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     (data,) = inputs
-    quick = partial(torch.ops.aten.gelu.out, data, out=out)
-    if _is_right(torch.ops.aten.gelu, _of_gelu, data.dtype):
+    gelu: Any = functional.gelu  # torch's types do not know that it takes `out`
+    quick = partial(gelu, data, out=out)
+    if _is_right(gelu, _of_gelu, data.dtype):
         return quick
     find = partial(torch.amax, data, out=torch.empty((), dtype=data.dtype))
     # NaN is not below, either.
