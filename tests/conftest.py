@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import importlib.abc
 import importlib.util
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
 
 import tritonsym as mx
+
+# Workers share the processors: threads of one would wait for those of the others, and run a hundred
+# times longer. Programs that tests start read the variable.
+PROCESSORS = torch.get_num_threads()
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+torch.set_num_threads(max(1, PROCESSORS // WORKERS))
+os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
 
 
 class WithoutHypothesis(importlib.abc.MetaPathFinder):
@@ -39,6 +47,25 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
             item.add_marker("gpu")
         elif item.get_closest_marker("gpu") is not None and not present:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """No work is cut for threads."""
+    yield from threads(1)
+
+
+@pytest.fixture(scope="module")
+def all_threads() -> Iterator[None]:
+    """Work is cut for as many threads as a program of its own has."""
+    yield from threads(PROCESSORS)
 
 
 @pytest.fixture(params=["cpu", "gpu"])

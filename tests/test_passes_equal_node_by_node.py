@@ -25,7 +25,6 @@ from test_planned_equals_node_by_node import (
     each_expression_is_a_call,  # noqa: F401
     extent,
     node_by_node,
-    one_thread,  # noqa: F401
     orders,
     poison,
 )
@@ -40,6 +39,8 @@ from tritonsym.planning.plan import Plan, make_plan
 from tritonsym.rewrites.simplify import simplify
 from tritonsym.runtime.cpu import program
 from tritonsym.scheduling import tiling
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000")) // 4
 

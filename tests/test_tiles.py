@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -39,13 +39,8 @@ WHOLE = 2**30
 SEED = 3
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Where torch cuts its work for threads it begins new vectors, in the whole and in tiles."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# Where torch cuts its work for threads it begins new vectors, in the whole and in tiles.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def given(*shapes: Shape, dtype: DType = FLOAT32) -> list[Expr]:

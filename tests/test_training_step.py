@@ -13,6 +13,9 @@ from tritonsym.compiler import compiler
 from tritonsym.planning.plan import Plan
 from tritonsym.training import step as steps
 
+# Threads share sums over the batch, which must come out the same in either program.
+pytestmark = pytest.mark.usefixtures("all_threads")
+
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
