@@ -32,7 +32,7 @@ FOLLOWED = ("relu", "erf", "residual", "ragged", "turned")
 # What matters of a kernel's instructions, for the abstract machine and for the real one. The
 # latter are read of a few kernels, since they take longer to read than to make.
 WORDS = (
-    r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma|fma\.rn\.f32|cp\.async\.c[ag]"
+    r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma|fma\.rn\.f32(?:x2)?|cp\.async\.c[ag]"
     r"|cp\.async\.bulk\.tensor\.\dd\.(?:shared|global))\b"
 )
 MACHINE_WORDS = r"\b(HGMMA|HMMA|DMMA|IGMMA|IMMA|FFMA|UTC\w*MMA|UTMALDG|UTMASTG|LDGSTS)\b"
