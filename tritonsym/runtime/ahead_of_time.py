@@ -66,7 +66,7 @@ class Compiled:
 
     @property
     def widest_access(self) -> int:
-        """Bits of the widest load from global memory."""
+        """Bits of the widest load from global memory; 0 where there is none but of blocks."""
         loads = re.findall(r"\bld\.global(?:[.:]+\w+)*?(?:\.v(\d))?\.[bfsu](\d+)\b", self.ptx)
         copies = re.findall(r"\bcp\.async\.c[ag]\.\S+ \[.*?\], \[.*?\], 0x(\w+)", self.ptx)
         widths = [int(count or 1) * int(bits) for count, bits in loads]
@@ -163,7 +163,8 @@ def report(results: Sequence[tuple[Kernel, Compiled | None]]) -> str:
         else:
             lines.append(
                 f"  {number:3} {compiled.registers} registers, {compiled.spilled} bytes spilled, "
-                f"{compiled.shared} bytes of shared memory, {compiled.widest_access}-bit loads"
+                f"{compiled.shared} bytes of shared memory"
+                f"{f', {compiled.widest_access}-bit loads' if compiled.widest_access else ''}"
                 f"{', tensor cores' if compiled.uses_tensor_cores else ''}"
                 f"{', tensor descriptors' if compiled.moves_blocks else ''}"
                 f", {_exactness(forbidden(kernel, compiled))}"
