@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-# One call for so many that count is made before them.
+# One call for so many that count is made before them, and one at the least.
 UNCOUNTED = 4
 
 
@@ -76,10 +76,9 @@ class Spread:
 def race(contestants: Sequence[Contestant], effort: Effort) -> dict[str, list[float]]:
     """Seconds per call of each contestant in each round.
 
-    They take turns, so that whatever else the machine does falls on all of them alike, and in
-    another order in each round, so that nobody always comes after the same one. What that one
-    leaves behind, such as threads that still wait for work, is gone after some calls that do not
-    count.
+    They take turns, so that whatever else the machine does falls on all of them alike, and in a
+    random order, so that nobody always comes after the same one. What that one leaves behind, such
+    as threads that still wait for work, is gone after some calls that do not count.
     """
     counts = {}
     for contestant in contestants:

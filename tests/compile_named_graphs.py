@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 from named_graphs import GRAPHS, plan_of
+from tritonsym.kernels import triton_source
+from tritonsym.products.gpus import gpu_of_target
 from tritonsym.runtime import ahead_of_time
 
 
@@ -34,5 +37,16 @@ def compiled(target: str) -> list[dict[str, object]]:
     return rows
 
 
+def squeezed(target: str) -> list[dict[str, object]]:
+    """A kernel with fewer registers than it needs."""
+    plan = plan_of(GRAPHS["layer-norm"])
+    source = triton_source.write(plan.kernels[0], plan.layouts, gpu_of_target(target))
+    assert source is not None
+    few = replace(source, options={**source.options, "maxnreg": 32})
+    code = ahead_of_time.compile_source(few, target)
+    return [{"registers": code.registers, "spilled": code.spilled}]
+
+
 if __name__ == "__main__":
-    json.dump(compiled(sys.argv[1]), sys.stdout)
+    make = squeezed if "squeezed" in sys.argv else compiled
+    json.dump(make(sys.argv[1]), sys.stdout)

@@ -35,9 +35,9 @@ def without_interpreter() -> dict[str, str]:
 
 
 @functools.cache
-def compiled(target: str) -> list[dict[str, Any]]:
+def compiled(target: str, *how: str) -> list[dict[str, Any]]:
     result = subprocess.run(
-        [sys.executable, str(HERE / "compile_named_graphs.py"), target],
+        [sys.executable, str(HERE / "compile_named_graphs.py"), target, *how],
         capture_output=True,
         text=True,
         env=without_interpreter(),
@@ -54,6 +54,13 @@ def test_nothing_spills(target: str) -> None:
     assert len(rows) > 15
     assert [row["kernel"] for row in rows if row["spilled"]] == []
     assert all(0 < row["registers"] <= 255 for row in rows)
+
+
+@pytest.mark.parametrize("target", EACH_TARGET)
+def test_what_spills_is_seen(target: str) -> None:
+    (row,) = compiled(target, "squeezed")
+    assert row["registers"] <= 32
+    assert row["spilled"] > 16
 
 
 @pytest.mark.parametrize("target", EACH_TARGET)

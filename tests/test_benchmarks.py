@@ -275,7 +275,7 @@ def test_only_what_an_update_needs_counts_as_its_memory() -> None:
 # ---- time --------------------------------------------------------------------------------------
 
 
-def test_contestants_alternate() -> None:
+def test_contestants_take_turns() -> None:
     """Each has a turn in each round, and comes after every other one about as often."""
     rounds = 300
     calls: list[tuple[str, int]] = []

@@ -678,3 +678,19 @@ def test_an_operator_of_a_program_may_have_no_inputs(context: mx.Context) -> Non
     mx.operator.register(name)(OnesProp)
     (found,) = (sym.Custom(op_type=name) + 1).bind(context, {}).forward()
     assert found.asnumpy().tolist() == [[2.0] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    "read_twice",
+    [
+        *(sym.take, sym.pick, sym.batch_take, sym.gather_nd, sym.reshape_like, sym.slice_like),
+        *(sym.broadcast_like, lambda x, y: sym.softmax(x, y, use_length=True)),
+    ],
+)
+def test_what_is_read_twice_has_the_dtype_of_the_result(read_twice: Callable[..., Any]) -> None:
+    """Whichever of the two places the operator's rule fills."""
+    x = sym.Variable("x")
+    result = read_twice(x, x) + sym.Variable("y")
+    assert result.infer_type(y="float32")[0] == [np.float32, np.float32]
+    with pytest.raises(mx.MXNetError, match="cast one"):
+        result.infer_type(x="float16", y="float32")

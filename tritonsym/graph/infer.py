@@ -127,9 +127,9 @@ def _apply(
     changed = []
     try:
         fill(node.op, node.parameters, inputs, outputs)
-        found = [*inputs, *outputs]
-        if found != old:
-            for slot, value in zip(chain(reads, made), found, strict=True):
+        new = [*inputs, *outputs]
+        if new != old:
+            for slot, value in zip(chain(reads, made), new, strict=True):
                 merged = merge(values[slot], value)
                 if merged != values[slot]:
                     values[slot] = merged
@@ -208,7 +208,9 @@ def infer_dtypes(entries: Sequence[Entry], known: Mapping[str, DType]) -> Inferr
             raise LoweringError("inputs have different dtypes; there is no promotion: cast one")
 
     def merge(before: DType | None, after: DType | None) -> DType | None:
-        if before is not None and before is not after:
+        if before is None or after is None:
+            return before or after
+        if before is not after:
             raise LoweringError(f"expected {after}, got {before}; cast one of them")
         return after
 

@@ -113,8 +113,9 @@ def _is_right(
 ) -> bool:
     """Whether torch's function gives what it should of huge numbers on this processor."""
     most = torch.finfo(dtype).max
-    steps = torch.logspace(math.log10(_HUGE), math.log10(most), 2 * _VECTOR, dtype=dtype)
-    huge = torch.cat((steps.clamp_max(most), torch.tensor([math.inf], dtype=dtype)))
+    first, last = math.log10(_HUGE), math.log10(most)
+    steps = torch.logspace(first, last, 2 * _VECTOR, dtype=dtype, device="cpu")
+    huge = torch.cat((steps.clamp_max(most), steps.new_full((1,), math.inf)))
     numbers = torch.cat((huge, -huge)).repeat_interleave(_VECTOR)
     found, due = quick(numbers), exact(numbers)
     return bool(((found == due) | (found.isnan() & due.isnan())).all())

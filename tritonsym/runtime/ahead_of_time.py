@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
@@ -28,8 +27,6 @@ from . import module_cache
 from .forbidden import findings
 from .triton_runtime import LAUNCH_OPTIONS
 
-_BLACKWELL = 100  # ten times its compute capability
-
 
 @dataclass(frozen=True)
 class Compiled:
@@ -37,7 +34,7 @@ class Compiled:
 
     Attributes:
         registers: per thread.
-        spilled: bytes per thread that did not fit the registers.
+        spilled: bytes of a thread's stack that are no table: what did not fit the registers.
         shared: bytes of shared memory per program.
         ptx: its code for the abstract machine, as text.
         binary: its code for the real one.
@@ -106,8 +103,8 @@ def compile_source(source: Source, target: str) -> Compiled:
     )
     ptx, binary = compiled.asm["ptx"], compiled.asm["cubin"]
     usage = dict(re.findall(r"\b(REG|STACK):(\d+)", _report_of(binary, "--dump-resource-usage")))
-    # What is spilled lies on the stack, and so do tables.
-    spilled = _spilled(ptx, capability) if int(usage["STACK"]) else 0
+    tables = sum(map(int, re.findall(r"\.local\s.*\b__local_depot\d+\[(\d+)\]", ptx)))
+    spilled = int(usage["STACK"]) - tables
     return Compiled(int(usage["REG"]), spilled, compiled.metadata.shared, ptx, binary)
 
 
@@ -118,24 +115,6 @@ def _report_of(binary: bytes, question: str) -> str:
         path.write_bytes(binary)
         command = [str(triton.knobs.nvidia.cuobjdump.path), question, str(path)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def _spilled(ptx: str, capability: int) -> int:
-    """The bytes that did not fit the registers, from the assembler's own report."""
-    tools = triton.knobs.nvidia
-    # The assembler that comes with Triton is another one from some capability on.
-    tool: Any = tools.ptxas_blackwell if capability >= _BLACKWELL else tools.ptxas
-    # Triton compiles for the variant of the chip with all its instructions.
-    variant = f"sm_{capability}{'a' if capability >= 90 else ''}"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernel.ptx"
-        path.write_text(ptx)
-        command = [str(tool.path), "-v", f"--gpu-name={variant}", str(path)]
-        report = subprocess.run(
-            [*command, "-o", f"{folder}/kernel"], capture_output=True, text=True, check=True
-        ).stderr
-    found = re.search(r"(\d+) bytes spill stores", report)
-    return int(found[1]) if found else 0
 
 
 def compile_plan(plan: Plan, target: str) -> list[tuple[Kernel, Compiled | None]]:
