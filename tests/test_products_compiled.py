@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from test_ahead_of_time import EACH_TARGET, HERE, TARGETS, without_interpreter
+from test_ahead_of_time import EACH_TARGET, HERE, without_interpreter
 from tritonsym.products.gpus import gpu_of_target
 
 # What multiplies matrices, by target and dtype; tf32 is float32 with less exact factors.
@@ -29,9 +29,10 @@ HUGE = {
     *("bfloat16 huge residual", "bfloat16 huge ragged", "bfloat16 huge turned"),
 }
 
-# Bytes that do not fit the registers, by target and kernel: none with today's Triton. An earlier
-# one schedules these few otherwise, and has no units for float64 on sm_100, nor new ones for bytes.
-SPILLED: dict[str, dict[str, int]] = {target: {} for target in TARGETS}
+# Bytes that do not fit the registers, by target and kernel. Of one kernel the assembler for sm_100
+# keeps six numbers on the stack, though it has registers left. An earlier Triton schedules some
+# more otherwise, and has no units for float64 on sm_100, nor new ones for bytes.
+SPILLED: dict[str, dict[str, int]] = {"sm_80": {}, "sm_90": {}, "sm_100": {"tf32x3 small": 24}}
 if importlib.metadata.version("triton").startswith("3.6."):
     SPILLED = {
         "sm_80": {"tf32x3 large": 144, "tf32x3 middle": 144, "bfloat16 huge ragged": 40},
