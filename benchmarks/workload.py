@@ -22,9 +22,6 @@ RATE = 1e-2
 # Of the largest deviation from the reference, as `checking.deviation` measures it: a hundred times
 # what rounding does to twenty operators or a product in a row, and far below a mistake.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
-# Gradients come after three times as many operators as results do, and errors that add up like
-# random steps grow with the root of their number.
-GRADIENTS_FACTOR = 3**0.5
 # Both operands of a product are rounded to 11 bits.
 TF32_TOLERANCE = 1e-2
 # Of a change of parameters, beside what follows.
@@ -175,8 +172,7 @@ class Workload:
         """The largest deviation of a right result."""
         if self.kind in (Kind.STEP, Kind.ADAM):
             return CHANGE_TOLERANCE
-        allowed = TF32_TOLERANCE if self.precision == "tf32" else TOLERANCES[self.dtype]
-        return allowed * GRADIENTS_FACTOR if self.kind is Kind.GRADIENTS else allowed
+        return TF32_TOLERANCE if self.precision == "tf32" else TOLERANCES[self.dtype]
 
 
 def in_one_line(error: Exception) -> str:
