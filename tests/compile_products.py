@@ -36,7 +36,8 @@ WORDS = (
     r"|cp\.async\.bulk\.tensor\.\dd\.(?:shared|global))\b"
 )
 MACHINE_WORDS = r"\b(HGMMA|HMMA|DMMA|IGMMA|IMMA|FFMA|UTC\w*MMA|UTMALDG|UTMASTG|LDGSTS)\b"
-READ = ("middle", "huge relu")
+MACHINE_LOADS = r"\bLDG(?:STS)?\.E(?:\.[A-Z]\w*)*?\.(128|64)\b"
+READ = ("large", "middle", "huge relu")
 KINDS = {
     "float16": ("float16", "ieee"),
     "bfloat16": ("bfloat16", "ieee"),
@@ -81,6 +82,7 @@ def compiled(target: str, kind: str, size: str, followed: str = "") -> dict[str,
     (code,) = [code for kernel, code in codes if kernel.form == "matmul"]
     assert code is not None
     example = f"{size} {followed}".rstrip()
+    sass = code.sass if example in READ else None
     return {
         "name": f"{kind} {example}",
         "registers": code.registers,
@@ -90,7 +92,8 @@ def compiled(target: str, kind: str, size: str, followed: str = "") -> dict[str,
         "tensor cores": code.uses_tensor_cores,
         "descriptors": code.moves_blocks,
         "instructions": sorted(set(re.findall(WORDS, code.ptx))),
-        "machine": sorted(set(re.findall(MACHINE_WORDS, code.sass))) if example in READ else None,
+        "machine": sass and sorted(set(re.findall(MACHINE_WORDS, sass))),
+        "machine's widest": sass and max(map(int, re.findall(MACHINE_LOADS, sass)), default=0),
     }
 
 
