@@ -198,6 +198,13 @@ def forward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
     return exactly(lambda: _store(made.run(), out), out)
 
 
+def forward_by_batch(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
+    """The output alone, batch by batch instead of step by step; nothing asks for its gradients."""
+    steps, batch = inputs[0].shape[:2]
+    made, place = Pass(layer, inputs), out.view(batch, steps, -1).transpose(0, 1)
+    return exactly(lambda: place.copy_(made.run()[0]), out)
+
+
 def backward(layer: Layer, inputs: list[Tensor], out: Tensor) -> Step:
     count = len(inputs) - layer.input_count
     result, heads, given = inputs[0], inputs[1:count], inputs[count:]

@@ -324,3 +324,37 @@ def test_separate_weights_are_read_where_they_are() -> None:
     found = np.concatenate([gradients[name].asnumpy().reshape(-1) for name in shapes])
     due = slopes["parameters"]
     np.testing.assert_allclose(found, due, rtol=2e-5, atol=2e-5 * abs(due).max())
+
+
+@pytest.mark.parametrize("batch", [1, BATCH])
+@pytest.mark.parametrize("two_ways", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_states_that_are_read_batch_by_batch_are_stored_so(
+    mode: str, two_ways: bool, batch: int
+) -> None:
+    network = Network(mode, two_ways=two_ways, states=False)
+    arrays = network.executor.arg_dict
+    arrays = {name: x[:, :batch] if x.ndim == 3 else x for name, x in arrays.items()}
+    arrays = {name: x.copy() for name, x in arrays.items()}
+    turned = mx.sym.transpose(network.symbol, axes=(1, 0, 2))
+    executor = turned.bind(mx.cpu(), arrays, {"data": mx.nd.zeros(arrays["data"].shape)})
+    assert "copy to" not in str(executor.plan) and executor.plan.arena_size == 0
+    outputs, _ = network.expected(network.heads())
+    due = outputs[0].transpose(1, 0, 2)[:batch]
+    for train in (False, True):  # in training the gradients read them as they are
+        found = executor.forward(is_train=train)[0].asnumpy()
+        np.testing.assert_allclose(found, due, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("also", ["as they are", "states"])
+def test_states_that_something_else_reads_stay_step_by_step(also: str) -> None:
+    network = Network("lstm", states=also == "states")
+    output = network.symbol[0]
+    turned = mx.sym.transpose(output, axes=(1, 0, 2))
+    others = [output * 2] if also == "as they are" else list(network.symbol)[1:]
+    executor = mx.sym.Group([turned, *others]).bind(mx.cpu(), network.executor.arg_dict)
+    found = [y.asnumpy() for y in executor.forward()]
+    due, _ = network.expected(network.heads())
+    due = [due[0].transpose(1, 0, 2), *([due[0] * 2] if also == "as they are" else due[1:])]
+    for one, other in zip(found, due, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)

@@ -29,6 +29,7 @@ def words(text: str) -> frozenset[str]:
 # what stands before it. "" is the package itself, and `__init__` a folder's own file.
 LAYERS = (
     ("foundation", "__init__ text errors shape dtype collector progress files switches allocation"),
+    ("foundation", "handover"),
     ("", "base attribute name context"),
     ("expressions", "__init__ philox exactness expr operations reference special grad library"),
     ("expressions", "layout"),
@@ -95,7 +96,8 @@ LATE = {
 # Who may import what is other people's. The rest describes graphs, plans and kernels as data.
 OUTSIDE = {
     "torch": words(
-        "foundation.dtype foundation.allocation context expressions.philox expressions.exactness "
+        "foundation.dtype foundation.allocation foundation.handover "
+        "context expressions.philox expressions.exactness "
         "expressions.expr expressions.reference expressions.library graph.frontend "
         "ops.activation ops.convolution ops.custom ops.elementwise ops.nn ops.output ops.pooling "
         "ops.recurrent_calls rewrites.torch_calls rewrites.torch_norms rewrites.torch_layers "

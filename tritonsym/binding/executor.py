@@ -40,7 +40,8 @@ class Executor:
     """A symbol compiled for the arrays that it is bound to.
 
     The arrays are the caller's own: what is written into them is what the next :meth:`forward`
-    reads. The outputs keep their memory from one run to the next; copy one to keep its values.
+    reads. The outputs are the same arrays in every run, and so is what shares memory with one, such
+    as a slice of it: copy one to keep its values, and read nothing that it writes while it runs.
 
     An executor runs in one thread at a time, since all its runs share that memory: bind one for
     each thread, on the same arrays if they are only read.
@@ -138,7 +139,7 @@ class Executor:
             kwargs: new values for arguments, copied into the bound arrays first.
 
         Returns:
-            :attr:`outputs`: the same list and the same memory at every run.
+            :attr:`outputs`: the same list of the same arrays at every run.
 
         Raises:
             TypeError: a name that is no argument, values that are no real numbers, or ``is_train``

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..context import Context
 from ..expressions.reference import Tensor
+from ..foundation.handover import lend
 from ..graph.backward import backward, is_loss
 from ..graph.node import Entry, Node, make_node, toposort
 from ..graph.op import find
@@ -84,6 +85,8 @@ class TrainingPass:
         self._backward = [step for part in last for step in part.all]
         self._repeated = [*first.steps, *self._backward]
         self._kept = False
+        # Kernels on a GPU know addresses, not tensors.
+        self._lends = context.device_type != "gpu"
 
     @property
     def memory(self) -> list[Tensor]:
@@ -103,13 +106,23 @@ class TrainingPass:
         Args:
             heads: the gradient of each output that needs one.
         """
-        for place, head in zip(self._heads, heads, strict=True):
-            if place is not None and head is not None:
-                place.copy_(head)
+        lent: list[tuple[Tensor, Tensor]] = []
         # A backward pass overwrites what it has read: a second one computes it again.
         steps = self._backward if self._kept else self._repeated
         self._kept = False
-        run(steps, self.program.buffers)
+        try:
+            for place, head in zip(self._heads, heads, strict=True):
+                if place is None or head is None:
+                    continue
+                before = lend(head, place, self.program.buffers.outputs) if self._lends else None
+                if before is None:
+                    place.copy_(head)
+                else:
+                    lent.append((place, before))
+            run(steps, self.program.buffers)
+        finally:
+            for place, before in lent:
+                place.data = before
 
 
 def fresh_names(taken: Mapping[str, Tensor]) -> Iterator[str]:

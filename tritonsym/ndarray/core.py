@@ -110,10 +110,9 @@ class NDArray:
 
     def asnumpy(self) -> np.ndarray[Any, Any]:
         """A copy as a numpy array; bfloat16, which numpy lacks, comes as float32."""
-        tensor = self._tensor.detach()
-        if tensor.dtype is torch.bfloat16:
-            tensor = tensor.float()
-        return np.array(tensor.cpu().numpy())
+        found = np.empty(self.shape, as_dtype(self._tensor.dtype).numpy)
+        torch.from_numpy(found).copy_(self._tensor)
+        return found
 
     def asscalar(self) -> Any:
         """The only element.
@@ -134,8 +133,8 @@ class NDArray:
         return self.asnumpy().tolist()
 
     def to_torch(self) -> Tensor:
-        """The torch tensor itself: what is written to one is seen in the other."""
-        return self._tensor
+        """A torch tensor on its memory: what is written to one is seen in the other."""
+        return self._tensor.detach()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:
@@ -143,7 +142,7 @@ class NDArray:
         return self.asnumpy() if dtype is None else self.asnumpy().astype(dtype)
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self._tensor.__dlpack__(**options)
+        return self.to_torch().__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
         return self._tensor.__dlpack_device__()

@@ -24,6 +24,7 @@ from ..expressions.expr import (
     permute,
     pick,
     reduce,
+    reshape,
     take,
     toposort,
     where,
@@ -33,6 +34,7 @@ from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
 from ..foundation.dtype import FLOAT32, FLOAT64, INT64
 from ..graph.trace import Graph
+from ..ops.recurrent_calls import forward, forward_by_batch
 from .simplify import number_of, pairs
 from .torch_norms import data_gradient, norm, parameter_gradients
 from .torch_patterns import (
@@ -379,11 +381,27 @@ def _moved_rows(x: Expr) -> Layer | None:
     return Layer((table, places), frozenset((rows,)), call)
 
 
+def _states_by_batch(x: Expr) -> Layer | None:
+    """Hidden states of all steps that are read batch by batch: they are stored so at once."""
+    (states,), axes = x.inputs, x.integers("axes")
+    call = states.inputs[0] if states.primitive == "reshape" else None
+    if call is None or call.primitive != "native" or call["function"] is not forward:
+        return None
+    if axes != (1, 0, 2) or call.size != x.size:
+        return None
+
+    def stored(*inputs: Expr) -> Expr:
+        kept = {name: value for name, value in call.attributes if name != "function"}
+        return reshape(make("native", *inputs, function=forward_by_batch, **kept), x.shape)
+
+    return Layer(call.inputs, frozenset((states, call)), stored)
+
+
 _RULES: dict[str, tuple[Callable[[Expr], Layer | None], ...]] = {
     "mul": (_gelu, _gelu_slope, data_gradient),
     "add": (norm,),
     "div": (norm, _softmax),
     "sub": (_log_softmax, _less_one),
-    "permute": (_moved_rows,),
+    "permute": (_moved_rows, _states_by_batch),
     "sum": (_cross_entropy, _sum_of_one, parameter_gradients),
 }

@@ -20,6 +20,7 @@ from ..expressions.library import library_call
 from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
 from ..foundation.dtype import FLOAT32, FLOAT64
+from ..foundation.handover import putting
 from .simplify import (
     behind_views,
     number_of,
@@ -44,6 +45,8 @@ _LEAST, _MOST = 1e-12, 1e12
 _ROWS = 4096
 
 T = TypeVar("T")
+
+_backward: Callable[..., Sequence[Tensor]] = torch.ops.aten.native_layer_norm_backward.default
 
 
 # ---- what is normalised ------------------------------------------------------------------------
@@ -144,25 +147,30 @@ def _parameters(tensors: Sequence[Tensor], row: Sequence[int], like: Tensor) -> 
     return [torch.ones(row, dtype=like.dtype), torch.zeros(row, dtype=like.dtype)]
 
 
-def _rows(x: Tensor, size: int) -> Sequence[Tensor]:
-    """A few rows at a time, of an array whose rows have so many bytes."""
-    return torch.split(x, max(1, PART // size))
+def _placed(call: Callable[..., Tensor], inputs: Sequence[Tensor], out: Tensor) -> Step:
+    """A call that cannot write to a place: small results are handed over, large ones are copied.
+
+    Args:
+        call: from some rows of each input to those of the result.
+    """
+    if out.nbytes <= PART:
+        return putting(call, inputs, out)
+    count = max(1, PART // (out[0].numel() * out.itemsize))
+    parts = list(zip(*(torch.split(x, count) for x in (*inputs, out)), strict=True))
+
+    def step() -> None:
+        for *part, place in parts:
+            place.copy_(call(*part))
+
+    return step
 
 
 def _norm_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
-    """There is none that writes to a place: results are copied, part by part."""
     axes, epsilon = attributes
     data, *given = inputs
     row = data.shape[data.ndim - axes :]
     scale, shift = _parameters(given, row, data)
-    size = out[0].numel() * out.itemsize
-    parts = list(zip(_rows(data, size), _rows(out, size), strict=True))
-
-    def step() -> None:
-        for part, place in parts:
-            place.copy_(torch.layer_norm(part, row, scale, shift, epsilon))
-
-    return step
+    return _placed(lambda x: torch.layer_norm(x, row, scale, shift, epsilon), [data], out)
 
 
 def norm(x: Expr) -> Layer | None:
@@ -208,15 +216,15 @@ class Norm:
         row = data.shape[rows:]
         scale, shift = _parameters([part(x)[(0,) * rows] for x in self.parameters], row, data)
 
-        def step() -> None:
+        def layer(x: Tensor) -> Tensor:
             found, means, inverse = torch.native_layer_norm(
-                data, row, scale, shift, self.normal.epsilon
+                x, row, scale, shift, self.normal.epsilon
             )
             mean.copy_(means)
             torch.reciprocal(inverse, out=deviation)
-            result.copy_(found)
+            return found
 
-        return step
+        return putting(layer, [data], result)
 
 
 def with_norms(work: Sequence[Expr | T], outputs: Collection[Expr]) -> list[Expr | T | Norm]:
@@ -266,10 +274,7 @@ def _data_gradient_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> S
     head, data, mean, deviation, *given = inputs
     row = data.shape[data.ndim - attributes :]
     scale, _ = _parameters(given * 2, row, data)
-    size = out[0].numel() * out.itemsize
-    parts = list(zip(*(_rows(x, size) for x in (head, data, mean, out)), strict=True))
     inverse = torch.empty(mean.shape, dtype=mean.dtype)
-    inverses = _rows(inverse, size)
     axes = tuple(range(data.ndim - attributes, data.ndim))
     lowest, highest = (torch.empty((), dtype=data.dtype) for _ in range(2))
 
@@ -278,13 +283,15 @@ def _data_gradient_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> S
         # NaN is not above or below, either.
         return not (lowest.item() > _LEAST and highest.item() < _MOST)
 
+    def gradient(slope: Tensor, part: Tensor, means: Tensor, factors: Tensor) -> Tensor:
+        found, _, _ = _backward(slope, part, row, means, factors, scale, None, (True, False, False))
+        return found
+
+    placed = _placed(gradient, [head, data, mean, inverse], out)
+
     def quick() -> None:
         torch.reciprocal(deviation, out=inverse)
-        for (slope, part, means, place), factors in zip(parts, inverses, strict=True):
-            found = torch.ops.aten.native_layer_norm_backward(
-                slope, part, row, means, factors, scale, None, (True, False, False)
-            )
-            place.copy_(found[0])
+        placed()
 
     def exact() -> Tensor:
         factor, slope = deviation.reciprocal(), head * scale
@@ -352,20 +359,25 @@ def _parameter_gradients_call(attributes: Any, inputs: list[Tensor], out: Tensor
     rows = data.ndim - attributes
     row = data.shape[rows:]
     count = max(1, _ROWS // math.prod(data.shape[1:rows]))
-    parts = list(zip(*(torch.split(x, count) for x in inputs), strict=True))
-    alone = len(parts) == 1
-    sums = out.unsqueeze(0) if alone else torch.empty(len(parts), *out.shape, dtype=out.dtype)
     like = torch.ones(row, dtype=out.dtype)
 
+    def gradients(tensors: Sequence[Tensor], of_scale: Tensor, of_shift: Tensor) -> None:
+        head, part, mean, deviation = tensors
+        inverse = deviation.reciprocal()
+        _, scale, shift = _backward(head, part, row, mean, inverse, like, like, (False, True, True))
+        of_scale.copy_(scale)
+        of_shift.copy_(shift)
+
+    if len(data) <= count:
+        return partial(gradients, inputs, *out)
+    parts = list(zip(*(torch.split(x, count) for x in inputs), strict=True))
+    sums = torch.empty(len(parts), *out.shape, dtype=out.dtype)
+    steps = [partial(gradients, x, *y) for x, y in zip(parts, sums, strict=True)]
+
     def step() -> None:
-        for (head, part, mean, deviation), (of_scale, of_shift) in zip(parts, sums, strict=True):
-            _, scale, shift = torch.ops.aten.native_layer_norm_backward(
-                head, part, row, mean, deviation.reciprocal(), like, like, (False, True, True)
-            )
-            of_scale.copy_(scale)
-            of_shift.copy_(shift)
-        if not alone:
-            torch.sum(sums, 0, out=out)
+        for one in steps:
+            one()
+        torch.sum(sums, 0, out=out)
 
     return step
 

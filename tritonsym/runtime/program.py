@@ -36,6 +36,13 @@ def outputs_of(
     ]
 
 
+def _as_laid_out(tensor: Tensor, shape: Shape, strides: Sequence[int]) -> Tensor:
+    """A tensor with these strides: itself where it has them, so that its memory can change."""
+    if (tensor.shape, tensor.stride()) == (shape, strides):
+        return tensor
+    return tensor.as_strided(shape, strides, tensor.storage_offset())
+
+
 class Buffers:
     """Tensors for every value of a plan that has memory outside of tiles.
 
@@ -81,15 +88,15 @@ class Buffers:
         if x.primitive == "input":
             # Strides of axes of one element say nothing, but torch compares them where memory is
             # read and written by one call.
-            given = self._inputs[x.integer("index")]
-            return given.as_strided(x.shape, layout.strides, given.storage_offset())
+            return _as_laid_out(self._inputs[x.integer("index")], x.shape, layout.strides)
         if layout.base is not x:
             base = self.tensors[layout.base]
             return base.as_strided(x.shape, layout.strides, base.storage_offset() + layout.offset)
         place = self._plan.places[x]
         if place.output is not None:
-            whole = self.outputs[place.output].view(x.dtype.torch)
-            return whole.as_strided(x.shape, layout.strides, whole.storage_offset())
+            output = self.outputs[place.output]
+            typed = output if output.dtype == x.dtype.torch else output.view(x.dtype.torch)
+            return _as_laid_out(typed, x.shape, layout.strides)
         return self.from_arena(x, x.shape)
 
     @property

@@ -1,0 +1,98 @@
+"""Memory that changes hands instead of being copied, where nobody sees the difference.
+
+A tensor's memory is exchanged where it is seen through this very tensor alone: whoever has the
+tensor finds in it what a copy would have brought, in less time. From another thread it must not be
+read in the meantime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+
+# Bytes that change hands: fewer are copied as quickly.
+LEAST = 2**16
+# Bytes of a result that does: of more, each new memory costs more than the copy would, since the
+# system clears it page by page.
+MOST = 2**22
+
+_NOTHING = torch.empty(0)
+
+
+def is_only_owner(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's memory is all its own, and seen through this very tensor alone.
+
+    Memory that numpy, another library or another process has as well cannot be resized.
+    """
+    storage = tensor.untyped_storage()
+    # torch counts the tensors that lie in a storage, and the object that is asked here.
+    alone = torch._C._storage_Use_Count(storage._cdata) == 2
+    return (
+        alone
+        and storage.nbytes() == tensor.nbytes
+        and storage.resizable()
+        and not storage.is_shared()
+    )
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    # What inference mode makes cannot be written to outside of it.
+    return tensor.is_cpu and tensor.is_contiguous() and not tensor.is_inference()
+
+
+def putting(
+    call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor], place: torch.Tensor
+) -> Callable[[], None]:
+    """A step after which a tensor holds what a call returns that cannot write to a place.
+
+    Args:
+        call: from the inputs to a result in memory of its own, contiguous, of the shape and dtype
+            of the place.
+        inputs: what it reads, or views of that.
+        place: its memory is given back before the call, and it takes the result's, where it is the
+            only owner; else the result is copied.
+    """
+    shape, dtype = place.shape, place.dtype
+
+    def copy() -> None:
+        place.copy_(call(*inputs))
+
+    def take() -> None:
+        if torch.is_inference_mode_enabled() or not is_only_owner(place):
+            copy()
+            return
+        try:
+            place.data = _NOTHING
+            place.data = call(*inputs)
+        except BaseException:
+            place.data = torch.zeros(shape, dtype=dtype)
+            raise
+
+    fits = LEAST <= place.nbytes <= MOST and _is_plain(place)
+    return take if fits and all(x is not place for x in inputs) else copy
+
+
+def lend(
+    source: torch.Tensor, place: torch.Tensor, written: Iterable[torch.Tensor]
+) -> torch.Tensor | None:
+    """Let a tensor be on the memory of another one for some time.
+
+    Args:
+        source: of the shape and dtype of the place.
+        written: what is written in the meantime.
+
+    Returns:
+        What the place is to be on again afterwards, as ``place.data``; None where nothing was lent,
+        and the values have to be copied.
+    """
+    if place.nbytes < LEAST or not (_is_plain(source) and _is_plain(place)):
+        return None
+    if torch.is_inference_mode_enabled() or not is_only_owner(place):
+        return None
+    memory = source.untyped_storage().data_ptr()
+    if any(x.untyped_storage().data_ptr() == memory for x in written):
+        return None
+    before = place.detach()
+    place.data = source
+    return before
