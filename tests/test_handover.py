@@ -125,8 +125,9 @@ def test_memory_is_lent_and_given_back() -> None:
         ((one := drawn(3)), one),
         ((two := drawn(3, (2, *SHAPE)))[1], two[0]),
         (inference_tensor(), drawn(5)),
+        (drawn(3).double(), drawn(5)),
     ],
-    ids=["transposed", "written", "partly-written", "inference"],
+    ids=["transposed", "written", "partly-written", "inference", "float64"],
 )
 def test_what_cannot_be_lent(source: torch.Tensor, written: torch.Tensor) -> None:
     place = drawn(4)
@@ -282,3 +283,58 @@ def test_heads_that_are_the_executors_own_arrays(which: str) -> None:
     executor.backward(head)
     due = gradient(data, values)
     torch.testing.assert_close(slope.to_torch().double(), due, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32"])
+def test_heads_of_another_dtype_are_converted(dtype: str) -> None:
+    data, slope = mx.nd.from_torch(drawn(6)), mx.nd.zeros(SHAPE)
+    executor = bound(data, slope)
+    executor.forward(is_train=True)
+    head = mx.nd.from_torch(drawn(13) * 100).astype(dtype)
+    executor.backward(head)
+    due = gradient(data, head.to_torch())
+    torch.testing.assert_close(slope.to_torch().double(), due, rtol=0, atol=100 * TOLERANCE)
+
+
+class Spoils(mx.operator.CustomOp):
+    """Its gradient is twice the head's, and it leaves something else in the head."""
+
+    def forward(self, is_train: Any, req: Any, in_data: Any, out_data: Any, aux: Any) -> None:
+        self.assign(out_data[0], req[0], in_data[0] * 2)
+
+    def backward(
+        self, req: Any, out_grad: Any, in_data: Any, out_data: Any, in_grad: Any, aux: Any
+    ) -> None:
+        self.assign(in_grad[0], req[0], out_grad[0] * 2)
+        out_grad[0][:] = 7
+
+
+@mx.operator.register("spoils_its_head")
+class SpoilsProp(mx.operator.CustomOpProp):
+    def create_operator(self, ctx: Any, shapes: Any, dtypes: Any) -> Spoils:
+        return Spoils()
+
+
+def test_python_code_gets_no_memory_of_the_caller() -> None:
+    data, slope = mx.nd.from_torch(drawn(6)), mx.nd.zeros(SHAPE)
+    custom = mx.sym.Custom(mx.sym.var("data"), op_type="spoils_its_head")
+    executor = custom.bind(mx.cpu(), {"data": data}, {"data": slope})
+    head = mx.nd.from_torch(drawn(14))
+    executor.forward(is_train=True)
+    executor.backward(head)
+    assert torch.equal(head.to_torch(), drawn(14))
+    assert torch.equal(slope.to_torch(), drawn(14) * 2)
+
+
+@pytest.mark.parametrize("inside", ["arrays", "bind"])
+def test_what_inference_mode_made_can_be_run_outside(inside: str) -> None:
+    """Memory is memory: only torch's own gradients care where a tensor was made."""
+    with torch.inference_mode(inside == "arrays"):
+        data, slope = mx.nd.from_torch(drawn(6)), mx.nd.zeros(SHAPE)
+    with torch.inference_mode(inside == "bind"):
+        executor = bound(data, slope)
+    for seed in (15, 16):
+        executor.forward(is_train=True)
+        executor.backward(mx.nd.from_torch(drawn(seed)))
+        due = gradient(mx.nd.from_torch(drawn(6)), drawn(seed))
+        torch.testing.assert_close(slope.to_torch().double(), due, rtol=0, atol=TOLERANCE)

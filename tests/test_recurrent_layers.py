@@ -346,6 +346,17 @@ def test_states_that_are_read_batch_by_batch_are_stored_so(
         np.testing.assert_allclose(found, due, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("shape", [(3, 4, 6), (4, 9, 2), (2, 6, 6), (12, 1, 6), (4, 3, 6)])
+def test_states_are_moved_as_said(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    network = Network("lstm", states=False)
+    moved = mx.sym.transpose(mx.sym.reshape(network.symbol, shape=shape), axes=axes)
+    found = moved.bind(mx.cpu(), network.executor.arg_dict).forward()[0].asnumpy()
+    outputs, _ = network.expected(network.heads())
+    due = outputs[0].reshape(shape).transpose(axes)
+    np.testing.assert_allclose(found, due, rtol=2e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("also", ["as they are", "states"])
 def test_states_that_something_else_reads_stay_step_by_step(also: str) -> None:
     network = Network("lstm", states=also == "states")

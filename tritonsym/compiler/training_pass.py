@@ -85,8 +85,8 @@ class TrainingPass:
         self._backward = [step for part in last for step in part.all]
         self._repeated = [*first.steps, *self._backward]
         self._kept = False
-        # Kernels on a GPU know addresses, not tensors.
-        self._lends = context.device_type != "gpu"
+        # Kernels on a GPU know addresses, not tensors, and Python code may do what it likes.
+        self._lends = context.device_type != "gpu" and not self.plan.runs_python
 
     @property
     def memory(self) -> list[Tensor]:

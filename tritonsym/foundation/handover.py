@@ -26,10 +26,9 @@ def is_only_owner(tensor: torch.Tensor) -> bool:
     Memory that numpy, another library or another process has as well cannot be resized.
     """
     storage = tensor.untyped_storage()
-    # torch counts the tensors that lie in a storage, and the object that is asked here.
-    alone = torch._C._storage_Use_Count(storage._cdata) == 2
     return (
-        alone
+        # torch counts the tensors that lie in a storage, and the object that is asked here.
+        torch._C._storage_Use_Count(storage._cdata) == 2
         and storage.nbytes() == tensor.nbytes
         and storage.resizable()
         and not storage.is_shared()
@@ -79,14 +78,16 @@ def lend(
     """Let a tensor be on the memory of another one for some time.
 
     Args:
-        source: of the shape and dtype of the place.
+        source: of the shape of the place.
         written: what is written in the meantime.
 
     Returns:
         What the place is to be on again afterwards, as ``place.data``; None where nothing was lent,
         and the values have to be copied.
     """
-    if place.nbytes < LEAST or not (_is_plain(source) and _is_plain(place)):
+    if place.nbytes < LEAST or source.dtype != place.dtype:
+        return None
+    if not (_is_plain(source) and _is_plain(place)):
         return None
     if torch.is_inference_mode_enabled() or not is_only_owner(place):
         return None

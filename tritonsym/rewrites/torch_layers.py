@@ -387,7 +387,7 @@ def _states_by_batch(x: Expr) -> Layer | None:
     call = states.inputs[0] if states.primitive == "reshape" else None
     if call is None or call.primitive != "native" or call["function"] is not forward:
         return None
-    if axes != (1, 0, 2) or call.size != x.size:
+    if axes != (1, 0, 2) or states.shape[:2] != call.inputs[0].shape[:2]:
         return None
 
     def stored(*inputs: Expr) -> Expr:

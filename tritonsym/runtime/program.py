@@ -95,7 +95,9 @@ class Buffers:
         place = self._plan.places[x]
         if place.output is not None:
             output = self.outputs[place.output]
-            typed = output if output.dtype == x.dtype.torch else output.view(x.dtype.torch)
+            # What inference mode made is written to outside of it as another tensor, never itself.
+            is_same = output.dtype == x.dtype.torch and not output.is_inference()
+            typed = output if is_same else output.view(x.dtype.torch)
             return _as_laid_out(typed, x.shape, layout.strides)
         return self.from_arena(x, x.shape)
 
