@@ -132,7 +132,8 @@ def tensors(workload: Workload, device: torch.device) -> dict[str, torch.Tensor]
     found = {}
     for name, one in workload.inputs.items():
         dtype = torch.int64 if one.classes else DTYPES[one.dtype_in(workload.dtype)]
-        found[name] = torch.as_tensor(one.values(source)).to(dtype)
+        # A copy, so that all contestants read memory of one kind: numpy aligns its own less.
+        found[name] = torch.as_tensor(one.values(source)).to(dtype, copy=True)
     return found
 
 
