@@ -11,7 +11,7 @@ import torch
 
 import tritonsym as mx
 from tritonsym.binding.executor import Executor
-from tritonsym.foundation.handover import LEAST, MOST, is_only_owner, lend, putting
+from tritonsym.foundation.handover import LEAST, MOST, Loans, is_only_owner, putting
 
 SHAPE = (256, 256)
 # Sums over a row, each rounded.
@@ -111,10 +111,10 @@ def test_after_an_error_the_place_has_memory_again() -> None:
 def test_memory_is_lent_and_given_back() -> None:
     source, place = drawn(3), drawn(4)
     own, before = place.data_ptr(), place.clone()
-    memory = lend(source, place, [drawn(5)])
-    assert memory is not None and place.data_ptr() == source.data_ptr()
-    place.data = memory
-    del memory
+    with pytest.raises(KeyboardInterrupt), Loans([drawn(5)]) as loans:
+        assert loans.lend(source, place)
+        assert place.data_ptr() == source.data_ptr()
+        raise KeyboardInterrupt
     assert place.data_ptr() == own and torch.equal(place, before) and is_only_owner(place)
 
 
@@ -132,7 +132,8 @@ def test_memory_is_lent_and_given_back() -> None:
 def test_what_cannot_be_lent(source: torch.Tensor, written: torch.Tensor) -> None:
     place = drawn(4)
     memory, values = place.data_ptr(), place.clone()
-    assert lend(source, place, [written]) is None
+    with Loans([written]) as loans:
+        assert not loans.lend(source, place)
     assert place.data_ptr() == memory and torch.equal(place, values)
 
 

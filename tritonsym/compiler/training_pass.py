@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..context import Context
 from ..expressions.reference import Tensor
-from ..foundation.handover import lend
+from ..foundation.handover import Loans
 from ..graph.backward import backward, is_loss
 from ..graph.node import Entry, Node, make_node, toposort
 from ..graph.op import find
@@ -106,23 +106,16 @@ class TrainingPass:
         Args:
             heads: the gradient of each output that needs one.
         """
-        lent: list[tuple[Tensor, Tensor]] = []
         # A backward pass overwrites what it has read: a second one computes it again.
         steps = self._backward if self._kept else self._repeated
         self._kept = False
-        try:
+        with Loans(self.program.buffers.outputs) as loans:
             for place, head in zip(self._heads, heads, strict=True):
                 if place is None or head is None:
                     continue
-                before = lend(head, place, self.program.buffers.outputs) if self._lends else None
-                if before is None:
+                if not (self._lends and loans.lend(head, place)):
                     place.copy_(head)
-                else:
-                    lent.append((place, before))
             run(steps, self.program.buffers)
-        finally:
-            for place, before in lent:
-                place.data = before
 
 
 def fresh_names(taken: Mapping[str, Tensor]) -> Iterator[str]:

@@ -7,7 +7,7 @@ read in the meantime.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -72,28 +72,40 @@ def putting(
     return take if fits and all(x is not place for x in inputs) else copy
 
 
-def lend(
-    source: torch.Tensor, place: torch.Tensor, written: Iterable[torch.Tensor]
-) -> torch.Tensor | None:
-    """Let a tensor be on the memory of another one for some time.
+class Loans:
+    """Within, tensors are on the memory of others: ``with Loans(written) as loans: ...``.
 
     Args:
-        source: of the shape of the place.
-        written: what is written in the meantime.
-
-    Returns:
-        What the place is to be on again afterwards, as ``place.data``; None where nothing was lent,
-        and the values have to be copied.
+        written: what is written in the meantime, whose memory is not lent.
     """
-    if place.nbytes < LEAST or source.dtype != place.dtype:
-        return None
-    if not (_is_plain(source) and _is_plain(place)):
-        return None
-    if torch.is_inference_mode_enabled() or not is_only_owner(place):
-        return None
-    memory = source.untyped_storage().data_ptr()
-    if any(x.untyped_storage().data_ptr() == memory for x in written):
-        return None
-    before = place.detach()
-    place.data = source
-    return before
+
+    def __init__(self, written: Sequence[torch.Tensor]) -> None:
+        self._written = written
+        self._own: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def lend(self, source: torch.Tensor, place: torch.Tensor) -> bool:
+        """Let a tensor be on the memory of another one of its shape, unless a copy is better.
+
+        Returns:
+            Whether it is; else the values have to be copied.
+        """
+        if place.nbytes < LEAST or source.dtype != place.dtype:
+            return False
+        if not (_is_plain(source) and _is_plain(place)):
+            return False
+        if torch.is_inference_mode_enabled() or not is_only_owner(place):
+            return False
+        memory = source.untyped_storage().data_ptr()
+        if any(x.untyped_storage().data_ptr() == memory for x in self._written):
+            return False
+        self._own.append((place, place.detach()))  # first, so that nothing comes in between
+        place.data = source
+        return True
+
+    def __enter__(self) -> Loans:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for place, memory in self._own:
+            place.data = memory
+        self._own.clear()
