@@ -11,6 +11,7 @@ import torch
 
 import tritonsym as mx
 from tritonsym.binding.executor import Executor
+from tritonsym.foundation import handover
 from tritonsym.foundation.handover import LEAST, MOST, Loans, is_only_owner, putting
 
 SHAPE = (256, 256)
@@ -77,6 +78,11 @@ def test_what_nobody_else_sees_is_taken(size: int) -> None:
     assert not was_taken(place)
     del gone
     assert was_taken(place)
+
+
+def test_without_torchs_count_everything_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "_count", None)
+    assert not was_taken(torch.empty(SHAPE))
 
 
 def test_inference_mode_leaves_tensors_as_they_are() -> None:

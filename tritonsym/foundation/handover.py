@@ -18,6 +18,8 @@ LEAST = 2**16
 MOST = 2**22
 
 _NOTHING = torch.empty(0)
+# What torch itself asks before it reuses memory; where a version has it not, nothing changes hands.
+_count = getattr(torch._C, "_storage_Use_Count", None)
 
 
 def is_only_owner(tensor: torch.Tensor) -> bool:
@@ -27,8 +29,9 @@ def is_only_owner(tensor: torch.Tensor) -> bool:
     """
     storage = tensor.untyped_storage()
     return (
-        # torch counts the tensors that lie in a storage, and the object that is asked here.
-        torch._C._storage_Use_Count(storage._cdata) == 2
+        # It counts the tensors that lie in a storage, and the object that is asked here.
+        _count is not None
+        and _count(storage._cdata) == 2
         and storage.nbytes() == tensor.nbytes
         and storage.resizable()
         and not storage.is_shared()
