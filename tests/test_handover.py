@@ -13,6 +13,7 @@ import tritonsym as mx
 from tritonsym.binding.executor import Executor
 from tritonsym.foundation import handover
 from tritonsym.foundation.handover import LEAST, MOST, Loans, is_only_owner, putting
+from tritonsym.rewrites import torch_norms
 
 SHAPE = (256, 256)
 # Sums over a row, each rounded.
@@ -277,6 +278,33 @@ def test_heads_for_kernels_that_know_addresses(context: mx.Context) -> None:
         executor.backward([mx.nd.full((128, 128), first + n, context) for n in range(40)])
         for number, name in enumerate(names):
             assert (slopes[name].asnumpy() == 2 * (first + number)).all()
+
+
+def test_layers_and_their_gradients_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    made: list[int] = []
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            result = function(*arguments)
+            given.append(arguments[0].data_ptr())
+            made.append((result if isinstance(result, torch.Tensor) else result[0]).data_ptr())
+            return result
+
+        return call
+
+    monkeypatch.setattr(torch, "layer_norm", watched(torch.layer_norm))
+    monkeypatch.setattr(torch, "native_layer_norm", watched(torch.native_layer_norm))
+    monkeypatch.setattr(torch_norms, "_backward", watched(torch_norms._backward))
+    data, slope = mx.nd.from_torch(drawn(6)), mx.nd.zeros(SHAPE)
+    head = mx.nd.from_torch(drawn(10))
+    executor = bound(data, slope)
+    for train in (False, True):
+        (output,) = executor.forward(is_train=train)
+        assert made[-1] == memory_of(output)
+    executor.backward(head)
+    assert (given[-1], made[-1]) == (memory_of(head), memory_of(slope))
+    assert len(made) == 3
 
 
 @pytest.mark.parametrize("which", ["gradient", "output", "data"])

@@ -364,6 +364,7 @@ def test_states_that_something_else_reads_stay_step_by_step(also: str) -> None:
     turned = mx.sym.transpose(output, axes=(1, 0, 2))
     others = [output * 2] if also == "as they are" else list(network.symbol)[1:]
     executor = mx.sym.Group([turned, *others]).bind(mx.cpu(), network.executor.arg_dict)
+    assert str(executor.plan).count("single: lstm") == 1
     found = [y.asnumpy() for y in executor.forward()]
     due, _ = network.expected(network.heads())
     due = [due[0].transpose(1, 0, 2), *([due[0] * 2] if also == "as they are" else due[1:])]
