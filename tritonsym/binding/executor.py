@@ -150,13 +150,9 @@ class Executor:
         if not self._running.acquire(False):
             raise _busy()
         try:
-            if not isinstance(is_train, (bool, int, np.bool_)):
-                raise TypeError(f"is_train must be True or False, got {shown(is_train)}")
-            if kwargs:
-                self._copy_in(kwargs)
+            if is_train is not False or kwargs or self._keeps_draws or self._monitor is not None:
+                return self._forward_otherwise(is_train, kwargs)
             self._run = None
-            if is_train or self._monitor is not None or self._keeps_draws:
-                return self._forward_otherwise(bool(is_train))
             run(self._steps, self._buffers)
             return self.outputs
         finally:
@@ -182,9 +178,14 @@ class Executor:
         finally:
             self._running.release()
 
-    def _forward_otherwise(self, train: bool) -> list[NDArray]:
-        """A forward pass that is watched, or that keeps what gradients need."""
-        values = None
+    def _forward_otherwise(self, is_train: bool, given: Mapping[str, Any]) -> list[NDArray]:
+        """A forward pass of new values, or that is watched, or that keeps what gradients need."""
+        if not isinstance(is_train, (bool, int, np.bool_)):
+            raise TypeError(f"is_train must be True or False, got {shown(is_train)}")
+        if given:
+            self._copy_in(given)
+        self._run = None
+        train, values = bool(is_train), None
         if self._monitor is not None:
             self._past = past_of(self._tensors(), train) if self._learns else None
             values = every_value(self._symbol._entries, self._tensors(), self._ctx, train)
