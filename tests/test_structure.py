@@ -31,8 +31,8 @@ LAYERS = (
     ("foundation", "__init__ text errors shape dtype collector progress files switches allocation"),
     ("foundation", "handover"),
     ("", "base attribute name context"),
-    ("expressions", "__init__ philox exactness expr operations reference special grad library"),
-    ("expressions", "layout"),
+    ("expressions", "__init__ philox exactness expr operations sums reference special grad"),
+    ("expressions", "library layout"),
     ("graph", "__init__ schema op namespaces node infer backward frontend trace"),
     ("ops", "common windows activation broadcasting convolution creation custom elementwise image"),
     ("ops", "indexing matrix movement nn normalization optimizer optimizer_layers optimizer_mixed"),
@@ -97,7 +97,7 @@ LATE = {
 OUTSIDE = {
     "torch": words(
         "foundation.dtype foundation.allocation foundation.handover "
-        "context expressions.philox expressions.exactness "
+        "context expressions.philox expressions.exactness expressions.sums "
         "expressions.expr expressions.reference expressions.library graph.frontend "
         "ops.activation ops.convolution ops.custom ops.elementwise ops.nn ops.output ops.pooling "
         "ops.recurrent_calls rewrites.torch_calls rewrites.torch_norms rewrites.torch_layers "

@@ -17,6 +17,7 @@ import torch
 from .exactness import keeping
 from .expr import VIEWS, Expr, constant_value, toposort
 from .philox import RandomState, drawing, fill_uniform
+from .sums import summing
 
 Tensor = torch.Tensor
 # torch computes these a little differently at the end of a row than within it, so that cutting a
@@ -190,8 +191,7 @@ def _cast(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
 
 
 def _sum(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
-    # Without a dtype torch would widen integers and refuse `out`.
-    return partial(torch.sum, inputs[0], x.integers("axes"), keepdim=True, dtype=out.dtype, out=out)
+    return summing(inputs[0], x.integers("axes"), out)
 
 
 def _product(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
