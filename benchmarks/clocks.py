@@ -31,6 +31,10 @@ def seconds_per_call(function: Callable[[], object], count: int) -> float:
             gc.enable()
 
 
+def _stay(number: int) -> None:
+    """Nothing, where the work is always done on the same memory."""
+
+
 @dataclass(frozen=True)
 class Contestant:
     """Someone who does the work, in this process or in another.
@@ -38,10 +42,12 @@ class Contestant:
     Attributes:
         name: for the table.
         measure: the seconds per call of so many calls in a row.
+        move: chooses the place in memory for a round, by its number.
     """
 
     name: str
     measure: Callable[[int], float]
+    move: Callable[[int], object] = _stay
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,9 @@ def race(contestants: Sequence[Contestant], effort: Effort) -> dict[str, list[fl
         counts[contestant.name] = max(1, round(effort.seconds / contestant.measure(2)))
     samples: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     order = random.Random(0)
-    for _ in range(effort.rounds):
+    for number in range(effort.rounds):
         for contestant in order.sample(contestants, len(contestants)):
+            contestant.move(number)
             count = counts[contestant.name]
             contestant.measure(-(-count // UNCOUNTED))
             samples[contestant.name].append(contestant.measure(count))

@@ -29,8 +29,8 @@ COMPILED = {
     "reduce-overhead": "reduce-overhead",
     "max-autotune": "max-autotune",
 }
-# Those who are measured without a cache's help as well, if the device has one to leave out: the
-# others would compile for each copy of the data.
+# Those who are measured at several places in memory, and without a cache's help if the device has
+# one to leave out: the others would compile for each copy of the data.
 ROTATING = (OURS, EAGER, RECORDED)
 # All who can take part on one device or the other.
 NAMES = (OURS, EAGER, *COMPILED, RECORDED, JAX, MXNET)
@@ -39,6 +39,8 @@ SLOW = {"cpu": ("max-autotune",), "cuda": (*COMPILED, JAX)}
 
 # The reference's results, of float64.
 Expected = Sequence[torch.Tensor]
+# The data, at one place in memory or at several, of which everyone knows the first.
+Places = Sequence[Tensors]
 # Makes a workload ready on these tensors.
 Preparation = Callable[[Workload, Tensors], Prepared]
 
@@ -72,13 +74,13 @@ class Peer:
 
     Attributes:
         absent: why it takes no part at all, or an empty text.
-        enter: makes it ready for a workload, given the tensors and the reference's results.
+        enter: makes it ready for a workload, given the data and the reference's results.
         prepare: the same without any check, of those who compute on torch's tensors.
     """
 
     name: str
     absent: str
-    enter: Callable[[Workload, Tensors, Expected], Entrant]
+    enter: Callable[[Workload, Places, Expected], Entrant]
     prepare: Preparation | None = None
 
 
@@ -137,10 +139,11 @@ def _enter_local(
     name: str,
     prepare: Preparation,
     workload: Workload,
-    given: Tensors,
+    places: Places,
     due: Expected,
 ) -> Entrant:
     """Someone in this process who computes on these tensors."""
+    given = places[0]
     made: list[Prepared] = []
     seconds = 0.0
 
@@ -166,13 +169,26 @@ def _enter_local(
     if on_cpu and name in (OURS, EAGER):
         # The profiler costs time, and a compiler's work is not the workload's.
         peak = device.peak(partial(_twice, prepare, workload, given))
+    others = places[1:] if name in ROTATING else []
+    calls = [prepared.call, *(prepare(workload, other).call for other in others)]
     return Entrant(
-        Contestant(name, partial(device.seconds, prepared.call)),
+        _moving(device, name, calls),
         _rotated(device, name, prepare, workload, given, prepared) if name in ROTATING else None,
         None if on_cpu else partial(_host_seconds, device, prepared.call),
         seconds,
         peak,
     )
+
+
+def _moving(device: Device, name: str, calls: Sequence[Callable[[], object]]) -> Contestant:
+    """Someone who does the same work by one call or another, each on memory of its own."""
+    chosen = calls[0]
+
+    def move(number: int) -> None:
+        nonlocal chosen
+        chosen = calls[number % len(calls)]
+
+    return Contestant(name, lambda count: device.seconds(chosen, count), move)
 
 
 def _twice(prepare: Preparation, workload: Workload, given: Tensors) -> object:
@@ -212,9 +228,10 @@ def _rotated(
     return Contestant(name, partial(device.seconds, lambda: next(turns)()))
 
 
-def _enter_jax(workload: Workload, given: Tensors, due: Expected) -> Entrant:
+def _enter_jax(workload: Workload, places: Places, due: Expected) -> Entrant:
     from . import jax_peer
 
+    given = places[0]
     values = {name: tensor.float().cpu().numpy() for name, tensor in given.items()}
     begin = time.perf_counter()
     try:
@@ -237,11 +254,11 @@ def _enter_jax(workload: Workload, given: Tensors, due: Expected) -> Entrant:
 
 
 def _enter_mxnet(
-    mxnet: MXNetProcess | None, workload: Workload, given: Tensors, due: Expected
+    mxnet: MXNetProcess | None, workload: Workload, places: Places, due: Expected
 ) -> Entrant:
     assert mxnet is not None
     first, outcome = mxnet.prepare(workload.name)
-    _checked(workload, given, outcome, due)
+    _checked(workload, places[0], outcome, due)
 
     def measure(count: int) -> float:
         return float(mxnet.ask("measure", count))

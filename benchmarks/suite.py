@@ -10,6 +10,7 @@ from .clocks import Effort, Spread, race, ratio
 from .contestants import Entrant, Peer, Refused
 from .devices import Device
 from .mxnet_peer import WorkerError
+from .places import places
 from .report import OURS, Figures, Row
 from .workload import Workload, in_one_line
 
@@ -29,8 +30,8 @@ def run_workload(
     Args:
         watch: is told what happens.
     """
-    tensors = torch_peers.tensors(workload, device.torch)
-    due = torch_peers.reference(workload, tensors)
+    data = places(torch_peers.tensors(workload, device.torch))
+    due = torch_peers.reference(workload, data[0])
     entrants: dict[str, Entrant] = {}
     problems: dict[str, str] = {}
     with products_in(workload.precision):
@@ -39,7 +40,7 @@ def run_workload(
                 continue
             watch(peer.name)
             try:
-                entrants[peer.name] = peer.enter(workload, tensors, due)
+                entrants[peer.name] = peer.enter(workload, data, due)
             except (Refused, WorkerError) as error:
                 problems[peer.name] = str(error)
             except Exception as error:  # whatever it is, the others go on

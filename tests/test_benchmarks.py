@@ -26,6 +26,7 @@ from benchmarks import (
     contestants,
     devices,
     graph_handling,
+    places,
     questions,
     report,
     sizes,
@@ -36,7 +37,7 @@ from benchmarks import (
 from benchmarks.__main__ import main
 from benchmarks.checking import deviation
 from benchmarks.report import EAGER, OURS
-from benchmarks.workload import Input, Kind, Missing, Role, Workload
+from benchmarks.workload import Input, Kind, Missing, Prepared, Role, Workload
 
 WORKLOADS = questions.workloads(sizes.TINY)
 CPU = devices.CPU()
@@ -298,6 +299,61 @@ def test_contestants_take_turns() -> None:
     for pair in itertools.permutations("abc", 2):
         followed = sum(pair == other for other in itertools.pairwise(order))
         assert 3 / 9 < followed / rounds < 5 / 9, pair
+
+
+def test_all_move_before_each_round() -> None:
+    calls: list[tuple[str, int | None]] = []
+
+    def contestant(name: str) -> clocks.Contestant:
+        def measure(count: int) -> float:
+            calls.append((name, None))
+            return 1.0
+
+        return clocks.Contestant(name, measure, lambda number: calls.append((name, number)))
+
+    clocks.race([contestant(name) for name in "ab"], clocks.Effort(3, 0))
+    turns = [calls[n : n + 3] for n in range(4, len(calls), 3)]
+    assert sorted(turn[0] for turn in turns) == [(n, r) for n in "ab" for r in range(3)]
+    assert all(turn[1:] == [(turn[0][0], None)] * 2 for turn in turns)
+
+
+def test_data_is_at_several_places() -> None:
+    data = {"a": torch.arange(1000.0), "b": torch.arange(7).view(7, 1)}
+    found = places.places(data)
+    assert len(found) == places.PLACES and found[0] is data
+    for name, tensor in data.items():
+        assert all(torch.equal(one[name], tensor) and one[name].is_contiguous() for one in found)
+        assert all(one[name].data_ptr() % places.LINE == 0 for one in found)
+        assert len({one[name].data_ptr() % places.PAGE for one in found}) > places.PLACES // 2
+
+
+def test_much_data_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"a": torch.ones(100), "b": torch.ones(1)}
+    monkeypatch.setattr(places, "MOST_BYTES", 404)
+    assert len(places.places(data)) == places.PLACES
+    monkeypatch.setattr(places, "MOST_BYTES", 403)
+    assert places.places(data) == [data]
+
+
+@pytest.mark.parametrize("name, moves", [(OURS, True), (EAGER, True), ("compile", False)])
+def test_those_who_compile_quickly_are_timed_at_every_place(name: str, moves: bool) -> None:
+    workload = named("(a*b)+(c*d), 100")
+    tensors, due = given(workload)
+    data = places.places(tensors)
+    addresses = [[one.data_ptr() for one in place.values()] for place in data]
+    called: list[list[int]] = []
+
+    def prepare(workload: Workload, given: torch_peers.Tensors) -> Prepared:
+        made, place = torch_peers.prepare(workload, given), [x.data_ptr() for x in given.values()]
+        return Prepared(lambda: (called.append(place), made.call()), made.outcome)
+
+    entrant = contestants._enter_local(CPU, name, prepare, workload, data, due)
+    called.clear()
+    for number in range(places.PLACES + 1):
+        entrant.warm.move(number)
+        entrant.warm.measure(2)
+    expected = [*addresses, addresses[0]] if moves else [addresses[0]] * (places.PLACES + 1)
+    assert called == [place for place in expected for _ in range(2)]
 
 
 def test_ratios_are_taken_round_by_round() -> None:
