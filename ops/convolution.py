@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 
-from tritonsym.expressions.exactness import exactly
 from tritonsym.expressions.expr import Expr, Shape, broadcast, reshape
-from tritonsym.expressions.library import computable, library_call
-from tritonsym.expressions.reference import Step, Tensor
+from tritonsym.expressions.library import Returned, computable, library_call
+from tritonsym.expressions.reference import Tensor
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
@@ -32,6 +31,7 @@ from .windows import (
 
 Tune = Literal["fastest", "limited_workspace", "off"]
 Gradients = Sequence[Expr | None]
+Compute = Callable[[], Tensor]
 
 
 def _convolution_window(attributes: Any) -> Window:
@@ -55,15 +55,15 @@ def _with_channels_last(x: Tensor) -> Tensor:
     return laid.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
 
 
-def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -> Step:
+def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -> Compute:
     none = (0,) * len(window.adjust)
     along_channels = _runs_along_channels(out)
 
-    def step() -> object:
+    def compute() -> Tensor:
         data, weight, *bias = computable(inputs)
         if along_channels:
             data = _with_channels_last(data)
-        result = torch.convolution(
+        return torch.convolution(
             data,
             weight,
             bias[0] if bias else None,
@@ -74,31 +74,30 @@ def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -
             window.adjust if transposed else none,
             window.groups,
         )
-        return out.copy_(result)
 
-    return exactly(step, out)
+    return compute
 
 
-def _convolve(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
+def _convolved(window: Window, inputs: list[Tensor], out: Tensor) -> Compute:
     return _call(window, inputs, out, transposed=False)
 
 
-def _transpose(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
+def _transposed(window: Window, inputs: list[Tensor], out: Tensor) -> Compute:
     return _call(window, inputs, out, transposed=True)
 
 
-def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
+def _correlated(window: Window, inputs: list[Tensor], out: Tensor) -> Compute:
     """The gradient of the kernel. Of the kernel itself the library uses only shape and dtype."""
     along_channels = any(map(_runs_along_channels, inputs))
     # Of places that are skipped with their channels last a CPU's library reads some from beyond.
     skips = math.prod(window.kernel) == 1 and max(window.stride) > 1 and not out.is_cuda
     laid = Tensor.contiguous if skips else _with_channels_last
 
-    def step() -> object:
+    def compute() -> Tensor:
         head, data, kernel = computable([*inputs, out])
         if along_channels:
             head, data = laid(head), laid(data)
-        _, result, _ = torch.ops.aten.convolution_backward(
+        found: Sequence[Tensor] = torch.ops.aten.convolution_backward(
             head,
             data,
             kernel,
@@ -111,9 +110,12 @@ def _correlate(window: Window, inputs: list[Tensor], out: Tensor) -> Step:
             window.groups,
             (False, True, False),
         )
-        return out.copy_(result)
+        return found[1]
 
-    return exactly(step, out)
+    return compute
+
+
+_convolve, _transpose, _correlate = map(Returned, (_convolved, _transposed, _correlated))
 
 
 def _per_place(weight: Expr) -> int:
@@ -249,8 +251,8 @@ def _convolution_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> Non
     inputs[0] = moved_channel(data, last, back=True)
 
 
-def _convolution_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
-    return _convolve(_convolution_window(attributes), inputs, out)
+def _convolved_as_said(attributes: Any, inputs: list[Tensor], out: Tensor) -> Compute:
+    return _convolved(_convolution_window(attributes), inputs, out)
 
 
 def _in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
@@ -266,7 +268,7 @@ def _in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
     "Convolution",
     inputs=data_weight_bias,
     shapes=_convolution_shapes,
-    native=_convolution_native,
+    native=Returned(_convolved_as_said),
     uses_native=_in_one_call,
     channels_last=True,
 )
@@ -363,15 +365,16 @@ def _spread_lengths(window: Window, data: Shape) -> list[int]:
     return lengths
 
 
-def _deconvolution_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
-    return _transpose(_deconvolution_window(attributes, tuple(inputs[0].shape)), inputs, out)
+def _transposed_as_said(attributes: Any, inputs: list[Tensor], out: Tensor) -> Compute:
+    window = _deconvolution_window(attributes, tuple(inputs[0].shape))
+    return _transposed(window, inputs, out)
 
 
 @operator(
     "Deconvolution",
     inputs=data_weight_bias,
     shapes=_deconvolution_shapes,
-    native=_deconvolution_native,
+    native=Returned(_transposed_as_said),
     uses_native=_in_one_call,
     channels_last=True,
 )

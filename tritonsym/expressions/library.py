@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..foundation.dtype import DType
 from ..foundation.shape import Shape
+from .exactness import exactly
 from .expr import Expr, make
 from .reference import Step, Tensor
 
@@ -17,6 +19,22 @@ from .reference import Step, Tensor
 Native = Callable[[Any, list[Tensor], Tensor], Step]
 # From a call and the gradient of its result to the gradient of each input; None where it is zero.
 CallGradient = Callable[[Expr, Expr], Sequence[Expr | None]]
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A call whose result is in new memory: it is copied to its place, or computed with at once.
+
+    Attributes:
+        prepare: as of other calls, but for a call that returns the result, near in its order of
+            elements to the output tensor.
+    """
+
+    prepare: Callable[[Any, list[Tensor], Tensor], Callable[[], Tensor]]
+
+    def __call__(self, attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+        compute = self.prepare(attributes, inputs, out)
+        return exactly(lambda: out.copy_(compute()), out)
 
 
 def library_call(

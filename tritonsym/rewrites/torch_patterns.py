@@ -48,6 +48,11 @@ def times(x: Expr, factor: float) -> Iterator[Expr]:
         yield x.inputs[0]
 
 
+def inverse_of(x: Expr) -> Expr | None:
+    """What an expression is 1 divided by."""
+    return x.inputs[1] if x.primitive == "div" and is_near(x.inputs[0], 1) else None
+
+
 def once(x: Expr) -> Expr:
     """What is repeated along axes of length 1, or the expression itself."""
     return x.inputs[0] if x.primitive == "expand" else x
@@ -83,6 +88,7 @@ def library(
     inputs: Sequence[Expr],
     attributes: Any = "",
     elementwise: bool = False,
+    channels_last: bool = False,
 ) -> Callable[..., Expr]:
     """What makes a call that gives what ``x`` gives of the inputs, or of what they became."""
     operations = on_the_way([x], inputs)
@@ -94,6 +100,7 @@ def library(
         x.shape,
         x.dtype,
         elementwise=elementwise,
+        channels_last=channels_last,
         operations=operations,
     )
 
