@@ -81,8 +81,52 @@ def test_what_nobody_else_sees_is_taken(size: int) -> None:
     assert was_taken(place)
 
 
-def test_without_torchs_count_everything_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handover, "_count", None)
+def shared(x: torch.Tensor) -> None:
+    x.share_memory_()
+
+
+def resized(x: torch.Tensor) -> None:
+    x.untyped_storage().resize_(2 * x.nbytes)
+
+
+# What happens to memory that a step has put there, and what of it lasts.
+BETWEEN: dict[str, Callable[[torch.Tensor], Any]] = {
+    "alias": lambda x: x.detach(),
+    "slice": lambda x: x[7],
+    "numpy": lambda x: x.numpy(),
+    "asked": lambda x: x.untyped_storage().nbytes(),
+    "shared": lambda x: shared(x.detach()),
+    "resized": lambda x: resized(x.detach()),
+    "of-numpy": lambda x: setattr(x, "data", torch.from_numpy(np.zeros(SHAPE, np.float32))),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_memory_that_was_taken_can_be_seen_later(name: str) -> None:
+    """The same step, again and again: its own memory is given up only while nobody else has it."""
+    place, results = drawn(2), [drawn(seed) for seed in range(5)]
+    step = putting(lambda: results.pop(), [], place)
+
+    def took() -> bool:
+        memory, expected = results[-1].data_ptr(), results[-1].clone()
+        step()
+        assert torch.equal(place, expected)
+        return place.data_ptr() == memory
+
+    assert took() and took()
+    lasts = BETWEEN[name](place)
+    assert took() is (name == "asked")
+    if isinstance(lasts, torch.Tensor):
+        assert torch.equal(lasts, place[7] if lasts.ndim == 1 else place)
+    del lasts
+    assert took() is (name in ("alias", "slice", "asked"))
+
+
+@pytest.mark.parametrize("name", ["_count", "_address"])
+def test_without_torchs_count_everything_is_copied(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, name, None)
     assert not was_taken(torch.empty(SHAPE))
 
 

@@ -8,6 +8,7 @@ read in the meantime.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -18,8 +19,10 @@ LEAST = 2**16
 MOST = 2**22
 
 _NOTHING = torch.empty(0)
-# What torch itself asks before it reuses memory; where a version has it not, nothing changes hands.
-_count = getattr(torch._C, "_storage_Use_Count", None)
+# What torch itself asks before it reuses memory: how many tensors lie in it, and the object that is
+# asked for it, if one is. Where a version has it not, nothing changes hands.
+_count: Any = getattr(torch._C, "_storage_Use_Count", None)
+_address: Any = getattr(torch._C, "_storage_address", None)
 
 
 def is_only_owner(tensor: torch.Tensor) -> bool:
@@ -29,8 +32,8 @@ def is_only_owner(tensor: torch.Tensor) -> bool:
     """
     storage = tensor.untyped_storage()
     return (
-        # It counts the tensors that lie in a storage, and the object that is asked here.
         _count is not None
+        and _address is not None
         and _count(storage._cdata) == 2
         and storage.nbytes() == tensor.nbytes
         and storage.resizable()
@@ -56,17 +59,26 @@ def putting(
             only owner; else the result is copied.
     """
     shape, dtype = place.shape, place.dtype
+    own = 0  # where the memory is that a call has returned
 
     def copy() -> None:
         place.copy_(call(*inputs))
 
+    def is_alone() -> bool:
+        # What a call has returned is all its tensor's: sharing or resizing it would have moved it.
+        if place.data_ptr() == own and _count(_address(place)) == 1:
+            return True
+        return is_only_owner(place)
+
     def take() -> None:
-        if torch.is_inference_mode_enabled() or not is_only_owner(place):
+        nonlocal own
+        if torch.is_inference_mode_enabled() or not is_alone():
             copy()
             return
         try:
             place.data = _NOTHING
-            place.data = call(*inputs)
+            place.data = result = call(*inputs)
+            own = result.data_ptr()
         except BaseException:
             place.data = torch.zeros(shape, dtype=dtype)
             raise
