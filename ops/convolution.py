@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from tritonsym.expressions.expr import Expr, Shape, broadcast, reshape
+from tritonsym.expressions.layout import is_heavy
 from tritonsym.expressions.library import Returned, computable, library_call
 from tritonsym.expressions.reference import Tensor
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64
@@ -58,11 +59,16 @@ def _with_channels_last(x: Tensor) -> Tensor:
 def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -> Compute:
     none = (0,) * len(window.adjust)
     along_channels = _runs_along_channels(out)
+    # The library takes the order of the images, whatever that means for the kernel.
+    images, kernel = (tuple(x.shape) for x in inputs[:2])
+    in_rows = not along_channels and not out.is_cuda and is_heavy(kernel, images, tuple(out.shape))
 
     def compute() -> Tensor:
         data, weight, *bias = computable(inputs)
         if along_channels:
             data = _with_channels_last(data)
+        elif in_rows:
+            data = data.contiguous()
         return torch.convolution(
             data,
             weight,

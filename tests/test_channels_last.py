@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
@@ -74,6 +76,68 @@ def test_images_are_not_reordered_for_one_convolution() -> None:
     after = convolved(convolved(input_(0, (2, 3, 4, 4), FLOAT32)))
     first = convolved(turned)
     assert strides_of(first, after) == [with_channels_last(first.shape)] * 2
+
+
+@pytest.mark.parametrize("channels, heavy", [(64, False), (65, True)])
+def test_kernels_much_larger_than_images_decide(channels: int, heavy: bool) -> None:
+    """A kernel of 8 channels and 3x3 places is four times as large as the images, or just more."""
+    data = permute(input_(0, (1, 4, 4, 8), FLOAT32), (0, 3, 1, 2))
+    image = convolved(data, channels)
+    rows, last = contiguous(image.shape), with_channels_last(image.shape)
+    assert strides_of(image) == [rows if heavy else last]
+
+
+def test_kernels_of_one_place_have_one_order() -> None:
+    data = permute(input_(0, (1, 2, 2, 8), FLOAT32), (0, 3, 1, 2))
+    weight = input_(1, (500, 8, 1, 1), FLOAT32)
+    image = convolve(data, weight, window_of((1, 1), (), (), (), 1))
+    assert strides_of(image) == [with_channels_last(image.shape)]
+
+
+@pytest.mark.parametrize("operator", ["Convolution", "Deconvolution"])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_images_between_small_and_large_kernels(
+    operator: str, normalised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images change their order on the way in and out of a convolution by a large kernel."""
+    x = mx.sym.Variable("data")
+    x = mx.sym.Convolution(x, kernel=(1, 1), num_filter=8, no_bias=True, name="before")
+    large = {"kernel": (3, 3), "pad": (1, 1), "num_filter": 100, "no_bias": True}
+    x = getattr(mx.sym, operator)(mx.sym.tanh(x), **large, name="large")
+    if normalised:
+        x = mx.sym.BatchNorm(x, fix_gamma=False, name="norm")
+    x = mx.sym.Convolution(x, kernel=(1, 1), num_filter=500, no_bias=True, name="behind")
+    numbers = np.random.default_rng(7)
+
+    def executor(dtype: str) -> mx.executor.Executor:
+        found = mx.sym.tanh(x).simple_bind(
+            mx.cpu(),
+            data=(1, 1, 4, 4),
+            type_dict=dict.fromkeys(x.list_arguments(), dtype),
+            grad_req="null",
+        )
+        for name, array in {**found.arg_dict, **found.aux_dict}.items():
+            array[:] = given.setdefault(name, numbers.uniform(0.1, 0.4, array.shape))
+        return found
+
+    given: dict[str, np.ndarray] = {}
+    wide, near = executor("float64"), executor("float32")
+    check_plan(near.plan)
+    turned = [not x.is_dense(y.shape) for y, x in near.plan.layouts.items() if x.base is y]
+    assert any(turned)
+    convolution, rows = torch.convolution, []
+
+    def noted(images: torch.Tensor, weight: torch.Tensor, *others: Any) -> torch.Tensor:
+        if 100 in weight.shape[:2] and images.dtype == torch.float32:
+            rows.append((weight.shape[2:] == (3, 3), images.is_contiguous()))
+        return convolution(images, weight, *others)
+
+    monkeypatch.setattr(torch, "convolution", noted)
+    near.forward()
+    assert rows == [(True, True), (False, False)]  # in rows for the large kernel alone
+    for _ in range(2):
+        due, found = (one.forward()[0].asnumpy() for one in (wide, near))
+        np.testing.assert_allclose(found, due, rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_computed_of_bound_arrays_is_row_major() -> None:
