@@ -29,7 +29,8 @@ from .clocks import Effort
 from .devices import Device
 from .machine import circumstances, load
 from .mxnet_peer import MXNetProcess, WorkerError
-from .report import OURS, Progress, Record, Row, RowTable, compared, row_as_data
+from .places import PLACES
+from .report import EAGER, OURS, Progress, Record, Row, RowTable, compared, row_as_data
 from .suite import run_workload
 from .workload import Workload
 
@@ -196,9 +197,10 @@ def _run(
         rows.append(row)
         record.add("rows", [row_as_data(row) for row in rows])
         record.say(lines.row(row))
+    moving = f", the first two at {PLACES} places in memory" if device.name == "cpu" else ""
     record.say(
-        f"\nMedians of {settings.effort.rounds} rounds in which the contestants take turns; beside "
-        f"the ratio to {contestants.EAGER} its quartiles."
+        f"\nMedians of {settings.effort.rounds} rounds in which the contestants take turns{moving};"
+        f" beside the ratio to {EAGER} its quartiles."
     )
     without = [(row.workload.name, *one) for row in rows for one in row.problems.items()]
     record.say("\n".join(f"- no time: {peer}, {name}: {why}" for name, peer, why in without))

@@ -26,7 +26,7 @@ def _norm(given: Sequence[Tensor], epsilon: float, out: Tensor) -> Callable[[Ten
     Args:
         given: mean, variance, shift and perhaps a scale, of each channel.
     """
-    mean, variance, shift, *scales = (x.reshape(-1) for x in given)
+    mean, variance, shift, *scales = (x.view(-1) for x in given)
     scale = scales[0] if scales else torch.ones_like(mean)
     besides = torch.empty(0, dtype=out.dtype)  # the batch's own numbers, which it has in training
     is_dense = out.is_contiguous() or out.is_contiguous(memory_format=torch.channels_last)
