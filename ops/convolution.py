@@ -65,6 +65,8 @@ def _call(window: Window, inputs: list[Tensor], out: Tensor, transposed: bool) -
 
     def compute() -> Tensor:
         data, weight, *bias = computable(inputs)
+        if window.groups > 1:  # of kernels in some orders a CPU's library computes nonsense
+            weight = weight.contiguous()
         if along_channels:
             data = _with_channels_last(data)
         elif in_rows:

@@ -41,7 +41,7 @@ LAYERS = (
     (
         "rewrites",
         "__init__ simplify joined_products torch_calls torch_patterns torch_norms "
-        "torch_batch_norms torch_layers",
+        "torch_layers torch_results",
     ),
     ("rewrites", "torch_updates cones channels_last views_first nested regroup reciprocals split"),
     ("products", "__init__ gpus attention tensor_descriptor matmul_tiles library_products"),
@@ -102,7 +102,6 @@ OUTSIDE = {
         "expressions.expr expressions.reference expressions.library graph.frontend "
         "ops.activation ops.convolution ops.custom ops.elementwise ops.nn ops.output ops.pooling "
         "ops.recurrent_calls rewrites.torch_calls rewrites.torch_norms rewrites.torch_layers "
-        "rewrites.torch_batch_norms "
         "rewrites.torch_updates products.gpus products.attention kernels.triton_math "
         "runtime.cuda_graph runtime.program runtime.rounding runtime.instrument runtime.cpu "
         "runtime.kernel_launch runtime.tuning runtime.triton_runtime "

@@ -8,6 +8,7 @@ import torch
 
 import tritonsym as mx
 from tritonsym.expressions.sums import BLOCKS, LEAST_BYTES, LEAST_ROWS, in_blocks
+from tritonsym.foundation.handover import is_only_owner
 
 # Of float32 sums of positive numbers, however they are ordered: each block's rows are added in a
 # tree of torch's, and the blocks one after the other.
@@ -104,6 +105,20 @@ def test_sums_of_a_graph_are_cut(
     np.testing.assert_allclose(plain, wide.sum(axis), rtol=TOLERANCE)
     np.testing.assert_allclose(squares, (wide * wide).sum(axis), rtol=TOLERANCE)
     assert any(step is not None for step in cut)
+
+
+def test_the_data_may_change_its_memory() -> None:
+    """Between two runs: a caller's gradient is summed where it is."""
+    data, other = table(8192, 256, torch.float32), table(8193, 256, torch.float32)[1:].clone()
+    out = torch.empty((1, 256))
+    step = in_blocks(data, (0,), out)
+    assert step is not None
+    step()
+    assert is_only_owner(data)
+    data.data = other
+    step()
+    expected = other.double().sum(0, keepdim=True).float()
+    torch.testing.assert_close(out, expected, rtol=TOLERANCE, atol=0)
 
 
 def test_no_order_of_threads_matters() -> None:

@@ -29,6 +29,7 @@ from ..rewrites.joined_products import with_joined_products
 from ..rewrites.simplify import simplify
 from ..rewrites.torch_calls import in_torch_calls
 from ..rewrites.torch_layers import in_torch_layers
+from ..rewrites.torch_results import handed_on
 from ..runtime import cpu
 from ..runtime.program import Program, outputs_of
 from ..scheduling.recompute import Again, recomputed
@@ -160,7 +161,7 @@ def compile_graph(
         sparing = Again.CHOICES if on_cpu else Again.IN_REGISTERS
         graph = recomputed(graph, Again.EVERYTHING if switched.mirror else sparing)
     if switched.fusion and on_cpu:
-        graph = in_torch_calls(in_torch_layers(with_joined_products(graph)))
+        graph = handed_on(in_torch_calls(in_torch_layers(with_joined_products(graph))))
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
     given = outputs or {}
     shared = _shared((*inputs, *given.values()))

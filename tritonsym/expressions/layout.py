@@ -115,22 +115,21 @@ def _enters_cheaply(x: Expr, found: Mapping[Expr, Layout]) -> bool:
 
     Libraries have it for images of two dimensions, in single precision or less.
     """
-    images, weight = x.inputs[:2]
+    images, *others = x.inputs
     if x.dtype.itemsize > 4 or len(x.shape) != 4:
         return False
     ordered = images.shape[1] == 1 or found[images].strides[1] == 1
-    return (ordered or 2 * images.size <= x.size) and not is_heavy(
-        weight.shape, images.shape, x.shape
-    )
+    heavy = any(is_heavy(y.shape, images.shape, x.shape) for y in others)
+    return (ordered or 2 * images.size <= x.size) and not heavy
 
 
-def is_heavy(weight: Shape, images: Shape, result: Shape) -> bool:
+def is_heavy(kernel: Shape, images: Shape, result: Shape) -> bool:
     """Whether a kernel is much larger than the images around it, so that its order decides.
 
     It is bound row-major: images with their channels last have it put in their order every time.
     """
     around = math.prod(images) + math.prod(result)
-    return math.prod(weight[2:]) > 1 and math.prod(weight) > HEAVY * around
+    return math.prod(kernel[2:]) > 1 and math.prod(kernel) > HEAVY * around
 
 
 def _has_channels(shape: Shape) -> bool:

@@ -39,17 +39,17 @@ def in_blocks(
         return None
     if not (data.is_contiguous() and out.is_contiguous() and data.dtype == out.dtype):
         return None
-    table, result = data.view(rows, -1), out.view(-1)
     length = rows // BLOCKS
-    blocks = table[: BLOCKS * length].view(BLOCKS, length, -1)
-    sums = torch.empty(BLOCKS + 1, result.numel(), dtype=out.dtype, device=out.device)
-    of_blocks = partial(torch.sum, blocks, 1, dtype=out.dtype, out=sums[:BLOCKS])
-    of_rest = partial(torch.sum, table[BLOCKS * length :], 0, dtype=out.dtype, out=sums[BLOCKS])
-    of_all = partial(torch.sum, sums, 0, dtype=out.dtype, out=result)
+    sums = torch.empty(BLOCKS + 1, out.numel(), dtype=out.dtype, device=out.device)
+    of_blocks = partial(torch.sum, dim=1, dtype=out.dtype, out=sums[:BLOCKS])
+    of_rest = partial(torch.sum, dim=0, dtype=out.dtype, out=sums[BLOCKS])
+    of_all = partial(torch.sum, sums, 0, dtype=out.dtype, out=out.view(-1))
 
     def step() -> None:
-        of_blocks()
-        of_rest()
+        # Views that outlived this would keep the tensor from changing its memory.
+        table = data.view(rows, -1)
+        of_blocks(table[: BLOCKS * length].view(BLOCKS, length, -1))
+        of_rest(table[BLOCKS * length :])
         of_all()
 
     return step

@@ -36,7 +36,6 @@ from ..foundation.dtype import FLOAT32, FLOAT64, INT64
 from ..graph.trace import Graph
 from ..ops.recurrent_calls import forward, forward_by_batch
 from .simplify import number_of, pairs
-from .torch_batch_norms import after_convolution, batch_norm
 from .torch_norms import data_gradient, norm, parameter_gradients
 from .torch_patterns import (
     PART,
@@ -400,7 +399,7 @@ def _states_by_batch(x: Expr) -> Layer | None:
 
 _RULES: dict[str, tuple[Callable[[Expr], Layer | None], ...]] = {
     "mul": (_gelu, _gelu_slope, data_gradient),
-    "add": (after_convolution, batch_norm, norm),
+    "add": (norm,),
     "div": (norm, _softmax),
     "sub": (_log_softmax, _less_one),
     "permute": (_moved_rows, _states_by_batch),
