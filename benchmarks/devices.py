@@ -50,22 +50,26 @@ class CPU:
             kept = work()  # what it returns lives on, as it would for a caller
         del kept
         tree = profiled.profiler.kineto_results.experimental_event_tree()  # type: ignore[union-attr]
-        changes = sorted(_allocations(tree))
+        taken: dict[int, int] = {}
         used = most = 0
-        for _, size in changes:
-            used += size
+        for _, place, size in sorted(_allocations(tree)):
+            # What is given back may be older: garbage of an earlier work.
+            used += size if size > 0 else -taken.pop(place, 0)
+            if size > 0:
+                taken[place] = size
             most = max(most, used)
         return most
 
 
-def _allocations(events: Any) -> list[tuple[int, int]]:
-    """The time and the bytes of everything that was taken, and with a minus given back."""
+def _allocations(events: Any) -> list[tuple[int, int, int]]:
+    """The time, the address and the bytes of what was taken, and with a minus given back."""
     found, waiting = [], list(events)
     while waiting:
         event = waiting.pop()
         waiting.extend(event.children)
         if event.typed[0] == torch._C._profiler._EventType.Allocation:
-            found.append((event.start_time_ns, event.typed[1].alloc_size))
+            change = event.typed[1]
+            found.append((event.start_time_ns, change.ptr, change.alloc_size))
     return found
 
 

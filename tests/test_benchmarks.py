@@ -260,6 +260,17 @@ def test_peak_memory_counts_what_lives_at_once() -> None:
     assert CPU.peak(work) == 4 * (1000 + 500)
 
 
+def test_garbage_of_an_earlier_work_is_no_gain() -> None:
+    left: list[torch.Tensor] = []
+    CPU.peak(lambda: left.append(torch.empty(1000)))
+
+    def work() -> torch.Tensor:
+        left.clear()
+        return torch.empty(700)
+
+    assert CPU.peak(work) == 4 * 700
+
+
 def test_only_what_an_update_needs_counts_as_its_memory() -> None:
     """Nobody's peak has copies in it with which this program finds out what changed."""
     (workload,) = (one for one in questions.workloads(sizes.CPU) if one.kind is Kind.ADAM)
