@@ -30,7 +30,7 @@ from .torch_patterns import (
     PART,
     Layer,
     between,
-    inverse_of,
+    is_near,
     layer_of,
     library,
     once,
@@ -101,10 +101,15 @@ def _quotient(x: Expr) -> _Normal | None:
     return _normal(x.inputs[0], once(x.inputs[1])) if x.primitive == "div" else None
 
 
+def _inverse(x: Expr) -> Expr | None:
+    """What an expression is 1 divided by."""
+    return x.inputs[1] if x.primitive == "div" and is_near(x.inputs[0], 1) else None
+
+
 def _product(x: Expr) -> _Normal | None:
     """What is normalised by (data - mean) * (1 / deviation), as gradients have it."""
     for centred, factor in pairs(x, "mul"):
-        deviation = inverse_of(once(factor))
+        deviation = _inverse(once(factor))
         found = None if deviation is None else _normal(centred, deviation)
         if found is not None:
             return found
@@ -322,11 +327,7 @@ def _through_moments(x: Expr) -> _Gradient | None:
         gradient, mean = rest.inputs[0].inputs
         for form, share in pairs(rest.inputs[1], "mul"):
             normal, of_share = _product(form), _mean(once(share))
-            if (
-                normal is None
-                or of_share is None
-                or inverse_of(once(factor)) is not normal.deviation
-            ):
+            if normal is None or of_share is None or _inverse(once(factor)) is not normal.deviation:
                 continue
             product, axes = of_share
             is_product = any(y is gradient and z is form for y, z in pairs(product, "mul"))

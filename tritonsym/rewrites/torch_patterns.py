@@ -48,11 +48,6 @@ def times(x: Expr, factor: float) -> Iterator[Expr]:
         yield x.inputs[0]
 
 
-def inverse_of(x: Expr) -> Expr | None:
-    """What an expression is 1 divided by."""
-    return x.inputs[1] if x.primitive == "div" and is_near(x.inputs[0], 1) else None
-
-
 def once(x: Expr) -> Expr:
     """What is repeated along axes of length 1, or the expression itself."""
     return x.inputs[0] if x.primitive == "expand" else x
