@@ -26,6 +26,7 @@ import tritonsym as mx
 from . import ceilings, contestants, devices, first_result, graph_handling, questions, sizes
 from .ceilings import Ceilings
 from .clocks import Effort
+from .contestants import Peer
 from .devices import Device
 from .machine import circumstances, load
 from .mxnet_peer import MXNetProcess, WorkerError
@@ -186,25 +187,7 @@ def _run(
     record.add("ceilings", asdict(measured))
     record.say(f"\nMeasured ceilings:\n\n{measured}\n")
 
-    rows: list[Row] = []
-    others = [peer.name for peer in present if peer.name != OURS]
-    lines = RowTable([workload.name for workload in chosen], others, device.name == "cuda")
-    if chosen:
-        record.say(lines.head)
-    for workload in chosen:
-        progress.step(workload.name)
-        row = run_workload(workload, device, present, settings.effort, measured, progress.detail)
-        rows.append(row)
-        record.add("rows", [row_as_data(row) for row in rows])
-        record.say(lines.row(row))
-    moving = f", the first two at {PLACES} places in memory" if device.name == "cpu" else ""
-    record.say(
-        f"\nMedians of {settings.effort.rounds} rounds in which the contestants take turns{moving};"
-        f" beside the ratio to {EAGER} its quartiles."
-    )
-    without = [(row.workload.name, *one) for row in rows for one in row.problems.items()]
-    record.say("\n".join(f"- no time: {peer}, {name}: {why}" for name, peer, why in without))
-
+    rows = _rows(chosen, device, present, settings.effort, measured, progress, record)
     if graph_handling.NAME in beside:
         progress.step(graph_handling.NAME)
         nodes = all_sizes.chained_nodes // settings.chain_part
@@ -222,8 +205,41 @@ def _run(
     record.say(f"\nload at the end: {facts['load at the end']}")
     if old is not None:
         record.say(f"\n{compared(old, rows)}")
-    if arguments.json is not None:
+    if arguments.json is not None and rows:
         _draw(rows, measured, facts, arguments.json.with_suffix(""))
+
+
+def _rows(
+    chosen: Sequence[Workload],
+    device: Device,
+    present: Sequence[Peer],
+    effort: Effort,
+    measured: Ceilings,
+    progress: Progress,
+    record: Record,
+) -> list[Row]:
+    """The workloads' rows, said one by one."""
+    rows: list[Row] = []
+    record.add("rows", rows)
+    if not chosen:
+        return rows
+    others = [peer.name for peer in present if peer.name != OURS]
+    lines = RowTable([workload.name for workload in chosen], others, device.name == "cuda")
+    record.say(lines.head)
+    for workload in chosen:
+        progress.step(workload.name)
+        row = run_workload(workload, device, present, effort, measured, progress.detail)
+        rows.append(row)
+        record.add("rows", [row_as_data(row) for row in rows])
+        record.say(lines.row(row))
+    moving = f", the first two at {PLACES} places in memory" if device.name == "cpu" else ""
+    record.say(
+        f"\nMedians of {effort.rounds} rounds in which the contestants take turns{moving};"
+        f" beside the ratio to {EAGER} its quartiles."
+    )
+    without = [(row.workload.name, *one) for row in rows for one in row.problems.items()]
+    record.say("\n".join(f"- no time: {peer}, {name}: {why}" for name, peer, why in without))
+    return rows
 
 
 def _chosen(

@@ -450,6 +450,18 @@ def test_a_run_is_told_and_written(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Compared with" in capsys.readouterr().out
 
 
+def test_a_run_can_be_of_a_section_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "result.json"
+    main([*QUIET, "--only", graph_handling.NAME, "--json", str(file)])
+    written = json.loads(file.read_text())
+    assert written["rows"] == [] and OURS in written["graph handling"]["seconds"]
+    told = capsys.readouterr().out
+    assert "infer_shape" in told and "workload" not in told and "drawn" not in told
+    main([*QUIET, "--only", graph_handling.NAME, "--compare", str(file)])
+
+
 def test_a_run_that_is_cut_short_has_written_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

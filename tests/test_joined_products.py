@@ -29,6 +29,7 @@ from tritonsym.expressions.reference import run
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT32, DType
 from tritonsym.graph.backward import backward_of_sum
 from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.node import toposort as toposort_nodes
 from tritonsym.graph.node import variables
 from tritonsym.graph.trace import Graph, trace
 from tritonsym.rewrites.joined_products import with_joined_products
@@ -97,10 +98,12 @@ def test_the_gradients_of_an_unrolled_network() -> None:
     """One product for each weight, one for the data, and one for each state but the last."""
     states, _ = CELLS["LSTM"]().unroll(STEPS, sym.Variable("data"), merge_outputs=True)
     entries = states._entries
-    shapes = infer_shapes(entries, {"data": (BATCH, STEPS, WIDTH)})
+    shapes = infer_shapes(toposort_nodes(entries), {"data": (BATCH, STEPS, WIDTH)})
     arguments, _ = variables(shapes.nodes)
     stages = [entries, backward_of_sum(entries, arguments)]
-    shapes = infer_shapes([e for stage in stages for e in stage], {"data": (BATCH, STEPS, WIDTH)})
+    shapes = infer_shapes(
+        toposort_nodes([e for stage in stages for e in stage]), {"data": (BATCH, STEPS, WIDTH)}
+    )
     dtypes = {node.name: FLOAT32 for node in variables(shapes.nodes)[0]}
     graph = simplify(trace(stages, shapes, dtypes, native=False, train=True))
     together = with_joined_products(graph)

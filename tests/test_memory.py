@@ -14,6 +14,7 @@ from tritonsym.expressions.expr import cast, concat, input_, narrow
 from tritonsym.expressions.philox import RandomState
 from tritonsym.foundation.dtype import FLOAT64, INT32
 from tritonsym.graph.infer import infer_dtypes, infer_shapes
+from tritonsym.graph.node import toposort
 from tritonsym.graph.trace import Graph, trace
 from tritonsym.planning import memory
 from tritonsym.planning.memory import Lifetime, aligned, allocate
@@ -206,8 +207,9 @@ def test_what_a_product_reads_is_not_handed_over_to_what_follows_it() -> None:
 
 def gpu_plan(symbol: mx.Symbol) -> Plan:
     """The plan for a GPU, whatever machine this is."""
-    shapes, dtypes = infer_shapes(symbol._entries, {}), infer_dtypes(symbol._entries, {})
-    kinds = {n.name: dtypes.of(n) for n in shapes.nodes if n.op is None}
+    nodes = toposort(symbol._entries)
+    shapes, dtypes = infer_shapes(nodes, {}), infer_dtypes(nodes, {})
+    kinds = {n.name: dtypes.of(n) for n in nodes if n.op is None}
     graph = trace([symbol._entries], shapes, kinds, native=False)
     return make_plan(graph, in_registers=True, gpu=H100)
 

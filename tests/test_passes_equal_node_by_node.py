@@ -33,6 +33,7 @@ from tritonsym.foundation.dtype import as_dtype
 from tritonsym.foundation.errors import MXNetError
 from tritonsym.graph.backward import backward_of_sum
 from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.node import toposort as toposort_nodes
 from tritonsym.graph.node import variables
 from tritonsym.graph.trace import Graph, trace
 from tritonsym.planning.plan import Plan, make_plan
@@ -48,11 +49,15 @@ GRAPHS = int(os.environ.get("TRITONSYM_FUZZ_GRAPHS", "2000")) // 4
 def traced(example: Example) -> Graph | None:
     """A forward and a backward pass; None where an operator in it has no gradient."""
     entries = example.symbol._entries
-    shapes = infer_shapes(entries, {name: a.shape for name, a in example.arrays.items()})
+    shapes = infer_shapes(
+        toposort_nodes(entries), {name: a.shape for name, a in example.arrays.items()}
+    )
     arguments, _ = variables(shapes.nodes)
     stages = [entries, backward_of_sum(entries, arguments)]
     every = [entry for stage in stages for entry in stage]
-    shapes = infer_shapes(every, {name: a.shape for name, a in example.arrays.items()})
+    shapes = infer_shapes(
+        toposort_nodes(every), {name: a.shape for name, a in example.arrays.items()}
+    )
     dtypes = {name: as_dtype(a._tensor.dtype) for name, a in example.arrays.items()}
     try:
         return simplify(trace(stages, shapes, dtypes, native=True, train=True))

@@ -250,7 +250,9 @@ def test_planned_equals_node_by_node(example: Example) -> None:
 def gpu_plan(example: Example, strides: dict[int, tuple[int, ...]]) -> Plan:
     """The plan for a GPU, where kernels keep their inner values in registers."""
     entries, arrays = example.symbol._entries, example.arrays
-    shapes = infer_shapes(entries, {name: array.shape for name, array in arrays.items()})
+    shapes = infer_shapes(
+        toposort_nodes(entries), {name: array.shape for name, array in arrays.items()}
+    )
     dtypes = {name: as_dtype(array._tensor.dtype) for name, array in arrays.items()}
     graph = simplify(trace([entries], shapes, dtypes, native=False))
     return make_plan(graph, strides, in_registers=True, gpu=H100)

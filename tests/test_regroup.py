@@ -13,6 +13,7 @@ from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
 from tritonsym.foundation.dtype import as_dtype
 from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.node import toposort as toposort_nodes
 from tritonsym.graph.trace import trace
 from tritonsym.plan_command import plan_for_gpu
 from tritonsym.rewrites.regroup import blocks, regrouped
@@ -140,7 +141,9 @@ def depth(outputs: tuple[Expr, ...]) -> int:
 def test_graphs_keep_their_values(example: Example) -> None:
     note(example.text)
     entries, arrays = example.symbol._entries, example.arrays
-    shapes = infer_shapes(entries, {name: array.shape for name, array in arrays.items()})
+    shapes = infer_shapes(
+        toposort_nodes(entries), {name: array.shape for name, array in arrays.items()}
+    )
     dtypes = {name: as_dtype(array._tensor.dtype) for name, array in arrays.items()}
     graph = simplify(trace([entries], shapes, dtypes, native=False))
     tensors = [arrays[n.name]._tensor for n in shapes.nodes if n.op is None]

@@ -17,6 +17,7 @@ from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
 from tritonsym.foundation.dtype import ALL, BOOL, FLOAT32, DType, as_dtype
 from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.node import toposort as toposort_nodes
 from tritonsym.graph.trace import Graph, trace
 from tritonsym.rewrites.simplify import simplify
 
@@ -185,7 +186,9 @@ def test_names_stay() -> None:
 def test_graphs_keep_their_bits(example: Example) -> None:
     note(example.text)
     entries, arrays = example.symbol._entries, example.arrays
-    shapes = infer_shapes(entries, {name: array.shape for name, array in arrays.items()})
+    shapes = infer_shapes(
+        toposort_nodes(entries), {name: array.shape for name, array in arrays.items()}
+    )
     dtypes = {name: as_dtype(array._tensor.dtype) for name, array in arrays.items()}
     graph = trace([entries], shapes, dtypes, native=False)
     smaller = simplify(graph)

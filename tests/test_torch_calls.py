@@ -30,6 +30,7 @@ from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
 from tritonsym.foundation.dtype import ALL, BOOL, FLOAT32, FLOAT64, INT64, DType, as_dtype
 from tritonsym.graph.infer import infer_shapes
+from tritonsym.graph.node import toposort
 from tritonsym.graph.trace import Graph, trace
 from tritonsym.rewrites.torch_calls import in_torch_calls
 
@@ -213,7 +214,7 @@ def test_the_gradient_of_relu_is_nan_where_the_output_is(dtype: str) -> None:
 @given(examples())
 def test_random_graphs_keep_their_bits(example: Example) -> None:
     entries, arrays = example.symbol._entries, example.arrays
-    shapes = infer_shapes(entries, {name: array.shape for name, array in arrays.items()})
+    shapes = infer_shapes(toposort(entries), {name: array.shape for name, array in arrays.items()})
     dtypes = {name: as_dtype(array._tensor.dtype) for name, array in arrays.items()}
     graph = trace([entries], shapes, dtypes, native=False)
     outputs = (graph.outputs, in_torch_calls(graph).outputs)

@@ -28,8 +28,8 @@ class NameManager:
         for name in names:
             hint = name.rstrip("0123456789")
             digits = name[len(hint) :]
-            if hint and 0 < len(digits) <= 9 and str(int(digits)) == digits:
-                self._counter[hint] = max(self._counter.get(hint, 0), int(digits) + 1)
+            if hint and 0 < len(digits) <= 9 and str(number := int(digits)) == digits:
+                self._counter[hint] = max(self._counter.get(hint, 0), number + 1)
 
     def __enter__(self) -> NameManager:
         _current.stack.append(self)

@@ -9,7 +9,7 @@ from .foundation import switches
 from .foundation.dtype import BY_NAME, FLOAT32, DType, as_dtype
 from .foundation.errors import MXNetError
 from .graph.infer import infer_dtypes, infer_shapes, normalised
-from .graph.node import variables
+from .graph.node import toposort, variables
 from .graph.op import is_complete
 from .graph.trace import trace
 from .planning.plan import Plan, make_plan
@@ -41,14 +41,15 @@ def plan_for_gpu(
     unknown = {*shapes, *(dtypes or {})}.difference(symbol.list_inputs())
     if unknown:
         raise MXNetError(f"{sorted(unknown)} are no variables; they are {symbol.list_inputs()}")
-    found = infer_shapes(symbol._entries, {n: normalised(s) for n, s in shapes.items()})
-    missing = [node.name for node in variables(found.nodes)[0] if not is_complete(found.of(node))]
+    nodes = toposort(symbol._entries)
+    found = infer_shapes(nodes, {n: normalised(s) for n, s in shapes.items()})
+    missing = [node.name for node in variables(nodes)[0] if not is_complete(found.of(node))]
     if missing:
         given = (f"; {name} is {shapes[name]}" for name in missing if name in shapes)
         partly = "".join(f"{shape}, and 0 is not known" for shape in given)
         raise MXNetError(f"the shapes of {missing} do not follow; give them too{partly}")
-    kinds = infer_dtypes(symbol._entries, dtypes or {})
-    known = {n.name: kinds.of(n) or FLOAT32 for n in found.nodes if n.op is None}
+    kinds = infer_dtypes(nodes, dtypes or {})
+    known = {n.name: kinds.of(n) or FLOAT32 for n in nodes if n.op is None}
     graph = simplify(trace([symbol._entries], found, known, native=False))
     switched = switches.current()
     return make_plan(

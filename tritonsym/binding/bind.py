@@ -103,11 +103,13 @@ def simple_bind(
     Raises:
         RuntimeError: everything that can go wrong here, as MXNet has it.
     """
-    names = symbol.list_arguments()
+    nodes = toposort(symbol._entries)
+    arguments, states = variables(nodes)
+    names = [node.name for node in arguments]
     given = "\n".join(f"{escaped(name)}: {shown(shape)}" for name, shape in shapes.items())
     try:
         _check_device(ctx)
-        inputs = dict.fromkeys(symbol.list_inputs())
+        inputs = dict.fromkeys(node.name for node in nodes if node.op is None)
         known = {name: known_shape(name, shape) for name, shape in shapes.items()}
         if type_dict is not None and not isinstance(type_dict, Mapping):
             raise TypeError(f"type_dict must be a dict of str to dtype, got {shown(type_dict)}")
@@ -125,9 +127,7 @@ def simple_bind(
                     f"{what}: {listed(unknown)} are no variables of the symbol, which has "
                     f"{listed(inputs)}"
                 )
-        inferred = infer_shapes(symbol._entries, known)
-        dtypes = infer_dtypes(symbol._entries, types)
-        arguments, states = variables(inferred.nodes)
+        inferred, dtypes = infer_shapes(nodes, known), infer_dtypes(nodes, types)
         undecided = [n.name for n in (*arguments, *states) if not is_complete(inferred.of(n))]
         if undecided:
             raise MXNetError(
@@ -139,9 +139,9 @@ def simple_bind(
                 node.name: filled(
                     inferred.of(node) or (), 0, dtypes.of(node) or FLOAT32, ctx, shown(node.name)
                 )
-                for node in nodes
+                for node in group
             }
-            for nodes in (arguments, states)
+            for group in (arguments, states)
         ]
         requests = gradient_requests(grad_req, names)
         learned = {name: array for name, array in made[0].items() if requests[name] != "null"}

@@ -425,8 +425,9 @@ class Executor:
                     f"reshape: {escaped(name)} is no argument; they are {listed(self._arguments)}"
                 )
         known = {name: known_shape(name, shape) for name, shape in kwargs.items()}
-        inferred = infer_shapes(self._symbol._entries, known)
-        arguments, states = variables(inferred.nodes)
+        nodes = toposort(self._symbol._entries)
+        inferred = infer_shapes(nodes, known)
+        arguments, states = variables(nodes)
         groups = ((arguments, self._arguments, "arg"), (states, self._states, "aux"))
         made = [
             {

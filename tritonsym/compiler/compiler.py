@@ -19,7 +19,7 @@ from ..foundation.errors import MXNetError
 from ..foundation.shape import Shape
 from ..foundation.text import listed
 from ..graph.infer import Inferred, infer_dtypes, infer_shapes
-from ..graph.node import Entry
+from ..graph.node import Entry, Node, toposort
 from ..graph.op import is_complete
 from ..graph.trace import Graph, trace
 from ..planning import plan_text
@@ -89,10 +89,11 @@ def trace_entries(
 ) -> Traced:
     """The expressions of entries of a graph; see :func:`compile_entries`."""
     entries = list(chain.from_iterable(stages))
-    shapes, dtypes = checked_shapes(entries, bound), checked_dtypes(entries, bound)
+    nodes = toposort(entries)
+    shapes, dtypes = checked_shapes(nodes, bound), checked_dtypes(nodes, bound)
     on_cpu = context.device_type != "gpu"
     graph = trace(stages, shapes, dtypes, native=on_cpu, train=train, written=written)
-    names = [node.name for node in shapes.nodes if node.op is None]
+    names = [node.name for node in nodes if node.op is None]
     numbers = _numbers(graph, len(stages[0]), len(entries))
     return Traced(graph, names, [bound[name] for name in names], numbers)
 
@@ -243,29 +244,29 @@ def _memory_of(plan: Plan) -> str:
     )
 
 
-def checked_shapes(entries: Sequence[Entry], bound: Mapping[str, Tensor]) -> Inferred[Shape]:
+def checked_shapes(nodes: Sequence[Node], bound: Mapping[str, Tensor]) -> Inferred[Shape]:
     """The shape of everything, from the arrays; they must be what the graph says they are.
 
     Raises:
         MXNetError: they are not, or a shape does not follow from them.
     """
-    inferred = infer_shapes(entries, {name: tuple(t.shape) for name, t in bound.items()})
-    for node in inferred.nodes:
-        for index in range(node.output_count):
-            if not is_complete(inferred.of(node, index)):
+    inferred = infer_shapes(nodes, {name: tuple(t.shape) for name, t in bound.items()})
+    for node, shapes in inferred.values.items():
+        for shape in shapes:
+            if not is_complete(shape):
                 raise MXNetError(
                     f"the shape of {node.describe()} does not follow from the arguments: it is "
-                    f"{inferred.of(node, index) or ()}"
+                    f"{shape or ()}"
                 )
     return inferred
 
 
-def checked_dtypes(entries: Sequence[Entry], bound: Mapping[str, Tensor]) -> dict[str, DType]:
+def checked_dtypes(nodes: Sequence[Node], bound: Mapping[str, Tensor]) -> dict[str, DType]:
     """The dtype of every variable; they must fit the graph.
 
     Raises:
         MXNetError: they do not.
     """
     given = {name: as_dtype(tensor.dtype) for name, tensor in bound.items()}
-    infer_dtypes(entries, given)
+    infer_dtypes(nodes, given)
     return given

@@ -56,8 +56,8 @@ def every_value(
     Raises:
         MXNetError: shapes or dtypes that do not fit.
     """
-    shapes, dtypes = checked_shapes(entries, bound), checked_dtypes(entries, bound)
-    nodes = shapes.nodes
+    nodes = toposort(entries)
+    shapes, dtypes = checked_shapes(nodes, bound), checked_dtypes(nodes, bound)
     every = [Entry(node, index) for node in nodes for index in range(node.output_count)]
     on_cpu = context.device_type != "gpu"
     graph = trace([every], shapes, dtypes, native=on_cpu, train=train)

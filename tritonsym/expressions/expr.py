@@ -649,9 +649,8 @@ def toposort(
     Args:
         before: what else comes before an expression, if no way leads from there to it.
     """
-    order: list[Expr] = []
+    order: dict[Expr, None] = {}
     opened: set[Expr] = set()
-    done: set[Expr] = set()
     earlier = before or {}
     for output in outputs:
         stack = [output]
@@ -659,12 +658,13 @@ def toposort(
             x = stack[-1]
             if x not in opened:
                 opened.add(x)
-                for y in (*reversed(x.inputs), *earlier.get(x, ())):
+                depth = len(stack)
+                for y in reversed(x.inputs):
                     if y not in opened:
                         stack.append(y)
-                continue
-            stack.pop()
-            if x not in done:
-                done.add(x)
-                order.append(x)
-    return order
+                if x in earlier:
+                    stack += [y for y in earlier[x] if y not in opened]
+                if len(stack) > depth:
+                    continue
+            order[stack.pop()] = None
+    return list(order)

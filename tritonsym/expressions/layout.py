@@ -7,6 +7,7 @@ wherever strides can say so; a reshape that they cannot say is a copy.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Layout:
         )
 
 
+@functools.lru_cache(maxsize=1024)
 def contiguous(shape: Shape) -> tuple[int, ...]:
     """The strides of a row-major array."""
     strides, step = [], 1

@@ -11,9 +11,12 @@ import torch
 from .errors import MXNetError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DType:
-    """One data type. ``code`` is MXNet's number in files; ``kind`` is float, int, uint or bool."""
+    """One data type. ``code`` is MXNet's number in files; ``kind`` is float, int, uint or bool.
+
+    There is one object of each, below.
+    """
 
     name: str
     code: int

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -13,7 +12,7 @@ from ..foundation import collector
 from ..foundation.dtype import BY_CODE, DType
 from ..foundation.errors import LoweringError, MXNetError
 from ..foundation.shape import given_shape
-from .node import Entry, Node, toposort
+from .node import Entry, Node
 from .op import Op, PartialShape, merge_shapes, unify_dtypes
 from .schema import MAX_ARITY, read
 
@@ -22,17 +21,19 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Inferred(Generic[Value]):
-    """What is known of every output of every node."""
+    """What is known of every output of every node, inputs first."""
 
-    nodes: Sequence[Node]
-    _first: Mapping[int, int]
-    _values: Sequence[Value | None]
+    values: Mapping[Node, Sequence[Value | None]]
+
+    @property
+    def nodes(self) -> Collection[Node]:
+        return self.values.keys()
 
     def of(self, node: Node, index: int = 0) -> Value | None:
-        return self._values[self._first[id(node)] + index]
+        return self.values[node][index]
 
     def entry(self, entry: Entry) -> Value | None:
-        return self.of(entry.node, entry.index)
+        return self.values[entry.node][entry.index]
 
 
 # Completes in place what is known of a node's inputs and outputs; and what two things that are
@@ -43,70 +44,72 @@ Merge = Callable[[Value | None, Value | None], Value | None]
 
 @collector.paused()
 def _fixed_point(
-    entries: Sequence[Entry],
+    nodes: Sequence[Node],
     known: Mapping[str, Value],
     stored: Callable[[Node], Value | None],
     fill: Fill[Value],
     merge: Merge[Value],
 ) -> Inferred[Value]:
     """Apply ``fill`` to the nodes until it says nothing new about any of their values."""
-    nodes = toposort(entries)
-    first: dict[int, int] = {}
-    values: list[Value | None] = []
-    slots: list[tuple[list[int], range]] = []  # of each node: the values that it reads and makes
-    for node in nodes:
-        first[id(node)] = start = len(values)
-        if node.op is None:
-            values.append(known.get(node.name, stored(node)))
-        else:
-            values.extend([None] * node.output_count)
-        reads = [first[id(entry.node)] + entry.index for entry in node.inputs]
-        slots.append((reads, range(start, len(values))))
-        if len(values) > len(nodes) + MAX_ARITY:
-            raise MXNetError(
-                f"{node.describe()}: the nodes up to this one have {len(values)} outputs; a graph "
-                f"can have one for each node and {MAX_ARITY} more"
-            )
+    values: dict[Node, list[Value | None]] = {}
+    # Layers repeat themselves, and share the record of their parameters.
+    answers: dict[Hashable, list[Value | None]] = {}
+    returned: dict[Entry, None] = {}
+    total = 0
 
     # Most graphs are settled by one walk from the inputs to the outputs.
-    returned: dict[int, None] = {}
-    for node, (reads, made) in zip(nodes, slots, strict=True):
-        if node.op is not None:
-            for slot in _apply(node, reads, made, values, fill, merge):
-                if slot < made.start:
-                    returned[slot] = None
+    for node in nodes:
+        if node.op is None:
+            values[node] = [known.get(node.name, stored(node))]
+            total += 1
+            continue
+        given = tuple([values[source.node][source.index] for source in node.inputs])
+        question = (node.op, id(node.parameters), given)
+        answer = answers.get(question)
+        values[node] = [None] * node.output_count if answer is None else answer.copy()
+        total += len(values[node])
+        if total > len(nodes) + MAX_ARITY:
+            raise MXNetError(
+                f"{node.describe()}: the nodes up to this one have {total} outputs; a graph "
+                f"can have one for each node and {MAX_ARITY} more"
+            )
+        if answer is None:
+            changed = _apply(node, values, fill, merge)
+            of_inputs = [entry for entry in changed if entry.node is not node]
+            if of_inputs:
+                returned.update(dict.fromkeys(of_inputs))
+            elif not node.op.is_open:
+                answers[question] = values[node].copy()
     if returned:
-        _settle(nodes, slots, values, fill, merge, returned)
-    return Inferred(nodes, first, values)
+        _settle(nodes, values, fill, merge, returned)
+    return Inferred(values)
 
 
 def _settle(
     nodes: Sequence[Node],
-    slots: Sequence[tuple[Sequence[int], range]],
-    values: list[Value | None],
+    values: Mapping[Node, list[Value | None]],
     fill: Fill[Value],
     merge: Merge[Value],
-    changed: Iterable[int],
+    changed: Iterable[Entry],
 ) -> None:
     """Visit the nodes around every changed value until nothing changes any more."""
-    readers: dict[int, list[int]] = {}
-    for position, (reads, _) in enumerate(slots):
-        for slot in dict.fromkeys(reads):
-            readers.setdefault(slot, []).append(position)
+    readers: dict[Entry, list[Node]] = {}
+    for node in nodes:
+        for entry in dict.fromkeys(node.inputs):
+            readers.setdefault(entry, []).append(node)
 
-    def around(slot: int) -> Iterator[int]:
-        maker = bisect_right(slots, slot, key=lambda pair: pair[1].start) - 1
-        if nodes[maker].op is not None:
-            yield maker
-        yield from readers.get(slot, ())
+    def around(entry: Entry) -> Iterator[Node]:
+        if entry.node.op is not None:
+            yield entry.node
+        yield from readers.get(entry, ())
 
-    waiting = deque(dict.fromkeys(position for slot in changed for position in around(slot)))
+    waiting = deque(dict.fromkeys(node for entry in changed for node in around(entry)))
     queued = set(waiting)
     while waiting:
-        position = waiting.popleft()
-        queued.discard(position)
-        for slot in _apply(nodes[position], *slots[position], values, fill, merge):
-            for neighbour in around(slot):
+        node = waiting.popleft()
+        queued.discard(node)
+        for entry in _apply(node, values, fill, merge):
+            for neighbour in around(entry):
                 if neighbour not in queued:
                     queued.add(neighbour)
                     waiting.append(neighbour)
@@ -114,28 +117,29 @@ def _settle(
 
 def _apply(
     node: Node,
-    reads: Sequence[int],
-    made: range,
-    values: list[Value | None],
+    values: Mapping[Node, list[Value | None]],
     fill: Fill[Value],
     merge: Merge[Value],
-) -> list[int]:
+) -> list[Entry]:
     """What one node says about the values it reads and makes; which of them are new."""
     assert node.op is not None
-    inputs, outputs = [values[slot] for slot in reads], values[made.start : made.stop]
+    inputs = [values[source.node][source.index] for source in node.inputs]
+    outputs = values[node].copy()
     old = [*inputs, *outputs]
     changed = []
     try:
         fill(node.op, node.parameters, inputs, outputs)
         new = [*inputs, *outputs]
         if new != old:
-            for slot, value in zip(chain(reads, made), new, strict=True):
-                merged = merge(values[slot], value)
-                if merged != values[slot]:
-                    values[slot] = merged
-                    changed.append(slot)
+            made = (Entry(node, index) for index in range(len(outputs)))
+            for entry, value in zip(chain(node.inputs, made), new, strict=True):
+                before = values[entry.node][entry.index]
+                merged = merge(before, value)
+                if merged != before:
+                    values[entry.node][entry.index] = merged
+                    changed.append(entry)
     except LoweringError as error:
-        raise node.fail(error, (value or () for value in old[: len(reads)])) from None
+        raise node.fail(error, (value or () for value in old[: len(node.inputs)])) from None
     return changed
 
 
@@ -180,9 +184,13 @@ def _stored_dtype(node: Node) -> DType | None:
 
 
 def infer_shapes(
-    entries: Sequence[Entry], known: Mapping[str, PartialShape]
+    nodes: Sequence[Node], known: Mapping[str, PartialShape]
 ) -> Inferred[tuple[int, ...]]:
     """What the shapes of some variables say about all others.
+
+    Args:
+        nodes: inputs before what reads them.
+        known: by the names of variables.
 
     Raises:
         MXNetError: they contradict each other; it names the operator, its line and its inputs.
@@ -192,11 +200,15 @@ def infer_shapes(
         op.infer_shapes(parameters, inputs, outputs)
 
     usable = {name: shape for name, shape in known.items() if shape is not None}
-    return _fixed_point(entries, usable, _stored_shape, fill, merge_shapes)
+    return _fixed_point(nodes, usable, _stored_shape, fill, merge_shapes)
 
 
-def infer_dtypes(entries: Sequence[Entry], known: Mapping[str, DType]) -> Inferred[DType]:
+def infer_dtypes(nodes: Sequence[Node], known: Mapping[str, DType]) -> Inferred[DType]:
     """What the dtypes of some variables say about all others.
+
+    Args:
+        nodes: inputs before what reads them.
+        known: by the names of variables.
 
     Raises:
         MXNetError: two dtypes meet that have to be one; nothing is promoted.
@@ -214,4 +226,4 @@ def infer_dtypes(entries: Sequence[Entry], known: Mapping[str, DType]) -> Inferr
             raise LoweringError(f"expected {after}, got {before}; cast one of them")
         return after
 
-    return _fixed_point(entries, known, _stored_dtype, fill, merge)
+    return _fixed_point(nodes, known, _stored_dtype, fill, merge)

@@ -89,25 +89,21 @@ class Entry:
 
 def toposort(entries: Iterable[Entry]) -> list[Node]:
     """Every node that the entries need, inputs first: a depth-first post-order."""
-    order: list[Node] = []
-    opened: set[int] = set()
-    done: set[int] = set()
+    order: dict[Node, None] = {}
     for entry in entries:
         stack = [entry.node]
         while stack:
             node = stack[-1]
-            key = id(node)
-            if key not in opened:
-                opened.add(key)
+            if node not in order:
+                depth = len(stack)
                 for source in reversed(node.inputs):
-                    if id(source.node) not in opened:
+                    if source.node not in order:
                         stack.append(source.node)
-                continue
+                if len(stack) > depth:
+                    continue
+                order[node] = None
             stack.pop()
-            if key not in done:
-                done.add(key)
-                order.append(node)
-    return order
+    return list(order)
 
 
 def variables(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:

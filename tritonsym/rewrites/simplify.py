@@ -156,8 +156,10 @@ def _repeated(value: Expr, x: Expr) -> Expr:
 
 
 def _is_constant(x: Expr, *values: float) -> bool:
-    """Whether an operand is one of these numbers, 0.0 and -0.0 told apart."""
-    return x.primitive == "constant" and any(constant(value, x.dtype) is x for value in values)
+    """Whether an operand is one of these whole numbers, 0.0 and -0.0 told apart."""
+    if x.primitive != "constant" or constant_value(x) not in values:
+        return False
+    return any(constant(value, x.dtype) is x for value in values)
 
 
 # ---- identities --------------------------------------------------------------------------------

@@ -60,19 +60,26 @@ _HUGE, _VECTOR = 1e18, 64
 # Of how many elements, and in rows of how many, one of each is found sooner than all are compared.
 _MANY, _LONG = 2**13, 32
 
+Rule = Callable[[Expr], Layer | None]
+
 
 def in_torch_layers(graph: Graph) -> Graph:
     """The graph with torch's calls for the layers that it has."""
     order = toposort(graph.outputs)
-    layers = apart({x: found for x in order if (found := _found(x))}, order, graph.outputs)
+    primitives = {x.primitive for x in order}
+    rules = {
+        last: [rule for rule, part in candidates.items() if part in primitives]
+        for last, candidates in _RULES.items()
+    }
+    layers = apart({x: found for x in order if (found := _found(x, rules))}, order, graph.outputs)
     return with_layers(graph, {**_beside(layers, order), **layers})
 
 
-def _found(x: Expr) -> list[Layer]:
+def _found(x: Expr, rules: Mapping[str, Sequence[Rule]]) -> list[Layer]:
     """The layers that an expression is the result of, the largest first."""
     if x.dtype not in (FLOAT32, FLOAT64):
         return []
-    every = (rule(x) for rule in _RULES.get(x.primitive, ()))
+    every = [rule(x) for rule in rules.get(x.primitive, ())]
     return [layer for layer in every if layer is not None]
 
 
@@ -397,11 +404,12 @@ def _states_by_batch(x: Expr) -> Layer | None:
     return Layer(call.inputs, frozenset((states, call)), stored)
 
 
-_RULES: dict[str, tuple[Callable[[Expr], Layer | None], ...]] = {
-    "mul": (_gelu, _gelu_slope, data_gradient),
-    "add": (norm,),
-    "div": (norm, _softmax),
-    "sub": (_log_softmax, _less_one),
-    "permute": (_moved_rows, _states_by_batch),
-    "sum": (_cross_entropy, _sum_of_one, parameter_gradients),
+# By the primitive of its result, how a layer is found, and a primitive that it has within.
+_RULES: dict[str, dict[Rule, str]] = {
+    "mul": {_gelu: "erf", _gelu_slope: "erf", data_gradient: "sqrt"},
+    "add": {norm: "sqrt"},
+    "div": {norm: "sqrt", _softmax: "exp"},
+    "sub": {_log_softmax: "exp", _less_one: "iota"},
+    "permute": {_moved_rows: "take", _states_by_batch: "native"},
+    "sum": {_cross_entropy: "exp", _sum_of_one: "iota", parameter_gradients: "sqrt"},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from ..foundation.dtype import DType, as_dtype
@@ -12,7 +13,7 @@ from ..foundation.errors import MXNetError
 from ..foundation.shape import Shape
 from ..foundation.text import escaped, listed
 from ..graph.infer import Inferred, infer_dtypes, infer_shapes, known_shape
-from ..graph.node import Entry, toposort, variables
+from ..graph.node import Entry, Node, toposort, variables
 from ..graph.op import PartialShape, is_complete
 
 Value = TypeVar("Value")
@@ -51,10 +52,11 @@ def shapes(
         ValueError: positional and named shapes together.
     """
     known: dict[str, PartialShape] = {}
-    for name, shape in _by_name("infer_shape", entries, args, kwargs).items():
+    nodes = toposort(entries)
+    for name, shape in _by_name("infer_shape", nodes, args, kwargs).items():
         if shape is not None or not args:
             known[name] = known_shape(name, shape)
-    return infer_shapes(entries, known)
+    return infer_shapes(nodes, known)
 
 
 def dtypes(
@@ -68,33 +70,26 @@ def dtypes(
         ValueError: positional and named dtypes together.
     """
     known: dict[str, DType] = {}
-    for name, given in _by_name("infer_type", entries, args, kwargs).items():
+    nodes = toposort(entries)
+    for name, given in _by_name("infer_type", nodes, args, kwargs).items():
         if given is not None:
             known[name] = as_dtype(given)
-    return infer_dtypes(entries, known)
+    return infer_dtypes(nodes, known)
 
 
 def lists(entries: Sequence[Entry], inferred: Inferred[Value], kind: Kind[Value]) -> Lists:
     """What is known of the arguments, the outputs and the states."""
-    arguments, states = variables(inferred.nodes)
-    return (
-        [kind.show(inferred.of(node)) for node in arguments],
-        [kind.show(inferred.entry(entry)) for entry in entries],
-        [kind.show(inferred.of(node)) for node in states],
-    )
+    return _shown(_found(entries, inferred), kind)
 
 
 def complete_lists(
     entries: Sequence[Entry], inferred: Inferred[Value], kind: Kind[Value]
 ) -> Lists | tuple[None, None, None]:
     """:func:`lists`; three times None, with a warning at the user's line, if they have gaps."""
-    arguments, states = variables(inferred.nodes)
-    values = [
-        *(inferred.of(node) for node in (*arguments, *states)),
-        *(inferred.entry(entry) for entry in entries),
-    ]
-    if all(map(kind.is_known, values)):
-        return lists(entries, inferred, kind)
+    found = _found(entries, inferred)
+    if all(map(kind.is_known, chain.from_iterable(found))):
+        return _shown(found, kind)
+    arguments, _ = variables(inferred.nodes)
     undecided = "\n\t".join(
         f"{escaped(node.name)}: {kind.show(inferred.of(node))}"
         for node in arguments
@@ -104,12 +99,25 @@ def complete_lists(
     return None, None, None
 
 
+def _found(entries: Sequence[Entry], inferred: Inferred[Value]) -> Lists:
+    arguments, states = variables(inferred.nodes)
+    return (
+        [inferred.of(node) for node in arguments],
+        [inferred.entry(entry) for entry in entries],
+        [inferred.of(node) for node in states],
+    )
+
+
+def _shown(found: Lists, kind: Kind[Value]) -> Lists:
+    arguments, outputs, states = ([kind.show(value) for value in values] for values in found)
+    return arguments, outputs, states
+
+
 def _by_name(
-    function: str, entries: Sequence[Entry], args: Sequence[Any], kwargs: Mapping[str, Any]
+    function: str, nodes: Sequence[Node], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     if args and kwargs:
         raise ValueError(f"{function}: give values by position or by name, not both")
-    nodes = toposort(entries)
     if args:
         arguments = [node.name for node in variables(nodes)[0]]
         if len(args) > len(arguments):

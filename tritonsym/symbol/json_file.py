@@ -27,21 +27,24 @@ _NODE_KEYS = frozenset(
 )
 _TOP_KEYS = frozenset(("nodes", "arg_nodes", "heads", "node_row_ptr", "attrs"))
 _ON_ONE_LINE = 10
+# `json.dumps` would make an encoder for each text.
+_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 # ---- writing -----------------------------------------------------------------------------------
 
 
+@collector.paused()
 def write(entries: Sequence[Entry]) -> str:
     """The text of the graph, laid out as MXNet lays it out."""
     nodes = toposort(entries)
-    number = {id(node): position for position, node in enumerate(nodes)}
+    number = {node: position for position, node in enumerate(nodes)}
     rows = [0]
     for node in nodes:
         rows.append(rows[-1] + node.output_count)
     blocks = ", \n".join(_node_text(node, number) for node in nodes)
     arguments = [str(i) for i, node in enumerate(nodes) if node.op is None]
-    heads = [f"[{number[id(entry.node)]}, {entry.index}, 0]" for entry in entries]
+    heads = [f"[{number[entry.node]}, {entry.index}, 0]" for entry in entries]
     fields = [
         f'"nodes": [\n{blocks}\n  ]',
         f'"arg_nodes": {_array(arguments, 2)}',
@@ -52,10 +55,10 @@ def write(entries: Sequence[Entry]) -> str:
     return "{\n  " + ", \n  ".join(fields) + "\n}"
 
 
-def _node_text(node: Node, number: Mapping[int, int]) -> str:
+def _node_text(node: Node, number: Mapping[Node, int]) -> str:
     auxiliary = node.state_names
     inputs = [
-        f"[{number[id(entry.node)]}, {entry.index}, {int(name in auxiliary)}]"
+        f"[{number[entry.node]}, {entry.index}, {int(name in auxiliary)}]"
         for name, entry in zip(node.input_names, node.inputs, strict=True)
     ]
     fields = [
@@ -82,10 +85,6 @@ def _array(items: Sequence[str], indent: int) -> str:
     return f"[\n{space}  {inner}\n{space}]"
 
 
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 # ---- reading -----------------------------------------------------------------------------------
 
 
@@ -109,30 +108,34 @@ def parse(text: str, line: tuple[str, int]) -> list[Entry]:
         MXNetError: anything in it that is not as it should be.
     """
     graph = _decode(text)
-    _require(isinstance(graph, dict), "the text is no JSON object")
+    if not isinstance(graph, dict):
+        raise _problem("the text is no JSON object")
     for key in ("nodes", "arg_nodes", "heads"):
-        _require(key in graph, f'Missing field "{key}"')
-    unknown = sorted(set(graph) - _TOP_KEYS)
-    _require(not unknown, f"unknown fields {shown(unknown)}")
+        if key not in graph:
+            raise _problem(f'Missing field "{key}"')
+    if not graph.keys() <= _TOP_KEYS:
+        raise _problem(f"unknown fields {shown(sorted(graph.keys() - _TOP_KEYS))}")
     for key in ("nodes", "arg_nodes", "heads"):
-        _require(isinstance(graph[key], list), f'"{key}" is no list')
+        if not isinstance(graph[key], list):
+            raise _problem(f'"{key}" is no list')
     version = _version(graph.get("attrs", {}))
     nodes: list[Node] = []
     for position, record in enumerate(graph["nodes"]):
         nodes.append(_node(record, position, nodes, version, line))
-    _require(len(graph["heads"]) > 0, '"heads" is empty: the graph has no output')
-    return [_entry(item, nodes, f"head {i}") for i, item in enumerate(graph["heads"])]
+    if not graph["heads"]:
+        raise _problem('"heads" is empty: the graph has no output')
+    return [_entry(item, nodes, "head", i) for i, item in enumerate(graph["heads"])]
 
 
-def _require(condition: bool, problem: str) -> None:
-    if not condition:
-        raise MXNetError(f"cannot load the symbol: {problem}")
+def _problem(text: str) -> MXNetError:
+    return MXNetError(f"cannot load the symbol: {text}")
 
 
 def _decode(text: str) -> Any:
     def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
-        _require(len(found) == len(pairs), "an object has a key twice")
+        if len(found) < len(pairs):
+            raise _problem("an object has a key twice")
         return found
 
     def no_constant(name: str) -> Any:
@@ -144,26 +147,27 @@ def _decode(text: str) -> Any:
             text, strict=False, object_pairs_hook=no_duplicates, parse_constant=no_constant
         )
     except RecursionError:
-        raise MXNetError("cannot load the symbol: the JSON is nested too deeply") from None
+        raise _problem("the JSON is nested too deeply") from None
     except ValueError as error:
-        raise MXNetError(f"cannot load the symbol: {str(error)[:200]}") from None
+        raise _problem(str(error)[:200]) from None
 
 
 def _version(attributes: Any) -> int:
-    _require(isinstance(attributes, dict), '"attrs" is no object')
+    if not isinstance(attributes, dict):
+        raise _problem('"attrs" is no object')
     given = attributes.get("mxnet_version", ["int", _OLDEST_VERSION])
-    valid = isinstance(given, list) and len(given) == 2 and _is_index(given[1])
-    _require(valid, f"mxnet_version is {shown(given)}")
+    if not (isinstance(given, list) and len(given) == 2 and _are_indices(given[1:])):
+        raise _problem(f"mxnet_version is {shown(given)}")
     return int(given[1])
 
 
-def _is_index(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _are_indices(values: Sequence[Any]) -> bool:
+    return {*map(type, values)} == {int} and min(values) >= 0  # True is of another type
 
 
-def _entry(item: Any, nodes: Sequence[Node], role: str, owner: str = "") -> Entry:
+def _entry(item: Any, nodes: Sequence[Node], role: str, place: int, owner: str = "") -> Entry:
     """The output that an input of the node ``owner``, or a head of the graph, names."""
-    valid = isinstance(item, list) and len(item) in (2, 3) and all(map(_is_index, item))
+    valid = isinstance(item, list) and len(item) in (2, 3) and _are_indices(item)
     if valid and item[0] < len(nodes):
         node = nodes[item[0]]
         if item[1] < node.output_count:
@@ -174,27 +178,34 @@ def _entry(item: Any, nodes: Sequence[Node], role: str, owner: str = "") -> Entr
     else:
         problem = f"{shown(item)}, not [node, output] or [node, output, version]"
     of_owner = f" of {shown(owner)}" if owner else ""
-    raise MXNetError(f"cannot load the symbol: {role}{of_owner} names {problem}")
+    raise _problem(f"{role} {place}{of_owner} names {problem}")
 
 
 def _node(
     record: Any, position: int, nodes: Sequence[Node], version: int, line: tuple[str, int]
 ) -> Node:
-    _require(isinstance(record, dict), f"node {position} is no object")
+    if not isinstance(record, dict):
+        raise _problem(f"node {position} is no object")
     for key in ("op", "name", "inputs"):
-        _require(key in record, f'node {position}: Missing field "{key}"')
-    unknown = sorted(set(record) - _NODE_KEYS)
-    _require(not unknown, f"node {position} has unknown fields {shown(unknown)}")
+        if key not in record:
+            raise _problem(f'node {position}: Missing field "{key}"')
+    if not record.keys() <= _NODE_KEYS:
+        unknown = sorted(record.keys() - _NODE_KEYS)
+        raise _problem(f"node {position} has unknown fields {shown(unknown)}")
     op_name, name = record["op"], record["name"]
-    _require(isinstance(op_name, str), f"node {position}: its op is no text")
-    _require(isinstance(name, str) and encodes(name), f"node {position}: its name is no text")
-    _require(isinstance(record["inputs"], list), f"node {position}: its inputs are no list")
+    if not isinstance(op_name, str):
+        raise _problem(f"node {position}: its op is no text")
+    if not (isinstance(name, str) and encodes(name)):
+        raise _problem(f"node {position}: its name is no text")
+    if not isinstance(record["inputs"], list):
+        raise _problem(f"node {position}: its inputs are no list")
     attributes = _attributes(record, position)
     inputs = tuple(
-        _entry(item, nodes, f"input {i}", name) for i, item in enumerate(record["inputs"])
+        [_entry(item, nodes, "input", i, name) for i, item in enumerate(record["inputs"])]
     )
     if op_name == "null":
-        _require(not inputs, f"node {position}, a variable, has inputs")
+        if inputs:
+            raise _problem(f"node {position}, a variable, has inputs")
         return Node(None, name, _upgraded(attributes, version), (), line)
     try:
         op = find_op(op_name)
@@ -224,13 +235,15 @@ def _attributes(record: Mapping[str, Any], position: int) -> dict[str, str]:
     """A node's attributes, which older texts keep in "param" and "attr"."""
     merged: dict[str, str] = {}
     for key in ("param", "attr", "attrs"):
-        given = record.get(key, {})
-        _require(isinstance(given, dict), f'node {position}: "{key}" is no object')
+        if key not in record:
+            continue
+        given = record[key]
+        if not isinstance(given, dict):
+            raise _problem(f'node {position}: "{key}" is no object')
         for attribute, value in given.items():
             if not (isinstance(value, str) and encodes(attribute) and encodes(value)):
-                raise MXNetError(
-                    f"cannot load the symbol: node {position}: attribute {shown(attribute)} is no "
-                    f"text: {shown(value)}"
+                raise _problem(
+                    f"node {position}: attribute {shown(attribute)} is no text: {shown(value)}"
                 )
         merged.update(given)
     return merged
