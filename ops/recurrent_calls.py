@@ -113,9 +113,11 @@ def _results(layer: Layer, tensors: Sequence[Tensor]) -> list[Tensor]:
         "rnn_tanh": torch.rnn_tanh,
     }
     two_ways = layer.directions == 2
+    # A GPU's library keeps what gradients need in training alone.
+    trains = any(x.requires_grad for x in tensors)
     # Each weight is an array of the caller's; a GPU's library would have them in one, and says so.
     with _unwarned() if data.is_cuda else nullcontext():
-        found = functions[layer.mode](data, hidden, parts, True, 1, 0.0, False, two_ways, False)
+        found = functions[layer.mode](data, hidden, parts, True, 1, 0.0, trains, two_ways, False)
     return list(found)
 
 

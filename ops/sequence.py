@@ -20,6 +20,7 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.dtype import INT64
 from tritonsym.foundation.errors import LoweringError
+from tritonsym.foundation.shape import Shape
 from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Single
 
@@ -33,6 +34,8 @@ def _inputs(attributes: Any) -> tuple[str, ...]:
 def _lengths_shape(attributes: Any, inputs: Shapes) -> None:
     """One length for each sequence: along the first two axes, the one that is not time's."""
     data = inputs[0]
+    if data is not None:
+        _check_rank(data)
     if data is not None and len(inputs) > 1:
         inputs[1] = merge_shapes((data[1 - attributes.axis],), inputs[1])
 
@@ -59,10 +62,14 @@ def _check_axis(axis: int) -> None:
         raise LoweringError(f"axis={axis}, the axis of time, must be 0 or 1")
 
 
+def _check_rank(data: Shape) -> None:
+    if len(data) < 2:
+        raise LoweringError(f"data is {data}, it needs 2 axes or more: time and batch")
+
+
 def _check(data: Expr, lengths: Expr | None, axis: int) -> None:
     _check_axis(axis)
-    if len(data.shape) < 2:
-        raise LoweringError(f"data is {data.shape}, it needs 2 axes or more: time and batch")
+    _check_rank(data.shape)
     expected = (data.shape[1 - axis],)
     if lengths is not None and lengths.shape != expected:
         raise LoweringError(f"sequence_length is {lengths.shape}, the data needs {expected}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -214,6 +215,28 @@ def test_an_operator_that_there_is_not_has_a_hint(module: Any) -> None:
         _ = module._plus_scalar
 
 
+def test_a_graph_has_a_million_outputs_at_most_beside_one_of_each_node() -> None:
+    def divided(*counts: int) -> mx.Symbol:
+        nodes: list[dict[str, Any]] = [{"op": "null", "name": "x", "inputs": []}]
+        for number, count in enumerate(counts):
+            attributes = {"num_outputs": str(count)}
+            node = {"op": "SliceChannel", "name": f"parts{number}", "attrs": attributes}
+            nodes.append({**node, "inputs": [[number, 0, 0]]})
+        graph = {"nodes": nodes, "arg_nodes": [0], "heads": [[len(counts), 0, 0]]}
+        return mx.sym.load_json(json.dumps(graph))
+
+    assert divided(2**20, 2).infer_shape_partial() == ([()], [()], [])
+    with pytest.raises(
+        MXNetError, match=r"'parts1'.* there are 1048577 outputs .* can have 1048576"
+    ):
+        divided(2**20, 3).infer_shape_partial()
+
+
+def test_an_operator_needs_outputs() -> None:
+    with pytest.raises(MXNetError, match=r"'nothing'.* has no outputs with .*'indices': '\(\)'"):
+        op._internal._split_v2(Variable("a"), indices=(), name="nothing")
+
+
 @pytest.mark.parametrize("number", [INFINITY, -INFINITY, NAN, 1e300, 10**30, -0.0, 5e-324])
 def test_every_float_is_a_parameter(number: float) -> None:
     """Also those that are no numbers: they are kept in files and computed with."""
@@ -279,6 +302,11 @@ MISFITS = [
     inferred("pick", (2, 3), (5,)),
     inferred("take", (2, 3), (2,), mode="raise"),
     inferred("batch_take", (2, 3), (3,)),
+    *(
+        inferred(name, (3,), (3,), use_sequence_length=True)
+        for name in ("SequenceLast", "SequenceMask", "SequenceReverse")
+    ),
+    inferred("SequenceLast", (3,)),
     inferred("softmax", (2, 3), axis=2),
     inferred("SoftmaxActivation", (2, 3), mode="channel"),
     inferred("zeros", shape=(-1, 2)),

@@ -9,13 +9,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import test_gpu
+import tritonsym as mx
 from tritonsym.foundation import progress
 from tritonsym.foundation.switches import Switches
 from tritonsym.runtime import cuda_graph
@@ -188,10 +190,10 @@ def test_what_fails_leaves_the_next_recording_alone(
 # ---- streams -------------------------------------------------------------------------------------
 
 
+@dataclass(eq=False)
 class FakeStream:
-    def __init__(self, address: int) -> None:
-        self.cuda_stream = address
-        self.waited_for: list[FakeStream] = []
+    cuda_stream: int
+    waited_for: list[FakeStream] = field(default_factory=list)
 
     def wait_stream(self, other: FakeStream) -> None:
         self.waited_for.append(other)
@@ -205,21 +207,73 @@ class FakeTensor:
         self.streams.append(stream)
 
 
-def test_a_run_on_another_stream_waits_for_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the first one for what was launched when the graph was bound."""
-    bound, one, other = FakeStream(3), FakeStream(0), FakeStream(7)
-    current = [bound]
+@pytest.fixture
+def current(monkeypatch: pytest.MonkeyPatch) -> list[FakeStream]:
+    """The stream that is the current one."""
+    found = [FakeStream(3)]
     monkeypatch.setattr(
-        torch._C, "_cuda_getCurrentRawStream", lambda index: current[0].cuda_stream, raising=False
+        torch._C, "_cuda_getCurrentRawStream", lambda index: found[0].cuda_stream, raising=False
     )
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current[0])
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: found[0])
+    return found
+
+
+def order_of(*memory: FakeTensor) -> StreamOrder:
+    return StreamOrder(torch.device("cuda", 0), memory)  # type: ignore[arg-type]
+
+
+def test_a_run_on_another_stream_waits_for_the_one_before(current: list[FakeStream]) -> None:
+    """And the first one for what was launched when the graph was bound."""
+    (bound,), one, other = current, FakeStream(0), FakeStream(7)
     memory = FakeTensor()
-    order = StreamOrder(torch.device("cuda", 0), [memory])  # type: ignore[list-item]
+    order = order_of(memory)
     for stream in (one, one, other, other, one):
         current[0] = stream
         order()
     assert memory.streams == [one, other, one]
     assert (one.waited_for, other.waited_for) == ([bound, other], [one])
+
+
+def test_programs_on_the_same_memory_wait_for_each_other(current: list[FakeStream]) -> None:
+    (bound,), one, other = current, FakeStream(0), FakeStream(7)
+    memory, more = FakeTensor(), FakeTensor()
+    first, second = order_of(memory), order_of(more)
+    current[0] = one
+    first()
+    current[0] = other
+    second.join(first)
+    assert (one.waited_for, other.waited_for) == ([bound], [bound, one])
+    second()
+    first()  # nothing to wait for, but its memory is new to this stream
+    assert (memory.streams, more.streams) == ([one, other], [other])
+    current[0] = one
+    second()
+    assert one.waited_for == [bound, other]
+    first()
+    assert (memory.streams, more.streams) == ([one, other, one], [other, one])
+    for stream in (one, other):
+        stream.waited_for.clear()
+    for order in (first, second, first):
+        order()
+    assert not one.waited_for and not other.waited_for
+    current[0] = other
+    second()
+    current[0] = one
+    first()
+    assert one.waited_for == [other]
+
+
+def test_a_program_that_joins_is_waited_for(current: list[FakeStream]) -> None:
+    """With the zeros of its outputs, on the stream where they are made."""
+    (bound,), one, other = current, FakeStream(0), FakeStream(7)
+    first, second = order_of(), order_of()
+    current[0] = one
+    first()
+    current[0] = other
+    second.join(first)
+    current[0] = one
+    first()
+    assert one.waited_for == [bound, other]
 
 
 # ---- programs ------------------------------------------------------------------------------------
@@ -263,12 +317,19 @@ def recorders(runtime: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Fake
     return made
 
 
+def test_what_graphs_are_tested_with_on_a_gpu_is_recorded(
+    runtime: ModuleType, gpu: mx.Context
+) -> None:
+    assert len(test_gpu.bound().plan.kernels) > runtime.FEW
+
+
 def test_each_pass_is_a_graph_and_its_updates_are_another(
     runtime: ModuleType, recorders: list[FakeRecorder]
 ) -> None:
     """A backward pass may repeat what was computed forward, but not what replaces the states."""
     events: list[str] = []
     made = runtime.graphed(program(events), Switches())
+    assert all(part.draws[0] is made.order is not None for part in made.passes)
     (record,) = recorders
     for run in range(3):
         made.run()

@@ -24,7 +24,7 @@ Random numbers come from a counter-based generator: the same seed gives the same
 not MXNet's. `repr` of an array is the one-line form of MXNet 0.9; `print` shows the values.
 
 On a GPU large attention of 16-bit floats in inference is one call of a library, for which scores do
-not overflow, and a query all of whose scores are -inf gives 0 instead of NaN.
+not overflow, and a query all of whose scores are -inf may give 0 instead of NaN.
 
 ## Operators
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.gpu
 
 sym = mx.sym
 SHAPE = (37, 65)
-# One product of float32 and a few functions, each rounded; the device's own clock is not asked.
+# Two products of float32 and a few functions, each rounded; the device's own clock is not asked.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 RUNS = 4
 
@@ -34,20 +34,21 @@ def values(seed: int) -> np.ndarray:
 
 
 def graph() -> mx.Symbol:
-    """More kernels than are launched one by one."""
+    """More kernels than are launched one by one, as `test_cuda_graph` sees to without a GPU."""
     a, b = sym.Variable("a"), sym.Variable("b")
     products = sym.dot(a, b, transpose_b=True) / SHAPE[1]
     sums = sym.sum(sym.tanh(a) - b, axis=0)
-    return sym.Group([sym.softmax(a * b + 1), sums, sym.softmax(products)])
+    return sym.Group([sym.softmax(a * b + 1), sums, sym.softmax(sym.dot(products, products))])
 
 
 def expected(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
     a, b = a.astype(np.float64), b.astype(np.float64)
-    raised, products = np.exp(a * b + 1), np.exp(a @ b.T / SHAPE[1])
+    products = a @ b.T / SHAPE[1]
+    raised, squared = np.exp(a * b + 1), np.exp(products @ products)
     return [
         raised / raised.sum(axis=1, keepdims=True),
         (np.tanh(a) - b).sum(axis=0),
-        products / products.sum(axis=1, keepdims=True),
+        squared / squared.sum(axis=1, keepdims=True),
     ]
 
 
@@ -342,6 +343,23 @@ def test_runs_on_changing_streams_follow_each_other() -> None:
             executor.forward()
     torch.cuda.synchronize()
     np.testing.assert_array_equal(executor.outputs[0].asnumpy(), due)
+
+
+def test_new_values_on_another_stream_wait_for_the_run_before() -> None:
+    executor = warmed_up()
+    b = executor.arg_dict["b"].asnumpy()
+    given = [mx.nd.array(values(seed), mx.gpu(0)) for seed in (75, 76)]
+    streams, kept = [torch.cuda.Stream(), torch.cuda.Stream()], []
+    torch.cuda.synchronize()
+    for stream, value in zip(streams, given, strict=True):
+        with torch.cuda.stream(stream):
+            if not kept:
+                torch.cuda._sleep(100_000_000)  # the first run still waits when the second comes
+            executor.forward(a=value)
+            kept.append(executor.outputs[0].copy())
+    torch.cuda.synchronize()
+    for value, found in zip(given, kept, strict=True):
+        np.testing.assert_allclose(found.asnumpy(), expected(value.asnumpy(), b)[0], **TOLERANCE)
 
 
 def test_batches_are_sent_while_the_one_before_trains() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
 import logging
@@ -26,7 +27,7 @@ from tritonsym.context import torch_device
 from tritonsym.expressions import expr
 from tritonsym.expressions.exactness import keeping
 from tritonsym.expressions.philox import default_state
-from tritonsym.foundation.dtype import FLOAT32, INT64
+from tritonsym.foundation.dtype import ALL, FLOAT32, INT64
 from tritonsym.foundation.errors import LoweringError, caller_line
 
 nd, sym = mx.nd, mx.sym
@@ -694,3 +695,9 @@ def test_what_is_read_twice_has_the_dtype_of_the_result(read_twice: Callable[...
     assert result.infer_type(y="float32")[0] == [np.float32, np.float32]
     with pytest.raises(mx.MXNetError, match="cast one"):
         result.infer_type(x="float16", y="float32")
+
+
+def test_a_copy_of_a_dtype_is_the_dtype_itself() -> None:
+    """Dtypes are told apart by what they are, not by what they hold."""
+    for dtype in ALL:
+        assert copy.deepcopy(dtype) is dtype and pickle.loads(pickle.dumps(dtype)) is dtype

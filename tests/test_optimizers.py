@@ -46,6 +46,16 @@ def test_adamw_on_arrays_waits_where_the_scale_is_not_finite() -> None:
             assert (array.asnumpy() == old).all()
 
 
+def test_ftml_divides_by_a_rate_of_zero_as_mxnet_does() -> None:
+    """By MXNet 1.9.1."""
+    weight, grad, d, v, z = (mx.nd.array([x, x]) for x in (0.5, 2.0, 1.0, 1.0, 3.0))
+    found = mx.nd.ftml_update(weight, grad, d, v, z, lr=0.0, t=1)
+    assert np.isnan(found.asnumpy()).all()
+    assert np.isposinf(d.asnumpy()).all() and np.isneginf(z.asnumpy()).all()
+    mx.nd.ftml_update(weight, grad, d, v, z, lr=0.0, t=0)
+    assert np.isnan(d.asnumpy()).all()
+
+
 def test_many_weights_at_once_are_the_same_as_one_by_one() -> None:
     def trained(together: bool) -> list[np.ndarray]:
         updater = mx.optimizer.get_updater(mx.optimizer.Adam(wd=0.1))

@@ -159,6 +159,26 @@ def test_gradients_on_both_contexts(mode: str, context: mx.Context) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_the_library_is_told_what_is_training(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise that of a GPU keeps nothing for the gradients, and refuses them."""
+    told: list[tuple[bool, bool]] = []
+    function = getattr(torch, mode)
+
+    def call(*arguments: Any) -> Any:
+        told.append((torch.is_grad_enabled() and arguments[0].requires_grad, arguments[6]))
+        return function(*arguments)
+
+    monkeypatch.setattr(torch, mode, call)
+    network = Network(mode, 1)
+    network.executor.forward()
+    heads = network.heads()
+    network.executor.backward(heads)
+    network.check(heads)
+    assert (False, False) in told and (True, True) in told
+    assert all(learns == trains for learns, trains in told)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_second_backward_pass_is_of_a_forward_pass_that_is_made_again(
     mode: str, calls: list[str]
 ) -> None:

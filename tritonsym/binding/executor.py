@@ -28,7 +28,7 @@ from ..ndarray.core import NDArray, tensor_of
 from ..ndarray.create import filled
 from ..ndarray.values import as_tensor, write_all
 from ..planning.plan import Plan
-from ..runtime.program import Buffers, own_bytes, run
+from ..runtime.program import Buffers, InTurn, own_bytes, run
 from .head_gradients import head_gradients
 from .watching import watched, watched_gradients
 
@@ -73,7 +73,7 @@ class Executor:
         # What the last forward pass that was watched was computed from.
         self._past: Past | None = None
         self._bound = {**self._arguments, **self._states}
-        self._running = threading.Lock()
+        self._running, self._turns = threading.Lock(), InTurn()
         self._learns = any(self._grad_req[name] != "null" for name in gradients or ())
         with collector.paused():
             self._compiled = compile_entries([self._symbol._entries], self._tensors(), ctx)
@@ -93,7 +93,7 @@ class Executor:
 
     @cached_property
     def _steps(self) -> list[Step]:
-        return self._compiled.program.passes[0].all
+        return self._turns.add(self._compiled.program).passes[0].all
 
     @cached_property
     def _buffers(self) -> Buffers:
@@ -127,6 +127,7 @@ class Executor:
                     },
                     train,
                 )
+            self._turns.add(self._training[train].program)
         return self._training[train]
 
     # ---- running ----
@@ -250,6 +251,7 @@ class Executor:
                 copies.append((target, value._tensor))
             else:
                 copies.append((target, as_tensor(value, f"argument {escaped(name)}")))
+        self._turns.follow()
         write_all(copies)
 
     def backward(

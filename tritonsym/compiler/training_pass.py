@@ -109,6 +109,7 @@ class TrainingPass:
         # A backward pass overwrites what it has read: a second one computes it again.
         steps = self._backward if self._kept else self._repeated
         self._kept = False
+        self.program.follow()
         with Loans(self.program.buffers.outputs) as loans:
             for place, head in zip(self._heads, heads, strict=True):
                 if place is None or head is None:

@@ -46,6 +46,9 @@ class DType:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return as_dtype, (self.name,)
+
 
 # numpy has no bfloat16: such arrays come out of `asnumpy` as float32, which holds every value.
 FLOAT32 = DType("float32", 0, "float", 4, np.float32, torch.float32)

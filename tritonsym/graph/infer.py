@@ -55,23 +55,22 @@ def _fixed_point(
     # Layers repeat themselves, and share the record of their parameters.
     answers: dict[Hashable, list[Value | None]] = {}
     returned: dict[Entry, None] = {}
-    total = 0
+    more = 0
 
     # Most graphs are settled by one walk from the inputs to the outputs.
     for node in nodes:
         if node.op is None:
             values[node] = [known.get(node.name, stored(node))]
-            total += 1
             continue
         given = tuple([values[source.node][source.index] for source in node.inputs])
         question = (node.op, id(node.parameters), given)
         answer = answers.get(question)
         values[node] = [None] * node.output_count if answer is None else answer.copy()
-        total += len(values[node])
-        if total > len(nodes) + MAX_ARITY:
+        more += len(values[node]) - 1
+        if more > MAX_ARITY:
             raise MXNetError(
-                f"{node.describe()}: the nodes up to this one have {total} outputs; a graph "
-                f"can have one for each node and {MAX_ARITY} more"
+                f"{node.describe()}: beside one for each node there are {more} outputs up to this "
+                f"one; a graph can have {MAX_ARITY}"
             )
         if answer is None:
             changed = _apply(node, values, fill, merge)

@@ -7,8 +7,8 @@ for it, which keeps the scores of some queries on the chip. Where nothing else n
 probabilities, as in inference, the whole becomes its call.
 
 There the probabilities are rounded to 16 bits before they weigh the values, as they are in the
-primitives; the scores are not. A query none of whose scores is above -inf has the result 0, where
-a softmax is NaN.
+primitives; the scores are not. Where all scores of a query are -inf a softmax is NaN, and what
+the library gives is its own kernel's choice: 0 or NaN.
 """
 
 from __future__ import annotations

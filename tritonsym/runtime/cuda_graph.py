@@ -10,6 +10,7 @@ import contextlib
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -121,18 +122,37 @@ class StreamOrder:
     def __init__(self, device: torch.device, tensors: Sequence[Tensor]) -> None:
         self._device = device
         self._tensors = tuple(tensors)
-        self._last = torch.cuda.current_stream(device)
-        self._address: int | None = None
+        self._last = _Run(torch.cuda.current_stream(device))
+        # The stream that knows of the tensors.
+        self._known: int | None = None
+
+    def join(self, other: StreamOrder) -> None:
+        """Come after the other one's runs as well from now on, and they after these."""
+        present = torch.cuda.current_stream(self._device)
+        present.wait_stream(self._last.stream)
+        present.wait_stream(other._last.stream)
+        self._last = other._last
+        self._last.stream, self._last.address = present, None
 
     def __call__(self) -> None:
         # Triton's launcher asks in this way too; an object for the stream would cost a launch.
-        if torch._C._cuda_getCurrentRawStream(self._device.index) != self._address:
+        present = torch._C._cuda_getCurrentRawStream(self._device.index)
+        if present != self._last.address or present != self._known:
             self._follow()
 
     def _follow(self) -> None:
         stream = torch.cuda.current_stream(self._device)
-        stream.wait_stream(self._last)
+        stream.wait_stream(self._last.stream)
         for tensor in self._tensors:
             # Its memory is given to nobody else before this stream is done with it.
             tensor.record_stream(stream)
-        self._last, self._address = stream, stream.cuda_stream
+        self._known = self._last.address = stream.cuda_stream
+        self._last.stream = stream
+
+
+@dataclass
+class _Run:
+    """The last run on some memory: its stream, and the stream's address where a run was there."""
+
+    stream: torch.cuda.Stream
+    address: int | None = None

@@ -16,7 +16,7 @@ from ..expressions.reference import Step, Tensor, scalar
 from ..foundation.dtype import DType
 from ..foundation.text import listed
 from ..planning.plan import Plan
-from .cuda_graph import Launched
+from .cuda_graph import Launched, StreamOrder
 
 
 def allocate(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -189,23 +189,25 @@ class Program:
     Attributes:
         buffers: its memory, with the outputs.
         passes: what computes the outputs from what the inputs then hold, stage by stage.
+        order: what each pass begins with, where a device has streams.
     """
 
     buffers: Buffers
     passes: Sequence[Pass]
+    order: StreamOrder | None = None
 
     def copying(self, outputs: Mapping[int, Tensor]) -> Program:
         """The same program, which in the end copies outputs, by number, to other places as well."""
         *before, last = self.passes
         copies = [partial(t.copy_, self.buffers.outputs[n]) for n, t in outputs.items()]
-        return Program(self.buffers, [*before, replace(last, updates=[*last.updates, *copies])])
+        return replace(self, passes=[*before, replace(last, updates=[*last.updates, *copies])])
 
     @property
     def joined(self) -> Program:
         """The same program with all stages as one, whose updates wait for the end."""
         steps = [*chain.from_iterable(part.steps for part in self.passes)]
         updates = [*chain.from_iterable(part.updates for part in self.passes)]
-        return Program(self.buffers, [Pass(self.passes[0].draws, steps, updates)])
+        return replace(self, passes=[Pass(self.passes[0].draws, steps, updates)])
 
     @property
     def manner(self) -> str:
@@ -217,6 +219,32 @@ class Program:
         """Compute the outputs."""
         for part in self.passes:
             run(part.all, self.buffers)
+
+    def follow(self) -> None:
+        """Come after the last run, on whatever stream it was, before its inputs are written to."""
+        if self.order is not None:
+            self.order()
+
+
+class InTurn:
+    """Programs on the same memory: each run comes after all before it, on whatever streams."""
+
+    def __init__(self) -> None:
+        self._programs: list[Program] = []
+
+    def add(self, program: Program) -> Program:
+        """The same program, which takes its turn from now on."""
+        orders = [one.order for one in self._programs]
+        if program.order is not None and program.order not in orders:
+            if orders and orders[0] is not None:
+                program.order.join(orders[0])
+            self._programs.append(program)
+        return program
+
+    def follow(self) -> None:
+        """Come after the last run, before something else is written to what it reads."""
+        for program in self._programs[:1]:
+            program.follow()
 
 
 def own_bytes(memory: Iterable[Tensor], given: Iterable[Tensor]) -> int:

@@ -198,4 +198,5 @@ def graphed(program: Program, switched: Switches) -> Program:
             Pass([order, *part.draws], launched(part.steps), launched(part.updates))
             for part in program.passes
         ],
+        order=order,
     )

@@ -572,6 +572,8 @@ def apply(
     )
     stored = {stored_key(key): value for key, value in attributes.items()}
     node = Node(op, node_name, stored, inputs, line, parameters)
+    if not node.visible_count:
+        raise MXNetError(f"{node.describe()} has no outputs with {shown(attributes)}")
     return Symbol([Entry(node, i) for i in range(node.visible_count)])
 
 

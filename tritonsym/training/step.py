@@ -64,14 +64,14 @@ class CompiledStep:
             weights = [executor.arg_dict[name] for name in ordered]
             update = update_of(optimizer, weights, weights, kept)
             graph, inputs = _joined(traced, update, ordered, kept)
-            program = compile_graph(
+            compiled = compile_graph(
                 graph,
                 inputs,
                 executor._ctx,
                 outputs={n: array._tensor for n, array in enumerate(executor.outputs)},
                 joined=True,
-            ).program
-        self._steps = program.passes[0].all
+            )
+        self._steps = executor._turns.add(compiled.program).passes[0].all
         self._rates = SentRates(update, len(ordered))
         self._indices = [indices[place] for place in order]
 

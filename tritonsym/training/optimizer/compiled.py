@@ -75,6 +75,7 @@ class CompiledUpdate:
             optimizer: which counts the update, and gives the rates.
             indices: what it calls the weights.
         """
+        self._program.follow()
         self._rates.send(optimizer, indices)
         self._program.run()
 

@@ -1,0 +1,110 @@
+"""Runs on changing streams: what is written into a program's inputs comes after its last run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import tritonsym as mx
+from tritonsym.foundation.switches import Switches
+from tritonsym.runtime.program import Program
+from tritonsym.training.optimizer.compiled import CompiledUpdate
+
+
+class Order:
+    """Stands for the order of streams: notes what a run finds when it takes its turn."""
+
+    def __init__(self) -> None:
+        self.look: Callable[[], object] = lambda: None
+        self.found: list[object] = []
+        self.joined: list[Order] = []
+
+    def __call__(self) -> None:
+        self.found.append(self.look())
+
+    def join(self, other: Order) -> None:
+        self.joined.append(other)
+
+
+@pytest.fixture
+def orders(gpu: mx.Context, monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+    """The order of each program on a GPU, as it is made."""
+    runtime = importlib.import_module("tritonsym.runtime.triton_runtime")
+    made: list[Order] = []
+
+    def graphed(program: Program, switched: Switches) -> Program:
+        made.append(Order())
+        return replace(program, order=made[-1])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runtime, "graphed", graphed)
+    return made
+
+
+def test_new_values_come_after_the_last_run(gpu: mx.Context, orders: list[Order]) -> None:
+    x = mx.nd.array([1.0, 2.0], gpu)
+    executor = (mx.sym.Variable("x") * 2).bind(gpu, {"x": x})
+    executor.forward()
+    (order,) = orders
+    order.found.clear()
+    order.look = lambda: x.asnumpy().tolist()
+    (output,) = executor.forward(x=mx.nd.array([3.0, 4.0]))
+    assert order.found[0] == [1, 2]
+    np.testing.assert_array_equal(output.asnumpy(), [6, 8])
+
+
+def test_head_gradients_come_after_the_last_run(gpu: mx.Context, orders: list[Order]) -> None:
+    x, slope = mx.nd.array([1.0, 2.0], gpu), mx.nd.zeros((2,), gpu)
+    executor = mx.sym.square(mx.sym.Variable("x")).bind(gpu, {"x": x}, {"x": slope})
+    head = mx.nd.array([5.0, 7.0], gpu)
+    executor.forward(is_train=True)
+    executor.backward(head)
+    (order,) = orders
+    (place,) = executor._training_in(True)._heads
+    assert isinstance(place, torch.Tensor)
+    order.look = lambda: place.tolist()
+    executor.forward(is_train=True)
+    order.found.clear()
+    executor.backward(head * 2)
+    assert order.found[0] == [5, 7]
+    np.testing.assert_array_equal(slope.asnumpy(), [20, 56])
+
+
+def test_all_programs_of_an_executor_take_turns(gpu: mx.Context, orders: list[Order]) -> None:
+    net = mx.sym.Dropout(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc"))
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(net, name="softmax"), context=gpu)
+    module.bind([("data", (2, 4))], [("softmax_label", (2,))])
+    module.init_params(mx.init.One())
+    module.init_optimizer()
+    batch = mx.io.DataBatch([mx.nd.ones((2, 4))], [mx.nd.zeros((2,))])
+    module.train_by(batch)
+    (step,) = orders
+    executor = module._executor
+    step.found.clear()
+    step.look = lambda: executor.arg_dict["data"].asnumpy().max()
+    module.train_by(mx.io.DataBatch([mx.nd.ones((2, 4)) * 9], batch.label))
+    assert step.found[0] == 1
+    executor.forward()
+    executor.forward(is_train=True)
+    executor.backward()
+    assert [order.joined for order in orders] == [[], *[[step]] * (len(orders) - 1)]
+    assert len(orders) > 2
+
+
+def test_rates_come_after_the_last_update(gpu: mx.Context, orders: list[Order]) -> None:
+    optimizer = mx.optimizer.SGD(learning_rate=0.5)
+    weight, slope = mx.nd.ones((2,), gpu), mx.nd.ones((2,), gpu)
+    update = CompiledUpdate(optimizer, [weight], [slope], [None])
+    update(optimizer, [0])
+    (order,) = orders
+    order.found.clear()
+    order.look = lambda: update._rates._last
+    sent = update._rates._last
+    optimizer.set_learning_rate(0.25)
+    update(optimizer, [0])
+    assert order.found[0] == sent != update._rates._last
+    np.testing.assert_array_equal(weight.asnumpy(), [0.25, 0.25])
