@@ -169,7 +169,7 @@ LAYERS: dict[str, tuple[Made, list[str]]] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_are_calls_with_the_same_results(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_layers, "PART", 1000)
+    monkeypatch.setattr(torch_layers, "_AT_ONCE", 500)
     monkeypatch.setattr(torch_norms, "PART", 1000)
     check(*LAYERS[name])
 

@@ -38,7 +38,6 @@ from ..ops.recurrent_calls import forward, forward_by_batch
 from .simplify import number_of, pairs
 from .torch_norms import data_gradient, norm, parameter_gradients
 from .torch_patterns import (
-    PART,
     Layer,
     apart,
     is_near,
@@ -59,6 +58,8 @@ from .torch_patterns import (
 _HUGE, _VECTOR = 1e18, 64
 # Of how many elements, and in rows of how many, one of each is found sooner than all are compared.
 _MANY, _LONG = 2**13, 32
+# Bytes of logarithms that each thread computes before one of each row is read: they are in a cache.
+_AT_ONCE = 2**20
 
 Rule = Callable[[Expr], Layer | None]
 
@@ -240,7 +241,8 @@ def _log_softmax(x: Expr) -> Layer | None:
 def _picked_call(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
     """Row by row, but for some rows at a time: not all logarithms are needed at once."""
     data, places = inputs
-    count = max(1, PART // (data[0].numel() * data.itemsize))
+    rows = max(1, _AT_ONCE // (data[0].numel() * data.itemsize))
+    count = rows * torch.get_num_threads()
     memory = torch.empty(min(count, len(data)), *data.shape[1:], dtype=data.dtype)
     parts = [torch.split(x, count) for x in (data, places, out)]
     pieces = [(x, y, z, memory[: len(x)]) for x, y, z in zip(*parts, strict=True)]
