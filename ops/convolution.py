@@ -126,6 +126,11 @@ def _correlated(window: Window, inputs: list[Tensor], out: Tensor) -> Compute:
 _convolve, _transpose, _correlate = map(Returned, (_convolved, _transposed, _correlated))
 
 
+def is_convolution(x: Expr) -> bool:
+    """Whether it is a convolution of (batch, channels, ...), whose third input would be a bias."""
+    return x.primitive == "native" and x["function"] in (_convolve, _convolve_with_bias)
+
+
 def _per_place(weight: Expr) -> int:
     """How many products each element of a convolution's result is the sum of.
 
@@ -263,6 +268,9 @@ def _convolved_as_said(attributes: Any, inputs: list[Tensor], out: Tensor) -> Co
     return _convolved(_convolution_window(attributes), inputs, out)
 
 
+_convolve_with_bias = Returned(_convolved_as_said)
+
+
 def _in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
     """Where the library adds the bias as well."""
     return (
@@ -276,7 +284,7 @@ def _in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
     "Convolution",
     inputs=data_weight_bias,
     shapes=_convolution_shapes,
-    native=Returned(_convolved_as_said),
+    native=_convolve_with_bias,
     uses_native=_in_one_call,
     channels_last=True,
 )

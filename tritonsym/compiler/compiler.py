@@ -26,6 +26,7 @@ from ..planning import plan_text
 from ..planning.plan import Plan, make_plan
 from ..products.gpus import gpu_of
 from ..rewrites.joined_products import with_joined_products
+from ..rewrites.scaled_kernels import with_scaled_kernels
 from ..rewrites.simplify import simplify
 from ..rewrites.torch_calls import in_torch_calls
 from ..rewrites.torch_layers import in_torch_layers
@@ -162,7 +163,8 @@ def compile_graph(
         sparing = Again.CHOICES if on_cpu else Again.IN_REGISTERS
         graph = recomputed(graph, Again.EVERYTHING if switched.mirror else sparing)
     if switched.fusion and on_cpu:
-        graph = handed_on(in_torch_calls(in_torch_layers(with_joined_products(graph))))
+        graph = in_torch_layers(with_scaled_kernels(with_joined_products(graph)))
+        graph = handed_on(in_torch_calls(graph))
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
     given = outputs or {}
     shared = _shared((*inputs, *given.values()))
