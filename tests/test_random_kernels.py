@@ -8,6 +8,7 @@ import torch
 
 import tritonsym as mx
 from tritonsym.compiler.eager import compute
+from tritonsym.context import torch_device
 from tritonsym.expressions import expr
 from tritonsym.expressions.expr import Expr, input_
 from tritonsym.expressions.philox import RandomState
@@ -25,7 +26,8 @@ def values(outputs: list[Expr], seed: int, context: mx.Context, *given: torch.Te
     """What a run gives that is the second draw of its seed."""
     state = RandomState(seed)
     state.draw()
-    return compute(outputs, given, state, context)
+    device = torch_device(context)
+    return compute(outputs, [tensor.to(device) for tensor in given], state, context)
 
 
 def assert_same_on_both(outputs: list[Expr], seed: int, gpu: mx.Context, *given) -> None:
