@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ import torch
 
 import tritonsym as mx
 from tritonsym.foundation.switches import Switches
-from tritonsym.runtime.program import Program
+from tritonsym.runtime.cuda_graph import StreamOrder
+from tritonsym.runtime.program import InTurn, Program
 from tritonsym.training.optimizer.compiled import CompiledUpdate
 
 
@@ -26,6 +30,9 @@ class Order:
 
     def __call__(self) -> None:
         self.found.append(self.look())
+
+    def without_memory(self) -> Order:
+        return self
 
     def join(self, other: Order) -> None:
         self.joined.append(other)
@@ -91,8 +98,33 @@ def test_all_programs_of_an_executor_take_turns(gpu: mx.Context, orders: list[Or
     executor.forward()
     executor.forward(is_train=True)
     executor.backward()
-    assert [order.joined for order in orders] == [[], *[[step]] * (len(orders) - 1)]
+    assert [order.joined for order in orders] == [[step]] * len(orders)
     assert len(orders) > 2
+
+
+class Memory:
+    """Stands for a tensor on a device."""
+
+    def record_stream(self, stream: object) -> None:
+        pass
+
+
+def test_the_memory_of_a_program_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the others have waited for it, and may again."""
+    stream = SimpleNamespace(cuda_stream=1, wait_stream=lambda other: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda index: 1, raising=False)
+    memory = Memory()
+    gone = weakref.ref(memory)
+    turns = InTurn()
+    order = StreamOrder(torch.device("cuda", 0), [memory])  # type: ignore[list-item]
+    turns.add(Program(SimpleNamespace(), [], order))  # type: ignore[arg-type]
+    order()
+    turns.follow()
+    del memory, order
+    gc.collect()
+    assert gone() is None
+    turns.follow()
 
 
 def test_rates_come_after_the_last_update(gpu: mx.Context, orders: list[Order]) -> None:

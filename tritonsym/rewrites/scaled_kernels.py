@@ -16,6 +16,9 @@ from ..graph.trace import Graph
 from ..ops.convolution import is_convolution
 from .torch_patterns import Layer, between, once, with_layers
 
+# An expression, and what it reads beside the one before it.
+Scaling = tuple[Expr, Expr]
+
 
 def with_scaled_kernels(graph: Graph) -> Graph:
     """The graph with convolutions that do what scaled and shifted their channels afterwards."""
@@ -26,7 +29,7 @@ def with_scaled_kernels(graph: Graph) -> Graph:
     next_of = _next_of(graph, order)
     chains = ((x, _steps(x, next_of)) for x in convolutions if _is_light(x))
     return with_layers(
-        graph, {steps[-1]: _layer(x, steps) for x, steps in chains if len(steps) > 1}
+        graph, {steps[-1][0]: _layer(x, steps) for x, steps in chains if len(steps) > 1}
     )
 
 
@@ -46,16 +49,16 @@ def _is_light(x: Expr) -> bool:
     return x.inputs[1].size <= x.size
 
 
-def _steps(x: Expr, next_of: Mapping[Expr, Expr]) -> list[Expr]:
+def _steps(x: Expr, next_of: Mapping[Expr, Expr]) -> list[Scaling]:
     """The steps after a convolution that scale and shift its channels."""
-    steps: list[Expr] = []
-    while x in next_of and _other(next_of[x], x) is not None:
+    steps: list[Scaling] = []
+    while x in next_of and (numbers := _numbers(next_of[x], x)) is not None:
         x = next_of[x]
-        steps.append(x)
+        steps.append((x, numbers))
     return steps
 
 
-def _other(step: Expr, x: Expr) -> Expr | None:
+def _numbers(step: Expr, x: Expr) -> Expr | None:
     """The numbers by which a step scales or shifts each channel of ``x``, if it does that."""
     if step.primitive not in ("add", "sub", "mul"):
         return None
@@ -65,19 +68,18 @@ def _other(step: Expr, x: Expr) -> Expr | None:
     return once(other) if other is not x and once(other).shape == of_channels else None
 
 
-def _layer(x: Expr, steps: Sequence[Expr]) -> Layer:
+def _layer(x: Expr, steps: Sequence[Scaling]) -> Layer:
     """The convolution that does the steps as well."""
-    others = [_other(step, last) for step, last in zip(steps, [x, *steps], strict=False)]
-    inputs = (*x.inputs, *(other for other in others if other is not None))
+    inputs = (*x.inputs, *(numbers for _, numbers in steps))
 
     def call(data: Expr, weight: Expr, *given: Expr) -> Expr:
-        biases, numbers = given[: -len(steps)], given[-len(steps) :]
+        biases, every = given[: -len(steps)], given[-len(steps) :]
         bias = biases[0] if biases else None
-        for step, other in zip(steps, numbers, strict=True):
-            number = reshape(other, (other.size,))
+        for (step, _), numbers in zip(steps, every, strict=True):
+            number = reshape(numbers, (numbers.size,))
             if step.primitive == "mul":
                 bias = None if bias is None else bias * number
-                weight = weight * reshape(other, (other.size, *(1,) * (len(weight.shape) - 1)))
+                weight = weight * reshape(number, (number.size, *(1,) * (len(weight.shape) - 1)))
             elif bias is None:
                 bias = make("neg", number) if step.primitive == "sub" else number
             else:
@@ -85,4 +87,4 @@ def _layer(x: Expr, steps: Sequence[Expr]) -> Layer:
         kernel = (weight,) if bias is None else (weight, bias)
         return make("native", data, *kernel, **dict(x.attributes))
 
-    return Layer(inputs, between(steps[-1], inputs), call)
+    return Layer(inputs, between(steps[-1][0], inputs), call)

@@ -126,6 +126,10 @@ class StreamOrder:
         # The stream that knows of the tensors.
         self._known: int | None = None
 
+    def without_memory(self) -> StreamOrder:
+        """A new order on the same device, for others to join."""
+        return StreamOrder(self._device, ())
+
     def join(self, other: StreamOrder) -> None:
         """Come after the other one's runs as well from now on, and they after these."""
         present = torch.cuda.current_stream(self._device)

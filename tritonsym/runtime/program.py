@@ -230,21 +230,20 @@ class InTurn:
     """Programs on the same memory: each run comes after all before it, on whatever streams."""
 
     def __init__(self) -> None:
-        self._programs: list[Program] = []
+        # Of no memory: that of a program goes with the program.
+        self._order: StreamOrder | None = None
 
     def add(self, program: Program) -> Program:
         """The same program, which takes its turn from now on."""
-        orders = [one.order for one in self._programs]
-        if program.order is not None and program.order not in orders:
-            if orders and orders[0] is not None:
-                program.order.join(orders[0])
-            self._programs.append(program)
+        if program.order is not None:
+            self._order = self._order or program.order.without_memory()
+            program.order.join(self._order)
         return program
 
     def follow(self) -> None:
         """Come after the last run, before something else is written to what it reads."""
-        for program in self._programs[:1]:
-            program.follow()
+        if self._order is not None:
+            self._order()
 
 
 def own_bytes(memory: Iterable[Tensor], given: Iterable[Tensor]) -> int:
