@@ -13,11 +13,13 @@ import pytest
 
 import tritonsym as mx
 from memory_checker import check_plan
+from tritonsym.compiler import compiler
 from tritonsym.expressions.expr import Expr, input_, toposort
 from tritonsym.foundation.dtype import FLOAT32
 from tritonsym.graph.trace import Graph
 from tritonsym.ops.convolution import convolve
 from tritonsym.ops.windows import window_of
+from tritonsym.rewrites import scaled_kernels
 from tritonsym.rewrites.scaled_kernels import with_scaled_kernels
 
 sym = mx.sym
@@ -79,34 +81,51 @@ def check(symbol: Symbol, expected: list[str], dtype: str = "float32", **more: A
     assert steps(executor) == expected
 
 
+@pytest.fixture(autouse=True)
+def of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are scaled for images of any size."""
+    monkeypatch.setattr(scaled_kernels, "LEAST", 0)
+    monkeypatch.setattr(scaled_kernels, "TIMES", 0)
+
+
 X = sym.Variable("x")
-ALONE, THEN_RELU = ["convolution"], ["convolution", "relu"]
+ALONE, SHIFTED = ["convolution"], ["add", "convolution"]
 PATTERNS: dict[str, tuple[Callable[[], Symbol], list[str]]] = {
-    "norm": (lambda: norm(convolution(X)), ALONE),
-    "norm of a biased one": (lambda: norm(convolution(X, no_bias=False)), ALONE),
-    "gamma is 1": (lambda: norm(convolution(X), fix_gamma=True), ALONE),
-    "statistics in use": (lambda: norm(convolution(X), use_global_stats=True), ALONE),
-    "relu": (lambda: sym.relu(norm(convolution(X))), THEN_RELU),
-    "two norms": (lambda: norm(norm(convolution(X)), name="m"), ALONE),
-    "groups": (lambda: norm(convolution(X, num_group=2)), ALONE),
-    "strides": (lambda: norm(convolution(X, stride=(2, 2), dilate=(2, 1))), ALONE),
+    "norm": (lambda: norm(convolution(X)), SHIFTED),
+    "norm of a biased one": (lambda: norm(convolution(X, no_bias=False)), SHIFTED),
+    "gamma is 1": (lambda: norm(convolution(X), fix_gamma=True), SHIFTED),
+    "statistics in use": (lambda: norm(convolution(X), use_global_stats=True), SHIFTED),
+    "relu": (lambda: sym.relu(norm(convolution(X))), ["add", "convolution", "relu"]),
+    "two norms": (lambda: norm(norm(convolution(X)), name="m"), SHIFTED),
+    "groups": (lambda: norm(convolution(X, num_group=2)), SHIFTED),
+    "strides": (lambda: norm(convolution(X, stride=(2, 2), dilate=(2, 1))), SHIFTED),
     "scale, then shift": (
         lambda: sym.broadcast_add(
             sym.broadcast_mul(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
             sym.Variable("b", shape=(1, 6, 1, 1)),
         ),
-        ALONE,
+        SHIFTED,
     ),
     "shift, then scale": (
         lambda: sym.broadcast_mul(
             sym.Variable("s", shape=(1, 6, 1, 1)),
             sym.broadcast_add(sym.Variable("b", shape=(1, 6, 1, 1)), convolution(X)),
         ),
-        ALONE,
+        SHIFTED,
     ),
-    "shifts of either sign": (
-        lambda: sym.broadcast_sub(
-            sym.broadcast_sub(convolution(X), sym.Variable("a", shape=(1, 6, 1, 1))),
+    "shifts of either sign, and a scale": (
+        lambda: sym.broadcast_mul(
+            sym.broadcast_sub(
+                sym.broadcast_sub(convolution(X), sym.Variable("a", shape=(1, 6, 1, 1))),
+                sym.Variable("b", shape=(1, 6, 1, 1)),
+            ),
+            sym.Variable("s", shape=(1, 6, 1, 1)),
+        ),
+        SHIFTED,
+    ),
+    "scales alone": (
+        lambda: sym.broadcast_mul(
+            sym.broadcast_mul(convolution(X), sym.Variable("a", shape=(1, 6, 1, 1))),
             sym.Variable("b", shape=(1, 6, 1, 1)),
         ),
         ALONE,
@@ -124,13 +143,13 @@ def test_steps_on_channels_are_the_convolutions(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("rank", [1, 3])
 def test_images_of_other_ranks(rank: int) -> None:
     given = {"kernel": (3,) * rank, "pad": (1,) * rank}
-    check(norm(convolution(X, **given)), ALONE, shape=(2, 4, *(7, 6, 5)[:rank]))
+    check(norm(convolution(X, **given)), SHIFTED, shape=(2, 4, *(7, 6, 5)[:rank]))
 
 
 def test_every_norm_of_a_network() -> None:
     first = sym.relu(norm(convolution(X, num_filter=4)))
     second = norm(convolution(first, num_filter=4, name="d"), name="m")
-    check(sym.relu(second + X), ["add", "convolution", "convolution", "relu", "relu"])
+    check(sym.relu(second + X), ["add", "add", "add", "convolution", "convolution", "relu", "relu"])
 
 
 def with_itself(use: Callable[[Symbol], Symbol]) -> Symbol:
@@ -154,8 +173,12 @@ OTHERS: dict[str, Callable[[], Symbol]] = {
         sym.broadcast_sub(sym.Variable("b", shape=(1, 6, 1, 1)), convolution(X)),
         sym.Variable("s", shape=(1, 6, 1, 1)),
     ),
+    "shifts alone": lambda: sym.broadcast_add(
+        sym.broadcast_sub(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
+        sym.Variable("b", shape=(1, 6, 1, 1)),
+    ),
     "divided": lambda: sym.broadcast_div(
-        sym.broadcast_div(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
+        sym.broadcast_mul(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
         sym.Variable("b", shape=(1, 6, 1, 1)),
     ),
     "a transposed one": lambda: norm(
@@ -165,14 +188,16 @@ OTHERS: dict[str, Callable[[], Symbol]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_steps_stay(name: str) -> None:
+def test_other_steps_stay(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     symbol = OTHERS[name]()
     executor = bound(symbol)
+    with monkeypatch.context() as patch:
+        patch.setattr(compiler, "with_scaled_kernels", lambda graph: graph)
+        assert steps(executor) == steps(bound(symbol))
     with mx.switched(fusion=False):
         plain = bound(symbol)
     for found, due in zip(executor.forward(), plain.forward(), strict=True):
         np.testing.assert_allclose(found.asnumpy(), due.asnumpy(), 2e-5, 2e-5)
-    assert {"add", "sub", "mul", "div"} & {part for s in steps(executor) for part in s.split(", ")}
 
 
 def test_steps_of_a_later_stage_stay_there() -> None:
@@ -188,17 +213,36 @@ def test_steps_of_a_later_stage_stay_there() -> None:
     assert with_scaled_kernels(later).outputs == later.outputs
 
 
-def test_a_kernel_larger_than_the_images_is_not_multiplied() -> None:
-    symbol = norm(convolution(X, num_filter=64))
-    assert steps(bound(symbol, shape=(1, 64, 24, 25))) == ALONE
-    assert steps(bound(symbol, shape=(1, 64, 23, 24))) != ALONE
+def test_a_kernel_is_multiplied_where_the_images_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_scaled(*shape: int) -> bool:
+        return steps(bound(norm(convolution(X, num_filter=16)), shape=shape)) == SHIFTED
+
+    monkeypatch.setattr(scaled_kernels, "TIMES", 4)
+    assert is_scaled(1, 16, 24, 24)  # four times its kernel
+    assert not is_scaled(1, 16, 24, 23)
+    monkeypatch.setattr(scaled_kernels, "LEAST", 4 * 16 * 24 * 24)
+    assert is_scaled(1, 16, 24, 24)
+    monkeypatch.setattr(scaled_kernels, "LEAST", 4 * 16 * 24 * 24 + 1)
+    assert not is_scaled(1, 16, 24, 24)
+
+
+def test_16_bits_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shift would be beyond their largest number."""
+    x, shape = sym.Variable("x"), (1, 6, 1, 1)
+    m, s = (sym.Variable(name, shape=shape) for name in "ms")
+    symbol = sym.broadcast_mul(sym.broadcast_sub(convolution(x, kernel=(1, 1), pad=()), m), s)
+    executor = bound(symbol, "float16")
+    for name, value in {"x": 501, "c_weight": 1, "m": 2000, "s": 50}.items():
+        executor.arg_dict[name][:] = value
+    assert (executor.forward()[0].asnumpy() == (4 * 501 - 2000) * 50).all()
 
 
 def test_an_image_of_one_place_and_itself() -> None:
     image = sym.Convolution(X, kernel=(1, 1), num_filter=6, no_bias=True, name="c")
-    executor = bound(image + image + sym.Variable("b", shape=(1, 6, 1, 1)), shape=(1, 1, 1, 1))
+    scaled = sym.broadcast_mul(image * image, sym.Variable("b", shape=(1, 6, 1, 1)))
+    executor = bound(scaled, shape=(1, 1, 1, 1))
     x, weight, b = (executor.arg_dict[name].asnumpy() for name in ("x", "c_weight", "b"))
-    due = 2 * weight.reshape(1, 6, 1, 1) * x + b
+    due = (weight.reshape(1, 6, 1, 1) * x) ** 2 * b
     np.testing.assert_allclose(executor.forward()[0].asnumpy(), due, 1e-6)
     assert sum("convolution" in name for name in steps(executor)) == 1
 
@@ -226,6 +270,27 @@ def test_gradients_with_fixed_statistics() -> None:
         one.backward(mx.nd.ones(output.shape, dtype="float64"))
     for name, found in executor.grad_dict.items():
         np.testing.assert_allclose(found.asnumpy(), plain.grad_dict[name].asnumpy(), 1e-11, 1e-11)
+
+
+@pytest.mark.parametrize("number", ["beta", "mean"])
+def test_a_large_shift_costs_no_digits(number: str) -> None:
+    """Sums of 576 products that begin there would be rounded at its size, each time."""
+    symbol = norm(convolution(X, num_filter=2), eps=1e-5)
+    shape = (1, 64, 26, 24)
+    executor = bound(symbol, shape=shape)
+    with mx.switched(fusion=False):
+        exact = bound(symbol, "float64", shape=shape)
+    for one in (executor, exact):
+        one.arg_dict["c_weight"][:] = one.arg_dict["c_weight"].asnumpy().astype("float32") / 2**12
+        one.aux_dict["n_moving_mean"][:] = 1000.0 if number == "mean" else 0.0
+        one.arg_dict["n_beta"][:] = 1000.0 if number == "beta" else 0.0
+        one.arg_dict["n_gamma"][:] = one.aux_dict["n_moving_var"][:] = 1.0
+        for name in ("x", "c_weight"):
+            one.arg_dict[name][:] = executor.arg_dict[name].asnumpy()
+    due, found = exact.forward()[0].asnumpy(), executor.forward()[0].asnumpy()
+    # The scale, the shift and the sum: each is half a unit in the last place of 1000.
+    assert abs(found - due).max() <= 1.5 * 2.0**-14
+    assert steps(executor) == SHIFTED
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e3, 1e6])

@@ -1,9 +1,10 @@
-"""For CPUs: a scale and a shift of each channel behind a convolution become a part of it.
+"""For CPUs: a scale of each channel behind a convolution becomes a part of its kernel.
 
 What a network in use does with its batch norms: (conv(x, kernel) - mean) * scale + shift is
-conv(x, kernel * scale) with the bias shift - mean * scale. The kernel is small where images are
-large, and a library adds the bias on the way. Both are computed at every run, from what the arrays
-hold then. The result differs by rounding, as a convolution's own sums do.
+conv(x, kernel * scale) + (shift - mean * scale), which passes over the images once instead of three
+times. Both numbers are computed at every run, from what the arrays hold then. The shift is not made
+a bias: a library would begin its sums there, and round them at that size. What is left differs by
+the rounding of the kernel and of the shift; where a scale is infinite sums may become NaN.
 """
 
 from __future__ import annotations
@@ -12,25 +13,41 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ..expressions.expr import Expr, make, reshape, toposort
+from ..foundation.dtype import FLOAT32, FLOAT64
 from ..graph.trace import Graph
 from ..ops.convolution import is_convolution
 from .torch_patterns import Layer, between, once, with_layers
 
-# An expression, and what it reads beside the one before it.
+# Bytes of a result, and how many times a kernel fits into it, where the kernel's pass is much less.
+LEAST, TIMES = 2**16, 4
+
+# A step, and the numbers by which it scales or shifts channels.
 Scaling = tuple[Expr, Expr]
 
 
 def with_scaled_kernels(graph: Graph) -> Graph:
-    """The graph with convolutions that do what scaled and shifted their channels afterwards."""
+    """The graph with convolutions that do what scaled their channels afterwards."""
     order = toposort(graph.outputs)
-    convolutions = [x for x in order if is_convolution(x)]
+    convolutions = [x for x in order if is_convolution(x) and _is_large(x)]
     if not convolutions:
         return graph
     next_of = _next_of(graph, order)
-    chains = ((x, _steps(x, next_of)) for x in convolutions if _is_light(x))
-    return with_layers(
-        graph, {steps[-1][0]: _layer(x, steps) for x, steps in chains if len(steps) > 1}
-    )
+    chains = ((x, _steps(x, next_of)) for x in convolutions)
+    layers = {steps[-1][0]: _layer(x, steps) for x, steps in chains if _saves_passes(steps)}
+    return with_layers(graph, layers)
+
+
+def _is_large(x: Expr) -> bool:
+    """Whether a pass over a convolution's result is worth more than one over its kernel.
+
+    In 16 bits kernels and shifts leave the range of numbers sooner than results do.
+    """
+    is_wide = x.dtype in (FLOAT32, FLOAT64)
+    return is_wide and x.byte_count >= LEAST and x.size >= TIMES * x.inputs[1].size
+
+
+def _saves_passes(steps: Sequence[Scaling]) -> bool:
+    return len(steps) > 1 and any(step.primitive == "mul" for step, _ in steps)
 
 
 def _next_of(graph: Graph, order: Sequence[Expr]) -> dict[Expr, Expr]:
@@ -42,11 +59,6 @@ def _next_of(graph: Graph, order: Sequence[Expr]) -> dict[Expr, Expr]:
     readers = Counter(y for x in order for y in {*x.inputs})
     readers.update(graph.outputs)
     return {y: x for x in order if x in first for y in x.inputs if readers[y] == 1}
-
-
-def _is_light(x: Expr) -> bool:
-    """Whether a pass over a convolution's kernel is no longer than one over its result."""
-    return x.inputs[1].size <= x.size
 
 
 def _steps(x: Expr, next_of: Mapping[Expr, Expr]) -> list[Scaling]:
@@ -69,22 +81,26 @@ def _numbers(step: Expr, x: Expr) -> Expr | None:
 
 
 def _layer(x: Expr, steps: Sequence[Scaling]) -> Layer:
-    """The convolution that does the steps as well."""
+    """The convolution with a scaled kernel and bias, and the shift that is left."""
     inputs = (*x.inputs, *(numbers for _, numbers in steps))
 
-    def call(data: Expr, weight: Expr, *given: Expr) -> Expr:
-        biases, every = given[: -len(steps)], given[-len(steps) :]
-        bias = biases[0] if biases else None
+    def call(data: Expr, *given: Expr) -> Expr:
+        parameters, every = list(given[: -len(steps)]), given[-len(steps) :]
+        shift: Expr | None = None
         for (step, _), numbers in zip(steps, every, strict=True):
-            number = reshape(numbers, (numbers.size,))
             if step.primitive == "mul":
-                bias = None if bias is None else bias * number
-                weight = weight * reshape(number, (number.size, *(1,) * (len(weight.shape) - 1)))
-            elif bias is None:
-                bias = make("neg", number) if step.primitive == "sub" else number
+                parameters = [p * _of_filters(numbers, p) for p in parameters]
+                shift = None if shift is None else shift * numbers
+            elif shift is None:
+                shift = make("neg", numbers) if step.primitive == "sub" else numbers
             else:
-                bias = make(step.primitive, bias, number)
-        kernel = (weight,) if bias is None else (weight, bias)
-        return make("native", data, *kernel, **dict(x.attributes))
+                shift = make(step.primitive, shift, numbers)
+        result = make("native", data, *parameters, **dict(x.attributes))
+        return result if shift is None else result + shift
 
     return Layer(inputs, between(steps[-1][0], inputs), call)
+
+
+def _of_filters(numbers: Expr, parameter: Expr) -> Expr:
+    """One number for each channel, beside a kernel or a bias, whose first axis the channels are."""
+    return reshape(numbers, (numbers.size, *(1,) * (len(parameter.shape) - 1)))
