@@ -82,7 +82,7 @@ STEPS: dict[str, tuple[Callable[[mx.sym.Symbol], mx.sym.Symbol], str]] = {
     "itself": (lambda c: c * c, "mul"),
     "other": (lambda c: sym.Variable("y") - c, "sub"),
     "channels": (lambda c: sym.broadcast_add(c, sym.Variable("y", shape=(1, 4, 1, 1))), "add"),
-    "norm": (lambda c: sym.relu(sym.BatchNorm(c, fix_gamma=False, name="norm")), "relu"),
+    "norm": (lambda c: sym.BatchNorm(c, fix_gamma=False, name="norm"), "add"),
     "clip": (lambda c: sym.clip(c, 1, 5), ""),
 }
 
