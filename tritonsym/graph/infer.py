@@ -52,7 +52,8 @@ def _fixed_point(
 ) -> Inferred[Value]:
     """Apply ``fill`` to the nodes until it says nothing new about any of their values."""
     values: dict[Node, list[Value | None]] = {}
-    # Layers repeat themselves, and share the record of their parameters.
+    # Layers repeat themselves, and share the record of their parameters; operators in Python have
+    # records of their own.
     answers: dict[Hashable, list[Value | None]] = {}
     returned: dict[Entry, None] = {}
     more = 0
@@ -77,7 +78,7 @@ def _fixed_point(
             of_inputs = [entry for entry in changed if entry.node is not node]
             if of_inputs:
                 returned.update(dict.fromkeys(of_inputs))
-            elif not node.op.is_open:
+            else:
                 answers[question] = values[node].copy()
     if returned:
         _settle(nodes, values, fill, merge, returned)
