@@ -12,7 +12,6 @@ before that cut in the methods that say so.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -395,13 +394,6 @@ def ftrl_update(
     return where(make("abs", z) <= lamda1, 0.0, new), z, total
 
 
-def _ratio(a: Operand, b: Operand) -> Operand:
-    """As processors divide numbers: by 0 the result is infinite, or NaN."""
-    if isinstance(a, Expr) or isinstance(b, Expr) or b != 0:
-        return a / b
-    return math.copysign(math.inf, a) if a else math.nan
-
-
 @update_operator("ftml_update")
 def ftml_update(
     weight: Expr,
@@ -428,7 +420,7 @@ def ftml_update(
     grad = decayed_and_cut(weight, grad, wd, rescale_grad, clip_grad)
     v = running_mean(v, grad * grad, beta2)
     size = sqrt(v / scalar(1.0 - beta2**t, weight)) + epsilon
-    new = size * _ratio(scalar(1.0 - beta1**t, weight), scalar(lr, weight))
+    new = size * scalar(1.0 - beta1**t, weight) / scalar(lr, weight)
     z = running_mean(z, grad, beta1) - (new - d * beta1) * weight
     return -z / new, new, v, z
 

@@ -35,6 +35,11 @@ def convolution(x: Symbol, **attributes: Any) -> Symbol:
     return sym.Convolution(x, **{**given, **attributes})
 
 
+def numbers(name: str) -> Symbol:
+    """One for each channel."""
+    return sym.Variable(name, shape=(1, 6, 1, 1))
+
+
 def norm(x: Symbol, **attributes: Any) -> Symbol:
     return sym.BatchNorm(x, **{"fix_gamma": False, "name": "n", **attributes})
 
@@ -101,32 +106,32 @@ PATTERNS: dict[str, tuple[Callable[[], Symbol], list[str]]] = {
     "strides": (lambda: norm(convolution(X, stride=(2, 2), dilate=(2, 1))), SHIFTED),
     "scale, then shift": (
         lambda: sym.broadcast_add(
-            sym.broadcast_mul(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
-            sym.Variable("b", shape=(1, 6, 1, 1)),
+            sym.broadcast_mul(convolution(X), numbers("s")),
+            numbers("b"),
         ),
         SHIFTED,
     ),
     "shift, then scale": (
         lambda: sym.broadcast_mul(
-            sym.Variable("s", shape=(1, 6, 1, 1)),
-            sym.broadcast_add(sym.Variable("b", shape=(1, 6, 1, 1)), convolution(X)),
+            numbers("s"),
+            sym.broadcast_add(numbers("b"), convolution(X)),
         ),
         SHIFTED,
     ),
     "shifts of either sign, and a scale": (
         lambda: sym.broadcast_mul(
             sym.broadcast_sub(
-                sym.broadcast_sub(convolution(X), sym.Variable("a", shape=(1, 6, 1, 1))),
-                sym.Variable("b", shape=(1, 6, 1, 1)),
+                sym.broadcast_sub(convolution(X), numbers("a")),
+                numbers("b"),
             ),
-            sym.Variable("s", shape=(1, 6, 1, 1)),
+            numbers("s"),
         ),
         SHIFTED,
     ),
     "scales alone": (
         lambda: sym.broadcast_mul(
-            sym.broadcast_mul(convolution(X), sym.Variable("a", shape=(1, 6, 1, 1))),
-            sym.Variable("b", shape=(1, 6, 1, 1)),
+            sym.broadcast_mul(convolution(X), numbers("a")),
+            numbers("b"),
         ),
         ALONE,
     ),
@@ -160,7 +165,7 @@ OTHERS: dict[str, Callable[[], Symbol]] = {
     "read twice": lambda: with_itself(lambda c: norm(c) * c),
     "an output": lambda: with_itself(lambda c: sym.Group([norm(c), c])),
     "an output on the way": lambda: with_itself(lambda c: sym.Group([c + 1.0, norm(c + 1.0)])),
-    "one step": lambda: sym.broadcast_mul(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
+    "one step": lambda: sym.broadcast_mul(convolution(X), numbers("s")),
     "numbers of places": lambda: sym.broadcast_add(
         sym.broadcast_mul(convolution(X), sym.Variable("s", shape=(1, 1, 1, 11))),
         sym.Variable("b", shape=(1, 1, 1, 11)),
@@ -170,16 +175,16 @@ OTHERS: dict[str, Callable[[], Symbol]] = {
         sym.Variable("b", shape=(2, 6, 1, 1)),
     ),
     "taken from": lambda: sym.broadcast_mul(
-        sym.broadcast_sub(sym.Variable("b", shape=(1, 6, 1, 1)), convolution(X)),
-        sym.Variable("s", shape=(1, 6, 1, 1)),
+        sym.broadcast_sub(numbers("b"), convolution(X)),
+        numbers("s"),
     ),
     "shifts alone": lambda: sym.broadcast_add(
-        sym.broadcast_sub(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
-        sym.Variable("b", shape=(1, 6, 1, 1)),
+        sym.broadcast_sub(convolution(X), numbers("s")),
+        numbers("b"),
     ),
     "divided": lambda: sym.broadcast_div(
-        sym.broadcast_mul(convolution(X), sym.Variable("s", shape=(1, 6, 1, 1))),
-        sym.Variable("b", shape=(1, 6, 1, 1)),
+        sym.broadcast_mul(convolution(X), numbers("s")),
+        numbers("b"),
     ),
     "a transposed one": lambda: norm(
         sym.Deconvolution(X, kernel=(3, 3), num_filter=6, pad=(1, 1), name="c")
@@ -239,7 +244,7 @@ def test_16_bits_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_image_of_one_place_and_itself() -> None:
     image = sym.Convolution(X, kernel=(1, 1), num_filter=6, no_bias=True, name="c")
-    scaled = sym.broadcast_mul(image * image, sym.Variable("b", shape=(1, 6, 1, 1)))
+    scaled = sym.broadcast_mul(image * image, numbers("b"))
     executor = bound(scaled, shape=(1, 1, 1, 1))
     x, weight, b = (executor.arg_dict[name].asnumpy() for name in ("x", "c_weight", "b"))
     due = (weight.reshape(1, 6, 1, 1) * x) ** 2 * b

@@ -9,14 +9,13 @@ the rounding of the kernel and of the shift; where a scale is infinite sums may 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ..expressions.expr import Expr, make, reshape, toposort
 from ..foundation.dtype import FLOAT32, FLOAT64
 from ..graph.trace import Graph
 from ..ops.convolution import is_convolution
-from .torch_patterns import Layer, between, once, with_layers
+from .torch_patterns import Layer, between, once, reader_counts, with_layers
 
 # Bytes of a result, and how many times a kernel fits into it, where the kernel's pass is much less.
 LEAST, TIMES = 2**16, 4
@@ -56,8 +55,7 @@ def _next_of(graph: Graph, order: Sequence[Expr]) -> dict[Expr, Expr]:
     In later stages the arrays may hold something else than the convolution has read.
     """
     first = set(toposort(graph.outputs[: graph.ends[0]]))
-    readers = Counter(y for x in order for y in {*x.inputs})
-    readers.update(graph.outputs)
+    readers = reader_counts(graph, order)
     return {y: x for x in order if x in first for y in x.inputs if readers[y] == 1}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,6 +47,17 @@ def times(x: Expr, factor: float) -> Iterator[Expr]:
     yield from (data for data, other in pairs(x, "mul") if is_near(other, factor))
     if x.primitive == "div" and is_near(x.inputs[1], 1 / factor):
         yield x.inputs[0]
+
+
+def reader_counts(graph: Graph, order: Iterable[Expr]) -> Counter[Expr]:
+    """How many expressions read each one, and how many outputs it is.
+
+    Args:
+        order: all expressions of the graph.
+    """
+    counts = Counter(y for x in order for y in {*x.inputs})
+    counts.update(graph.outputs)
+    return counts
 
 
 def once(x: Expr) -> Expr:

@@ -7,7 +7,6 @@ copy's place, and everything keeps its bits.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..expressions.library import Returned
 from ..expressions.reference import Step, Tensor, prepare
 from ..foundation.dtype import FLOAT32, FLOAT64
 from ..graph.trace import Graph
-from .torch_patterns import Layer, layer_of, library, with_layers
+from .torch_patterns import Layer, layer_of, library, reader_counts, with_layers
 
 # Bytes of a result whose copy takes longer than preparing a step at every run.
 LEAST = 2**16
@@ -25,8 +24,7 @@ LEAST = 2**16
 def handed_on(graph: Graph) -> Graph:
     """The graph with one call for a call that returns its result and the step that reads it."""
     order = toposort(graph.outputs)
-    readers = Counter(y for x in order for y in {*x.inputs})
-    readers.update(graph.outputs)
+    readers = reader_counts(graph, order)
     # What replaces an input is best computed right there.
     replacing = {graph.outputs[number] for number in graph.updates}
     steps = (x for x in order if x.is_elementwise and x not in replacing)
