@@ -257,6 +257,191 @@ def test_few_scores_stay_in_kernels_of_ours(monkeypatch: pytest.MonkeyPatch) -> 
         assert calls(served(result).outputs) == found
 
 
+# ---- gradients ---------------------------------------------------------------------------------
+
+# Queries, keys, values and the head to the result and the gradients of the first three.
+Trained = Callable[[Expr, Expr, Expr, Expr], list[Expr]]
+
+
+def slope_of(weights: Expr, slope: Expr, factor: float) -> Expr:
+    """The gradient of scores, from that of their softmax."""
+    kind = FLOAT32 if weights.dtype.is_reduced else weights.dtype
+    wide, given = cast(weights, kind), cast(slope, kind)
+    gradient = (given - reduce("sum", given * wide, (len(wide.shape) - 1,))) * wide
+    return cast(gradient, weights.dtype) * factor
+
+
+def trained(
+    query: Expr, key: Expr, value: Expr, head: Expr, factor: float = 0.25, back: float = 0.25
+) -> list[Expr]:
+    weights = softmax(dot(query, key, transpose_b=True) * factor)
+    slope = slope_of(weights, dot(head, value, transpose_b=True), back)
+    return [
+        dot(weights, value),
+        dot(slope, key),
+        dot(slope, query, transpose_a=True),
+        dot(weights, head, transpose_a=True),
+    ]
+
+
+def turned(x: Expr) -> Expr:
+    *batch, rows, columns = range(len(x.shape))
+    return permute(x, (*batch, columns, rows))
+
+
+def from_the_right(query: Expr, key: Expr, value: Expr, head: Expr) -> list[Expr]:
+    """Every product turned, as in a program whose tokens are columns."""
+    query, key, value, head = map(turned, (query, key, value, head))
+    weights = softmax(dot(query, key, transpose_a=True) * 0.25)
+    slope = slope_of(weights, dot(head, value, transpose_a=True), 0.25)
+    found = [
+        dot(value, weights, transpose_b=True),
+        dot(key, slope, transpose_b=True),
+        dot(query, slope),
+        dot(head, weights),
+    ]
+    return [*map(turned, found)]
+
+
+def across(x: Expr) -> Expr:
+    """Heads of tokens as tokens of heads, and back."""
+    return permute(x, (0, 2, 1, 3))
+
+
+# By name: the batch's axes, and the function.
+TRAINED: dict[str, tuple[tuple[int, ...], Trained]] = {
+    "heads": ((6,), trained),
+    "heads in batches": ((2, 3), trained),
+    "no factor": ((6,), lambda *given: trained(*given, factor=1.0, back=1.0)),
+    "the query scaled": ((6,), lambda q, *others: trained(q * 0.5, *others)),
+    "from the right": ((6,), from_the_right),
+    "all from the right in batches": ((2, 3), from_the_right),
+    "without the query's": ((6,), lambda *given: [trained(*given)[n] for n in (0, 2, 3)]),
+    "without the values'": ((6,), lambda *given: trained(*given)[:3]),
+    "the query's alone": ((6,), lambda *given: trained(*given)[:2]),
+    "gradients alone": ((6,), lambda *given: trained(*given)[1:]),
+}
+
+
+def of_tokens(
+    dtype: DType, batch: tuple[int, ...], lengths: Sequence[int] = (33, 40)
+) -> list[Expr]:
+    """So many queries, keys and values, and the head."""
+    queries, keys = lengths
+    rows = (queries, keys, keys, queries)
+    return [input_(n, (*batch, length, 16), dtype) for n, length in enumerate(rows)]
+
+
+def assert_near(outputs: Sequence[Expr], due: Sequence[Expr], dtype: DType, width: float) -> None:
+    """The same results, of random numbers, up to so many roundings of the largest one."""
+    draw = torch.Generator().manual_seed(4)
+    sources = {x["index"]: x for x in toposort(due) if x.primitive == "input"}
+    given = [torch.randn(sources[n].shape, generator=draw) for n in sorted(sources)]
+    narrow = [x.to(dtype.torch) for x in given]
+    found = run(outputs, narrow, RandomState(1))
+    wanted = run(due, [x.double() for x in narrow], RandomState(1))
+    unit = torch.finfo(dtype.torch).eps
+    for one, other in zip(found, wanted, strict=True):
+        atol = width * unit * other.abs().max().item()
+        torch.testing.assert_close(one.double(), other, rtol=unit, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_are_one_more_call(name: str, dtype: DType) -> None:
+    batch, function = TRAINED[name]
+    graph = served(*function(*of_tokens(dtype, batch)))
+    forward = [] if name == "gradients alone" else ["attention"]
+    assert sorted(calls(graph.outputs)) == [*forward, "attention_backward"]
+    assert not {"dot", "exp"} & {x.primitive for x in toposort(graph.outputs)}
+    # Probabilities, their gradients and the result are rounded; a scaled query as well.
+    assert_near(graph.outputs, function(*of_tokens(FLOAT64, batch)), dtype, width=3)
+
+
+@pytest.mark.parametrize("which", range(16), ids="{:04b}".format)
+def test_each_gradient_lies_as_what_it_is_of(which: int) -> None:
+    """Whichever of the four lie by token: nothing is copied on the way to what reads it."""
+
+    def made(dtype: DType) -> list[Expr]:
+        lie = [bool(which >> n & 1) for n in range(4)]
+        given = []
+        for n, (length, by) in enumerate(zip((33, 40, 40, 33), lie, strict=True)):
+            shape = (2, length, 3, 16) if by else (2, 3, length, 16)
+            x = input_(n, shape, dtype)
+            given.append(across(x) if by else x)
+        result, *gradients = trained(*given)
+        return [result, *(across(x) if by else x for x, by in zip(gradients, lie, strict=False))]
+
+    graph = served(*made(FLOAT16))
+    assert sorted(calls(graph.outputs)) == ["attention", "attention_backward"]
+    assert_near(graph.outputs, made(FLOAT64), FLOAT16, width=3)
+    for gradient in simplify(graph).outputs[1:]:  # parts of one array, and nothing else
+        way = [x.primitive for x in toposort([gradient]) if x.primitive not in ("input", "permute")]
+        assert way == ["native", "slice", "reshape"]
+
+
+NOT_TRAINED: dict[str, Trained] = {
+    "another factor": lambda *given: trained(*given, back=0.5),
+    "another key": lambda q, k, v, h: [*trained(q, k, v, h)[:2], dot(slopes(q, k, v, h), k * 2.0)],
+    "the query's of another": lambda q, k, v, h: [
+        *trained(q, k, v, h)[:2],
+        dot(slopes(q, k, v, h), q * 2.0, transpose_a=True),
+    ],
+    "the values' of another head": lambda q, k, v, h: [
+        *trained(q, k, v, h)[:3],
+        dot(softmax(dot(q, k, transpose_b=True) * 0.25), h * 2.0, transpose_a=True),
+    ],
+    "the values' alone": lambda *given: trained(*given)[::3],
+    "the weights as well": lambda q, k, v, h: [
+        *trained(q, k, v, h),
+        softmax(dot(q, k, transpose_b=True) * 0.25),
+    ],
+    "the slopes as well": lambda q, k, v, h: [*trained(q, k, v, h), slopes(q, k, v, h)],
+    "one head for all": lambda q, k, v, h: trained(q, k, v, broadcast(first_row(h), h.shape)),
+    "the share of another axis": lambda q, k, v, h: along(q, k, v, h, 1),
+}
+
+
+def first_row(x: Expr) -> Expr:
+    return slice_(x, (0, 0, 0), (x.shape[0], 1, x.shape[2]), (1, 1, 1))
+
+
+def slopes(query: Expr, key: Expr, value: Expr, head: Expr) -> Expr:
+    weights = softmax(dot(query, key, transpose_b=True) * 0.25)
+    return slope_of(weights, dot(head, value, transpose_b=True), 0.25)
+
+
+def along(query: Expr, key: Expr, value: Expr, head: Expr, axis: int) -> list[Expr]:
+    weights = softmax(dot(query, key, transpose_b=True) * 0.25)
+    wide = cast(weights, FLOAT32)
+    given = cast(dot(head, value, transpose_b=True), FLOAT32)
+    gradient = (given - reduce("sum", given * wide, (axis,))) * wide
+    return [dot(weights, value), dot(cast(gradient, query.dtype) * 0.25, key)]
+
+
+@pytest.mark.parametrize("name", NOT_TRAINED)
+def test_gradients_of_something_else_stay_as_they_are(name: str) -> None:
+    outputs = NOT_TRAINED[name](*of_tokens(FLOAT16, (6,)))
+    assert calls(served(*outputs).outputs) == []
+
+
+def test_one_softmax_for_two_values_keeps_its_weights() -> None:
+    """Whose gradient is the sum of two products, which no call of the library gives."""
+    query, key, value, head = of_tokens(FLOAT16, (6,))
+    weights = softmax(dot(query, key, transpose_b=True) * 0.25)
+    other, another = input_(4, value.shape, FLOAT16), input_(5, head.shape, FLOAT16)
+    both = dot(head, value, transpose_b=True) + dot(another, other, transpose_b=True)
+    slope = slope_of(weights, both, 0.25)
+    found = [dot(weights, value), dot(weights, other), dot(slope, key)]
+    assert calls(served(*found).outputs) == []
+
+
+def test_heads_that_the_library_cannot_read_keep_our_kernels() -> None:
+    outputs = trained(*of_tokens(FLOAT16, (6,)))
+    for strides in ((33 * 16, 1, 33), (33 * 20, 20, 1)):
+        assert calls(served(*outputs, strides={3: strides}).outputs) == []
+
+
 # ---- in plans ----------------------------------------------------------------------------------
 
 
@@ -319,12 +504,51 @@ def test_the_call_is_validated(gpu: mx.Context) -> None:
     executor.forward()
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-def test_what_a_backward_pass_needs_is_kept(gpu: mx.Context, mirror: bool) -> None:
-    with mx.switched(mirror=mirror):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_training_stores_no_scores(gpu: mx.Context, dtype: str) -> None:
+    executor = bound(gpu, dtype, "write")
+    executor.forward(is_train=True)
+    (training,) = executor._training.values()
+    check_plan(training.plan)
+    assert natives(training.plan) == ["attention", "attention_backward"]
+    assert not any(x.shape[-2:] == (24, 24) for x in training.plan.places)
+    with mx.switched(fusion=False):
+        plain, exact = bound(gpu, dtype, "write"), bound(gpu, "float64", "write")
+    head = np.random.default_rng(8).normal(size=(2, 24, 64)).astype(np.float16)
+    for one in (plain, exact, executor):
+        one.forward(is_train=True)
+        one.backward(mx.nd.array(head, gpu, one.outputs[0].dtype))
+    found, near, due = (
+        {name: x.asnumpy().astype(np.float64) for name, x in one.grad_dict.items()}
+        for one in (executor, plain, exact)
+    )
+    for name, gradient in due.items():
+        # That of the keys' bias is 0 but for rounding: all scores of a query have it.
+        rounding = np.abs(near[name] - gradient).max()
+        assert np.abs(found[name] - gradient).max() <= 2 * rounding, name
+
+
+def test_what_is_computed_again_keeps_its_kernels(gpu: mx.Context) -> None:
+    """With a backward pass of its own probabilities, which the library's call would not store."""
+    with mx.switched(mirror=True):
         executor = bound(gpu, grad_req="write")
         executor.forward(is_train=True)
     assert [natives(training.plan) for training in executor._training.values()] == [[]]
+
+
+def test_a_second_run_has_the_same_gradients(gpu: mx.Context) -> None:
+    """Also after another of other numbers."""
+    executor = bound(gpu, grad_req="write")
+    draw = np.random.default_rng(9)
+    heads = [mx.nd.array(draw.normal(size=(2, 24, 64)), gpu, "float16") for _ in range(2)]
+    found = []
+    for head in (heads[0], heads[1], heads[0]):
+        executor.forward(is_train=True)
+        executor.backward(head)
+        found.append({name: x.asnumpy() for name, x in executor.grad_dict.items()})
+    for name, first in found[0].items():
+        np.testing.assert_array_equal(first, found[2][name])
+    assert any((first != found[1][name]).any() for name, first in found[0].items())
 
 
 def test_a_caller_s_memory_may_begin_anywhere(gpu: mx.Context) -> None:
@@ -374,6 +598,46 @@ def test_the_library_stores_no_scores(tokens: int) -> None:
     torch.cuda.synchronize()
     assert "launched as one CUDA graph" in executor.debug_str()
     assert torch.cuda.max_memory_allocated() - before < 32 * tokens * tokens * 2 / 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tokens", [2048, 2000])
+def test_gradients_store_no_scores_and_keep_their_bits(tokens: int) -> None:
+    """Whatever finishes first, and the program's own settings stand."""
+    names = ("query", "key", "value")
+    query, key, value = map(sym.Variable, names)
+    weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True) * 0.125)
+    shape = (64, tokens, 64)
+    executor = sym.batch_dot(weights, value).simple_bind(
+        mx.gpu(0), "write", dict.fromkeys(names, "bfloat16"), **dict.fromkeys(names, shape)
+    )
+    draw = torch.Generator("cuda").manual_seed(11)
+    q, k, v, head = (
+        torch.randn(shape, generator=draw, device="cuda", dtype=torch.bfloat16) for _ in range(4)
+    )
+    for array, values in zip(executor.arg_arrays, (q, k, v), strict=True):
+        array[:] = mx.nd.from_torch(values)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.max_memory_allocated()
+    found = []
+    for _ in range(4):
+        executor.forward(is_train=True)
+        executor.backward(mx.nd.from_torch(head))
+        found.append([x.to_torch().clone() for x in executor.grad_arrays])
+    torch.cuda.synchronize()
+    assert torch.cuda.max_memory_allocated() - before < 64 * tokens * tokens * 2 / 2
+    assert not torch.are_deterministic_algorithms_enabled()
+    for later in found[1:]:
+        assert all(torch.equal(x, y) for x, y in zip(found[0], later, strict=True))
+    some = slice(0, 2)
+    leaves = [x[some].double().requires_grad_() for x in (q, k, v)]
+    scores = leaves[0] @ leaves[1].transpose(1, 2) * 0.125
+    due = torch.autograd.grad(scores.softmax(-1) @ leaves[2], leaves, head[some].double())
+    for one, other in zip(found[0], due, strict=True):
+        # Probabilities, slopes and the result are rounded to 8 bits.
+        atol = 3 * torch.finfo(torch.bfloat16).eps * other.abs().max().item()
+        torch.testing.assert_close(one[some].double(), other, rtol=0, atol=atol)
 
 
 def test_a_query_without_any_score_gives_what_the_library_gives(

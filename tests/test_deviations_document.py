@@ -23,8 +23,8 @@ the test fails. `ACCEPT=1 pytest tests/test_deviations_document.py` writes this 
 Random numbers come from a counter-based generator: the same seed gives the same numbers, which are
 not MXNet's. `repr` of an array is the one-line form of MXNet 0.9; `print` shows the values.
 
-On a GPU large attention of 16-bit floats in inference is one call of a library, for which scores do
-not overflow, and a query all of whose scores are -inf may give 0 instead of NaN.
+On a GPU large attention of 16-bit floats is one call of a library, and so are its gradients. For it
+scores do not overflow, and a query all of whose scores are -inf may give 0 instead of NaN.
 
 On a CPU the scale of a batch norm in use is a part of the kernel of the convolution before it. One
 that is infinite, of a variance and an `eps` of 0, gives NaN where products of either sign meet.

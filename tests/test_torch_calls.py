@@ -244,3 +244,37 @@ def test_a_gpus_library_is_told_to_keep_all_bits(on_gpu: bool) -> None:
     exact()
     assert seen == [["ieee"] * 3 if on_gpu else before] * 3
     assert [layer.fp32_precision for layer in layers] == before
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+@pytest.mark.parametrize("own", [(False, False), (True, True), (True, False)])
+def test_a_gpus_library_is_told_to_add_in_one_order(own: tuple[bool, bool], on_gpu: bool) -> None:
+    """At each run, without a warning instead, and new memory is not filled for it."""
+
+    def told() -> tuple[bool, bool, bool]:
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+        )
+
+    seen = []
+
+    def step() -> None:
+        seen.append(told())
+        if len(seen) == 2:
+            raise ValueError("no memory")
+
+    ordered = exactness.in_one_order(step, SimpleNamespace(is_cuda=on_gpu))
+    before = told()
+    try:
+        torch.use_deterministic_algorithms(own[0], warn_only=own[1])
+        given = told()
+        ordered()
+        with pytest.raises(ValueError, match="no memory"):
+            ordered()
+        ordered()
+        assert told() == given
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    assert seen == [(True, False, False) if on_gpu else given] * 3

@@ -1,4 +1,4 @@
-"""How many bits of float32 a GPU's library keeps: it is told around each call, and only there.
+"""How exact a GPU's library is: it is told around each call, and only there.
 
 Libraries read settings of the whole process when a call is launched or recorded. What a program has
 set for its own calls stands again afterwards.
@@ -50,3 +50,30 @@ def _told(precision: str) -> Iterator[None]:
         finally:
             for setting, known in zip(settings, before, strict=True):
                 setting.fp32_precision = known
+
+
+def in_one_order(step: Step, out: torch.Tensor) -> Step:
+    """A library's step whose sums have one order: every run gives the same bits.
+
+    Args:
+        step: launches the library's kernels.
+        out: what it writes; only GPUs add up what is ready first.
+    """
+    return _ordered()(step) if out.is_cuda else step
+
+
+@contextmanager
+def _ordered() -> Iterator[None]:
+    """The library of attention adds in one order, and new memory stays as it is."""
+    memory: Any = torch.utils.deterministic
+    with _telling:
+        before = torch.are_deterministic_algorithms_enabled()
+        only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+        filled = memory.fill_uninitialized_memory
+        try:
+            torch.use_deterministic_algorithms(True)
+            memory.fill_uninitialized_memory = False
+            yield
+        finally:
+            memory.fill_uninitialized_memory = filled
+            torch.use_deterministic_algorithms(before, warn_only=only_warned)
