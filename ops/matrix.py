@@ -69,6 +69,8 @@ def _rows_axis(x: Expr, axis: int, back: bool = False) -> Expr:
     """The axis of the rows moved to the place before the last, or from there."""
     rank = len(x.shape)
     at = axis_of(axis, rank)
+    if at == rank - 1:
+        raise LoweringError(f"axis={axis} is that of the columns; the rows need another one")
     order = [i for i in range(rank - 1) if i != at] + [at, rank - 1]
     return permute(x, sorted(range(rank), key=order.__getitem__) if back else order)
 

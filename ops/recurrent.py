@@ -245,7 +245,7 @@ def _rnn_gradient(
 
 def _refuse(**unsupported: object) -> None:
     for name, value in unsupported.items():
-        if value:
+        if value is not None and value is not False:
             raise LoweringError(f"{name}={value} is not supported, as in MXNet on a CPU")
 
 

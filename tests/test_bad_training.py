@@ -324,6 +324,22 @@ def test_images_are_kept_as_they_are_in_the_file(tmp_path: Path) -> None:
     assert peak_of(read) < 4 * size
 
 
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_part_without_images_has_their_shape(flat: bool, tmp_path: Path) -> None:
+    """Three images in five parts: two of the parts are empty."""
+    (tmp_path / "images").write_bytes(idx((3, 2, 4)) + bytes(24))
+    (tmp_path / "labels").write_bytes(idx((3,)) + bytes(3))
+    parts = [
+        mx.io.MNISTIter(
+            *(tmp_path / "images", tmp_path / "labels"),
+            **{"batch_size": 1, "flat": flat, "silent": True, "num_parts": 5, "part_index": part},
+        )
+        for part in range(5)
+    ]
+    assert {one.provide_data[0].shape for one in parts} == {(1, 8) if flat else (1, 1, 2, 4)}
+    assert sum(len([*one]) for one in parts) == 3
+
+
 def test_a_table_of_one_endless_row(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(b"1" * (64 << 20))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import inspect
+import json
 import logging
 import os
 import pickle
@@ -64,6 +65,13 @@ def within_itself() -> list[Any]:
 def damaged(name: str, text: str) -> Any:
     """A variable with an attribute as only a file has it."""
     return sym.Variable("v", attr={f"__{name}__": text}) + 1
+
+
+def of_order(order: int) -> str:
+    """The text of a gradient of a gradient and so on."""
+    nodes = [{"op": "null", "name": "x", "inputs": []}]
+    nodes.append({"op": "_backward_" * order + "relu", "name": "g", "inputs": [[0, 0, 0]]})
+    return json.dumps({"nodes": nodes, "arg_nodes": [0], "heads": [[1, 0, 0]]})
 
 
 def in_parts(number: str) -> str:
@@ -156,6 +164,42 @@ REFUSED: dict[str, tuple[Call, type[BaseException], tuple[str, ...]]] = {
     ),
     "no view": (
         lambda: nd.from_torch(torch.ones(2, 3).t()).reshape((6,)), ValueError, ("copy()",),
+    ),
+    "words added": (lambda: nd.add("a", "b"), TypeError, ("add needs arrays", "str")),
+    "half a part": (lambda: nd.split_v2(nd.ones((4,)), 2.5), ValueError, ("2.5", "list of ints")),
+    "parts in a text": (lambda: sym.split_v2(A, "12"), ValueError, ("'12'", "list of ints")),
+    "rows in columns": (
+        lambda: sym.linalg.gemm2(A, B, axis=-1).infer_shape(a=(2, 3, 3), b=(2, 3, 3)),
+        MXNetError, ("axis=-1", "columns"),
+    ),
+    "gradients of many orders": (
+        lambda: sym.load_json(of_order(2000)), MXNetError, ("order 2000", "order 8"),
+    ),
+    # recurrent networks
+    "no axis of time": (
+        lambda: mx.rnn.FusedRNNCell(3).unroll(2, A, layout="ntc"), AssertionError, ("'ntc'", "NTC"),
+    ),
+    "no axis of time, steps": (
+        lambda: mx.rnn.LSTMCell(3).unroll(2, A, layout="XY"), AssertionError, ("'XY'", "TNC"),
+    ),
+    "zoneout of no steps": (
+        lambda: mx.rnn.ZoneoutCell(mx.rnn.FusedRNNCell(3)), AssertionError, ("unfuse()",),
+    ),
+    "clipped at zero": (
+        lambda: sym.RNN(
+            A, state_size=3, num_layers=1, mode="lstm", lstm_state_clip_min=0.0
+        ).infer_shape(a=(2, 1, 3)),
+        MXNetError, ("lstm_state_clip_min=0.0",),
+    ),
+    "batches of no sentences": (
+        lambda: mx.rnn.BucketSentenceIter([[1, 2]], 0, [2]), ValueError, ("batch_size=0",),
+    ),
+    "batches of fewer": (
+        lambda: mx.rnn.BucketSentenceIter([[1, 2]], -1, [2]), ValueError, ("batch_size=-1",),
+    ),
+    "a class below all": (
+        lambda: mx.metric.CrossEntropy().update([nd.array([-4])], [nd.ones((1, 3))]),
+        ValueError, ("label -4", "from -3 to -1"),
     ),
 }  # fmt: skip
 
@@ -291,6 +335,38 @@ def test_tiles_of_many_axes() -> None:
     """The axes that are not repeated are not doubled on the way."""
     array = nd.ones((1,) * 19 + (2,))
     assert nd.tile(array, reps=(3,)).shape == (1,) * 19 + (6,)
+
+
+def test_axes_are_moved_as_numpy_moves_them() -> None:
+    cube = np.arange(24).reshape(2, 3, 4)
+    for source, target in ((np.int64(0), 2), (-1, 0), ([0, 2], [-1, 1]), ((2, 0, 1), (0, 1, 2))):
+        found = nd.moveaxis(nd.array(cube), source, target)
+        assert np.array_equal(found.asnumpy(), np.moveaxis(cube, source, target))
+    for wrong in ((3, 0), ([0, 1], [0]), ([0, 0], [1, 2])):
+        with pytest.raises(ValueError):
+            nd.moveaxis(nd.array(cube), *wrong)
+
+
+def test_bfloat16_among_what_has_a_dtype_of_numpy() -> None:
+    hot = nd.onehot_encode(nd.array([2, 0]), nd.zeros((2, 3), dtype="bfloat16"))
+    assert hot.asnumpy().tolist() == [[0, 0, 1], [1, 0, 0]] and hot.dtype is torch.bfloat16
+    batches = mx.rnn.BucketSentenceIter([[1, 2, 3]], 1, [3], dtype="bfloat16")
+    (batch,) = batches
+    assert batch.data[0].dtype is batches.provide_data[0].dtype is torch.bfloat16
+    assert batch.label[0].asnumpy().tolist() == [[2, 3, -1]]
+    kinds = [{"ctx": mx.cpu(), "a": (2, 3), "type_dict": {"a": t}} for t in ("bfloat16", "float32")]
+    mx.test_utils.check_consistency(A * 2, kinds, rtol=2.0**-7)
+
+
+def test_words_that_a_vocabulary_lacks_are_numbered_as_in_mxnet() -> None:
+    """Each becomes the unknown one, and gives it another number."""
+    encode = mx.rnn.encode_sentences
+    known = {"a": 1, "b": 2, "<u>": 3}
+    assert encode([["<u>", "a"]], dict(known), unknown_token="<u>") == ([[3, 1]], known)
+    found, after = encode([["a", "z"], ["<u>", "y"]], dict(known), unknown_token="<u>")
+    assert found == [[1, 0], [0, 1]] and after == {**known, "<u>": 1}
+    found, made = encode([["a", "z"]], unknown_token="U", start_label=5)
+    assert found == [[5, 6]] and made == {"\n": -1, "U": 6}
 
 
 # ---- values -------------------------------------------------------------------------------------

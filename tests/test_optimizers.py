@@ -132,9 +132,11 @@ def test_a_factor_that_is_no_number() -> None:
         *("ftml", "adamax", "nadam", "dcasgd", "lars", "lbsgd"),
     ],
 )
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_training_goes_on_where_it_stopped(method: str, dtype: str) -> None:
-    """States, counts, rates and schedules come back from bytes."""
+@pytest.mark.filterwarnings("ignore:sums in b?float16 can lead to poor accuracy")
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_training_goes_on_where_it_stopped(method: str, dtype: str, several: bool) -> None:
+    """States, counts, rates and schedules come back from bytes, with several precisions or one."""
 
     def updater() -> mx.optimizer.Updater:
         schedule = mx.lr_scheduler.MultiFactorScheduler([2, 4], 0.5, base_lr=0.1)
@@ -143,7 +145,7 @@ def test_training_goes_on_where_it_stopped(method: str, dtype: str) -> None:
             method,
             learning_rate=0.1,
             lr_scheduler=schedule,
-            multi_precision=True,
+            multi_precision=several,
             param_idx2name={0: "fc_weight", "b": "fc_bias"},
             wd=0.01,
             **given,

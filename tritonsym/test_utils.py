@@ -414,7 +414,7 @@ def check_consistency(
     results = []
     for executor in executors:
         for name, place in executor.arg_dict.items():
-            place[:] = _numpy(values[name]).astype(place.dtype)
+            place[:] = _numpy(values[name])
         for name, place in executor.aux_dict.items():
             place[:] = _numpy((aux_params or {}).get(name, np.zeros(place.shape, np.float32)))
         outputs = executor.forward(is_train=grad_req != "null")

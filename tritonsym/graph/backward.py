@@ -16,11 +16,14 @@ from ..attribute import is_user_key
 from ..expressions.expr import Expr, full, input_, is_zero
 from ..expressions.grad import gradients, substitute
 from ..foundation.dtype import BOOL
-from ..foundation.errors import LoweringError
+from ..foundation.errors import LoweringError, MXNetError
+from ..foundation.text import shown
 from .node import Entry, Node, make_node, toposort
 from .op import DTypes, Op, PartialShape, Shapes, find, merge_shapes
 
 PREFIX = "_backward_"
+# Of gradients of gradients that a file may name.
+_HIGHEST_ORDER = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +135,22 @@ def find_op(name: str) -> Op:
     """The operator of this name, also where it is the operator of another one's gradients.
 
     Raises:
-        MXNetError: there is none.
+        MXNetError: there is none, or it is one of gradients of gradients of many orders.
     """
-    if name.startswith(PREFIX):
-        return backward_op(find_op(name.removeprefix(PREFIX)))
-    return find(name)
+    own = name
+    while own.startswith(PREFIX):
+        own = own.removeprefix(PREFIX)
+    order = (len(name) - len(own)) // len(PREFIX)
+    # Each has all inputs and outputs of the one before, so their number doubles.
+    if order > _HIGHEST_ORDER:
+        raise MXNetError(
+            f"{shown(name)} is the operator of gradients of order {order}; a graph can have those "
+            f"up to order {_HIGHEST_ORDER}"
+        )
+    op = find(own)
+    for _ in range(order):
+        op = backward_op(op)
+    return op
 
 
 def backward(

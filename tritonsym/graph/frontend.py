@@ -7,7 +7,7 @@ operator's definition. The signature and documentation of the functions come fro
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,9 +176,15 @@ def split_parameters(
     indices_or_sections: int | Sequence[int], axis: int = 0, squeeze_axis: bool = False
 ) -> dict[str, Any]:
     """The parameters of `_split_v2` for what `split_v2` is given, as MXNet writes them."""
-    by_count = isinstance(indices_or_sections, (int, np.integer))
-    indices = [] if by_count else [0, *indices_or_sections]  # type: ignore[misc]
-    sections = indices_or_sections if by_count else 0
+    indices: list[int] = []
+    sections = 0
+    if isinstance(indices_or_sections, (int, np.integer)):
+        sections = int(indices_or_sections)
+    elif isinstance(indices_or_sections, Iterable) and not isinstance(indices_or_sections, str):
+        indices = [0, *indices_or_sections]
+    else:
+        given = shown(indices_or_sections)
+        raise ValueError(f"indices_or_sections={given} must be an int, or a list of ints")
     return {
         "indices": indices,
         "axis": axis,

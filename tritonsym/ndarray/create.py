@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def onehot_encode(indices: NDArray, out: NDArray) -> NDArray:
         raise TypeError(f"onehot_encode needs NDArrays, got {type(indices)} and {type(out)}")
     if out.ndim != 2 or indices.shape != out.shape[:1]:
         raise ValueError(f"indices of shape {indices.shape} do not fit rows of shape {out.shape}")
-    given = {"depth": out.shape[1], "dtype": np.dtype(out.dtype).name}
+    given = {"depth": out.shape[1], "dtype": as_dtype(out.dtype).name}
     out[:] = invoke_one("one_hot", (indices,), given)
     return out
 
@@ -235,14 +236,10 @@ def moveaxis(
     """
     if not isinstance(tensor, NDArray):
         raise TypeError(f"moveaxis needs an NDArray, got {type(tensor)}")
-    order = np.moveaxis(np.empty((1,) * tensor.ndim), source, destination)
-    sources = [source] if isinstance(source, int) else list(source)
-    targets = [destination] if isinstance(destination, int) else list(destination)
-    sources = [axis % tensor.ndim for axis in sources]
-    remaining = [axis for axis in range(tensor.ndim) if axis not in sources]
-    for target, axis in sorted(zip((t % order.ndim for t in targets), sources, strict=True)):
-        remaining.insert(target, axis)
-    return invoke_one("transpose", (tensor,), {"axes": tuple(remaining)})
+    # Axes that are as long as their places tell where each has gone.
+    places = np.broadcast_to(0, range(tensor.ndim))
+    axes = np.moveaxis(places, source, destination).shape
+    return invoke_one("transpose", (tensor,), {"axes": axes})
 
 
 def save(fname: str | Path, data: Any) -> None:
@@ -335,7 +332,9 @@ def _function_of_two(
         if isinstance(rhs, NDArray):
             swapped = _SWAPPED.get(stem, stem)
             return apply_binary(rhs, lhs, swapped, reflected=stem in NOT_COMMUTATIVE)
-        return on_numbers(lhs, rhs)
+        if isinstance(lhs, Number) and isinstance(rhs, Number):
+            return on_numbers(lhs, rhs)
+        raise TypeError(f"{name} needs arrays and numbers, got {type(lhs)} and {type(rhs)}")
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Elementwise {stem} of arrays and numbers, broadcast."

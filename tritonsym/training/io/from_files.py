@@ -20,7 +20,7 @@ from ...foundation.shape import Shape, check_array, given_shape
 from ...foundation.text import escaped, shown
 from ...ndarray.core import NDArray
 from ...ndarray.create import array
-from .base import DataBatch, DataDesc, DataIter, check_batch_size
+from .base import DataDesc, DataIter, check_batch_size
 
 Array = np.ndarray[Any, Any]
 
@@ -58,16 +58,6 @@ class _Rows(DataIter):
             [DataDesc(name, (batch_size, *rows.shape[1:]), dtype.numpy)]
             for name, rows in ((data_name, data), (label_name, label))
         )
-
-    def next(self) -> DataBatch:
-        """The next batch.
-
-        Raises:
-            StopIteration: the epoch is over.
-        """
-        if not self.iter_next():
-            raise StopIteration
-        return DataBatch(self.getdata(), self.getlabel(), self.getpad(), self.getindex())
 
     def getdata(self) -> list[NDArray]:
         """The data of the present batch."""
@@ -249,8 +239,9 @@ class MNISTIter(_Rows):
         if shuffle:
             order = np.random.default_rng(seed).permutation(len(images))
             images, labels = images[order], labels[order]
-        shape = (len(images), -1) if flat else (len(images), 1, *images.shape[1:])
-        super().__init__(images.reshape(shape), labels, batch_size, data_name, label_name)
+        size = images.shape[1:]
+        images = images.reshape(len(images), *((math.prod(size),) if flat else (1, *size)))
+        super().__init__(images, labels, batch_size, data_name, label_name)
         if not silent:
             print(f"MNISTIter: load {len(images)} images, shuffle={int(shuffle)}, shape="
                   f"{self.provide_data[0].shape}")  # fmt: skip

@@ -310,7 +310,8 @@ class _LogLikelihood(PairwiseMetric):
         if outside.size:
             raise ValueError(
                 f"metric {self.name}: there is a label {outside[0]}, and an output of"
-                f" {count} classes; labels are numbers from 0 to {count - 1}"
+                f" {count} classes; labels are numbers from 0 to {count - 1}, or from -{count} to"
+                " -1, which count from the last class"
             )
         found = pred[numpy.arange(len(wanted)), wanted]
         return -numpy.log(found + self.eps).sum(), len(wanted)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ...context import Context
+from ...foundation.dtype import as_dtype
 from ...foundation.errors import MXNetError
 from ...foundation.text import shown
 from ...ndarray import params_file
@@ -202,7 +203,7 @@ def _form(state: State) -> Any:
     if state is None:
         return None
     if isinstance(state, NDArray):
-        return state.shape, np.dtype(state.dtype).name
+        return state.shape, as_dtype(state.dtype).name
     return [_form(part) for part in state]
 
 

@@ -273,6 +273,9 @@ class ZoneoutCell(ModifierCell):
         assert not isinstance(base_cell, (SequentialRNNCell, BidirectionalCell)), (
             "apply ZoneoutCell to the cells within, which have steps"
         )
+        assert not hasattr(base_cell, "unfuse"), (
+            "FusedRNNCell has no steps: unfuse() it, and apply ZoneoutCell to the cells within"
+        )
         self.zoneout_outputs = zoneout_outputs
         self.zoneout_states = zoneout_states
         self.prev_output: Symbol | None = None

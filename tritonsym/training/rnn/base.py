@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ... import symbol
+from ...foundation.text import shown
 from ...ndarray.core import NDArray
 from ...ndarray.create import concatenate
 from ...symbol.core import Symbol
@@ -44,9 +45,10 @@ def as_sequence(length: int, inputs: Any, layout: str, merge: bool | None) -> tu
         merge: True for one symbol, False for a list, None for what is given.
 
     Raises:
-        AssertionError: another number of steps, or a symbol of several outputs.
+        AssertionError: another number of steps, a symbol of several outputs, or no axis of time.
     """
     axis = layout.find("T")
+    assert axis >= 0, f"layout={shown(layout)} has no T, the axis of time; NTC and TNC are usual"
     if isinstance(inputs, Symbol):
         if merge is False:
             assert len(inputs.list_outputs()) == 1, (

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ...foundation.dtype import as_dtype
 from ...foundation.text import shown
 from ...ndarray.create import array
-from ..io.base import DataBatch, DataDesc, DataIter
+from ..io.base import DataBatch, DataDesc, DataIter, check_batch_size
 
 
 def encode_sentences(
@@ -48,9 +49,8 @@ def encode_sentences(
         for word in sentence:
             if word not in known:
                 assert grows or unknown_token is not None, f"Unknown token {shown(word)}"
-                if not grows:
+                if unknown_token is not None:
                     word = unknown_token
-            if word not in known or (not grows and word == unknown_token):
                 if number == invalid_label:
                     number += 1
                 known[word] = number
@@ -88,6 +88,7 @@ class BucketSentenceIter(DataIter):
         dtype: Any = "float32",
         layout: str = "NT",
     ) -> None:
+        check_batch_size(batch_size)
         super().__init__(batch_size)
         if sorted(layout) != ["N", "T"]:
             raise ValueError(f"layout={shown(layout)} must be NT, batch first, or TN")
@@ -98,7 +99,7 @@ class BucketSentenceIter(DataIter):
         if not self.buckets:
             raise ValueError(f"no length has as many sentences as a batch, {batch_size}")
         self.data_name, self.label_name = data_name, label_name
-        self.dtype = np.dtype(dtype)
+        self.dtype = as_dtype(dtype)
         self.invalid_label = invalid_label
         self.layout = layout
         self.major_axis = layout.find("N")
@@ -107,11 +108,11 @@ class BucketSentenceIter(DataIter):
         for sentence in sentences:
             place = bisect.bisect_left(self.buckets, len(sentence))
             if place < len(self.buckets):
-                row = np.full(self.buckets[place], invalid_label, self.dtype)
+                row = np.full(self.buckets[place], invalid_label, self.dtype.numpy)
                 row[: len(sentence)] = sentence
                 rows[place].append(row)
         self.data = [
-            np.array(found, self.dtype).reshape(len(found), length)
+            np.array(found, self.dtype.numpy).reshape(len(found), length)
             for found, length in zip(rows, self.buckets, strict=True)
         ]
         self.provide_data = [self._described(data_name, self.default_bucket_key)]
@@ -126,7 +127,7 @@ class BucketSentenceIter(DataIter):
 
     def _described(self, name: str, length: int) -> DataDesc:
         shape = (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
-        return DataDesc(name, shape, self.dtype.type, self.layout)
+        return DataDesc(name, shape, self.dtype.public, self.layout)
 
     def reset(self) -> None:
         """Begin anew, in another random order."""
