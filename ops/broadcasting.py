@@ -16,8 +16,7 @@ from .common import (
 @operator("broadcast_axis", aliases=("broadcast_axes",))
 def broadcast_axis(data: Expr, *, axis: Axes = (), size: Axes = ()) -> Expr:
     """Repeat the axes of length 1 named by ``axis`` to the lengths in ``size``."""
-    axes = (axis,) if isinstance(axis, int) else axis or ()
-    sizes = (size,) if isinstance(size, int) else size or ()
+    axes, sizes = axis or (), size or ()
     if len(axes) != len(sizes):
         raise LoweringError(f"axis={axes} and size={sizes} must have the same length")
     shape = list(data.shape)
@@ -51,11 +50,9 @@ def broadcast_like(lhs: Expr, rhs: Expr, *, lhs_axes: Axes = None, rhs_axes: Axe
     elif lhs_axes is None or rhs_axes is None:
         raise LoweringError("lhs_axes and rhs_axes are given together or not at all")
     else:
-        left = (lhs_axes,) if isinstance(lhs_axes, int) else lhs_axes
-        right = (rhs_axes,) if isinstance(rhs_axes, int) else rhs_axes
-        if len(left) != len(right) or not left:
-            raise LoweringError(f"lhs_axes={left} and rhs_axes={right} must have one length")
-        for a, b in zip(left, right, strict=True):
+        if len(lhs_axes) != len(rhs_axes) or not lhs_axes:
+            raise LoweringError(f"{lhs_axes=} and {rhs_axes=} must have one length")
+        for a, b in zip(lhs_axes, rhs_axes, strict=True):
             target[axis_of(a, len(target))] = rhs.shape[axis_of(b, len(rhs.shape))]
     if broadcast_shapes(lhs.shape, tuple(target)) != tuple(target):
         raise LoweringError(f"cannot broadcast shape {lhs.shape} to {tuple(target)}")

@@ -32,8 +32,7 @@ def axes_of(axes: Axes, rank: int) -> tuple[int, ...]:
     """
     if axes is None or axes == ():
         return tuple(range(rank))
-    given = (axes,) if isinstance(axes, int) else axes
-    found = sorted(axis_of(axis, rank) for axis in given)
+    found = sorted(axis_of(axis, rank) for axis in axes)
     if len(set(found)) != len(found):
         raise LoweringError(f"axis={axes} names an axis twice")
     return tuple(found)

@@ -248,7 +248,7 @@ class Packing:
 
 def _finish(places: Sequence[Tensor], pieces: Sequence[Tensor]) -> None:
     for place, piece in zip(places, pieces, strict=True):
-        if place is not piece and place.dtype is not piece.dtype:
+        if place.dtype is not piece.dtype:
             piece.copy_(place)
 
 

@@ -430,8 +430,6 @@ for _stem, (_combine, _meaning) in _BINARY.items():
 @operator("add_n", aliases=("ElementWiseSum",), variadic="num_args", shapes=unify_shapes)
 def add_n(*args: Expr) -> Expr:
     """The sum of all inputs, added from the first to the last."""
-    if not args:
-        raise LoweringError("needs at least one input")
     reject_bool(*args)
     total = args[0]
     for x in args[1:]:
@@ -442,8 +440,6 @@ def add_n(*args: Expr) -> Expr:
 @operator("_gradient_sum", variadic="num_args", shapes=unify_shapes)
 def gradient_sum(*args: Expr) -> Expr:
     """The sum of what a value's readers say of its gradient; zeros among it cost nothing."""
-    if not args:
-        raise LoweringError("needs at least one input")
     # What is true or false has no gradient, whatever its readers say.
     terms = [x for x in args if not is_zero(x) and x.dtype is not BOOL]
     if not terms:

@@ -280,8 +280,6 @@ def _concat_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 @operator("Concat", aliases=("concat",), variadic="num_args", shapes=_concat_shapes)
 def concat_(*data: Expr, dim: int = 1) -> Expr:
     """The inputs one after the other along axis ``dim``; their other lengths are equal."""
-    if not data:
-        raise LoweringError("needs at least one input")
     if any(len(x.shape) != len(data[0].shape) for x in data):
         raise LoweringError(f"inputs differ in rank: {[x.shape for x in data]}")
     return concat(data, axis_of(dim, len(data[0].shape), "dim"))
@@ -290,8 +288,6 @@ def concat_(*data: Expr, dim: int = 1) -> Expr:
 @operator("stack", variadic="num_args")
 def stack(*data: Expr, axis: int = 0) -> Expr:
     """The inputs, of one shape, along a new axis."""
-    if not data:
-        raise LoweringError("needs at least one input")
     at = axis_of(axis, len(data[0].shape) + 1)
     return concat([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in data], at)
 
@@ -383,6 +379,6 @@ def repeat(data: Expr, *, repeats: int, axis: int | None = None) -> Expr:
 
 
 @operator("reverse", aliases=("flip",), shapes=unify_shapes)
-def reverse(data: Expr, *, axis: tuple[int, ...] | int) -> Expr:
+def reverse(data: Expr, *, axis: tuple[int, ...]) -> Expr:
     """The elements in reverse order along the axes."""
     return flip(data, () if axis == () else axes_of(axis, len(data.shape)))

@@ -298,11 +298,8 @@ def rnn(
         lstm_state_clip_max=lstm_state_clip_max,
     )
     needs_float("RNN", data)
-    if len(data.shape) != 3 or not 0 <= p <= 1:
-        raise LoweringError(
-            f"data is {data.shape} and p={p}, it needs 3 axes, time, batch and features, and a "
-            "probability"
-        )
+    if len(data.shape) != 3:
+        raise LoweringError(f"data is {data.shape}, it needs 3 axes, time, batch and features")
     layers = _layers(mode, state_size, num_layers, bidirectional, data.shape[2])
     directions, last = layers[0].directions, layers[-1]
     states = [state] if state_cell is None else [state, state_cell]

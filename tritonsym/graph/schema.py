@@ -22,7 +22,7 @@ from ..foundation.errors import MXNetError
 from ..foundation.text import shown
 
 MAX_TEXT = 100_000
-Axes = tuple[int, ...] | int | None
+Axes = tuple[int, ...] | None
 Bounds = tuple[int | None, ...]
 Count = typing.Annotated[int, "positive"]
 # A number that MXNet keeps as a float32, whatever the data are.
@@ -156,8 +156,6 @@ def _parser_and_name(annotation: Any) -> tuple[Parser, str]:
         return _optional_arity, f"int from 0 to {MAX_ARITY}"
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not types.NoneType]
-        if int in members and len(members) == 2:
-            members.remove(int)  # Axes: one integer is read as a tuple of one
         parser, name = _parser_and_name(members[0])
         optional = types.NoneType in get_args(annotation)
         return (_optional(parser), f"{name} or None") if optional else (parser, name)
