@@ -17,8 +17,8 @@ from triton.backends.compiler import GPUTarget
 
 import tritonsym as mx
 from named_graphs import GRAPHS, plan_of
-from tritonsym.expressions.expr import toposort
 from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.switches import Switches
 from tritonsym.products.gpus import H100
 from tritonsym.runtime import kernel_launch, module_cache, triton_runtime

@@ -27,10 +27,10 @@ from tritonsym.expressions.expr import (
     reduce,
     reshape,
     slice_,
-    toposort,
 )
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
 from tritonsym.graph.trace import Graph
 from tritonsym.planning.plan import Plan

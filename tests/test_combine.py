@@ -52,8 +52,8 @@ def test_equal_parts_are_text_once() -> None:
 
 
 def planned_layouts(kernel: object) -> dict[Expr, object]:
-    from tritonsym.expressions.expr import toposort
     from tritonsym.expressions.layout import layouts
+    from tritonsym.expressions.walks import toposort
 
     return layouts(toposort(kernel.outputs), {})  # type: ignore[attr-defined,return-value]
 

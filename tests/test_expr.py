@@ -17,6 +17,7 @@ from tritonsym.expressions import expr
 from tritonsym.expressions.expr import Expr, Shape, constant, constant_value, input_, make
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import evaluate, prepare, run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import (
     ALL,
     BOOL,
@@ -184,7 +185,7 @@ SAMPLES: dict[str, list[Expr]] = {
 
 def bound(outputs: list[Expr]) -> list[torch.Tensor]:
     """Tensors for the inputs of expressions: small numbers that every primitive can take."""
-    inputs = {x.integer("index"): x for x in expr.toposort(outputs) if x.primitive == "input"}
+    inputs = {x.integer("index"): x for x in toposort(outputs) if x.primitive == "input"}
     shapes = [inputs.get(n, X) for n in range(max(inputs, default=0) + 1)]
     return [torch.ones(x.shape, dtype=x.dtype.torch) for x in shapes]
 
@@ -349,8 +350,8 @@ def check_order(order: list[Expr], outputs: list[Expr]) -> None:
 
 def test_toposort_puts_inputs_first_from_left_to_right() -> None:
     a, b = X + 1, Y * 2
-    assert expr.toposort([a - b]) == [X, constant(1, FLOAT32), a, Y, constant(2, FLOAT32), b, a - b]
-    assert expr.toposort([b, a, b])[:3] == [Y, constant(2, FLOAT32), b]
+    assert toposort([a - b]) == [X, constant(1, FLOAT32), a, Y, constant(2, FLOAT32), b, a - b]
+    assert toposort([b, a, b])[:3] == [Y, constant(2, FLOAT32), b]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -361,7 +362,7 @@ def test_toposort_orders_any_graph(data: strategies.DataObject) -> None:
         pick = strategies.sampled_from(values)
         values.append(make("add", data.draw(pick), data.draw(pick)))
     outputs = data.draw(strategies.lists(strategies.sampled_from(values), min_size=1, max_size=4))
-    order = expr.toposort(outputs)
+    order = toposort(outputs)
     check_order(order, outputs)
     needed: set[Expr] = set()
     waiting = list(outputs)
@@ -377,11 +378,11 @@ def test_toposort_needs_no_deep_stack_and_no_long_time() -> None:
     deep = X
     for _ in range(20_000):
         deep = make("neg", deep)
-    check_order(expr.toposort([deep]), [deep])
+    check_order(toposort([deep]), [deep])
     doubled = X
     for _ in range(100):
         doubled = doubled + doubled  # 2**100 paths
-    assert len(expr.toposort([doubled])) == 101
+    assert len(toposort([doubled])) == 101
 
 
 def test_a_result_that_others_are_computed_from_is_kept() -> None:

@@ -22,10 +22,10 @@ from tritonsym.expressions.expr import (
     reduce,
     reshape,
     slice_,
-    toposort,
 )
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT32, DType
 from tritonsym.graph.backward import backward_of_sum
 from tritonsym.graph.infer import infer_shapes

@@ -19,9 +19,10 @@ from named_graphs import transformer_block
 from test_planned_equals_node_by_node import check_plan
 from tritonsym.compiler import eager
 from tritonsym.expressions import expr
-from tritonsym.expressions.expr import SOURCES, toposort
+from tritonsym.expressions.expr import SOURCES
 from tritonsym.expressions.philox import default_state, drawing
 from tritonsym.expressions.reference import run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import BY_NAME
 from tritonsym.kernels import triton_rows, triton_walks
 from tritonsym.rewrites import split

@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from tritonsym.expressions.expr import Expr, Shape, input_, make, permute, reshape, slice_, toposort
+from tritonsym.expressions.expr import Expr, Shape, input_, make, permute, reshape, slice_
 from tritonsym.expressions.layout import Layout, contiguous, layouts
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import INT64
 
 lengths = strategies.integers(1, 4)

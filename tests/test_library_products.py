@@ -16,6 +16,7 @@ from tritonsym.expressions import exactness, expr, reference
 from tritonsym.expressions.expr import Expr, Shape
 from tritonsym.expressions.layout import layouts
 from tritonsym.expressions.philox import RandomState
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import BY_NAME
 from tritonsym.graph.trace import Graph
 from tritonsym.plan_command import plan_for_gpu
@@ -52,7 +53,7 @@ def decided(x: Expr, precision: str = "ieee") -> Expr:
 
 
 def reason(x: Expr) -> object:
-    (found,) = [y for y in expr.toposort([x]) if y.primitive in expr.PRODUCTS]
+    (found,) = [y for y in toposort([x]) if y.primitive in expr.PRODUCTS]
     return None if found.primitive == "dot_parts" else found["library"]
 
 
@@ -65,7 +66,7 @@ def drawn(x: Expr, seed: int = 1) -> list[torch.Tensor]:
     """Normal numbers for the inputs of a graph."""
     draw = torch.Generator().manual_seed(seed)
     inputs = sorted(
-        (y for y in expr.toposort([x]) if y.primitive == "input"), key=lambda y: y.integer("index")
+        (y for y in toposort([x]) if y.primitive == "input"), key=lambda y: y.integer("index")
     )
     numbers = (torch.randn(y.shape, generator=draw, dtype=torch.float64) for y in inputs)
     return [n.to(y.dtype.torch) for n, y in zip(numbers, inputs, strict=True)]
@@ -167,7 +168,7 @@ def test_products_ask_for_their_precision(batch: Shape, monkeypatch: pytest.Monk
 
 
 def thrice(x: Expr) -> Expr:
-    where = layouts(expr.toposort([x]), {})
+    where = layouts(toposort([x]), {})
     return library_products._thrice(x, describe(x, where, "tf32x3"), H200)[1]
 
 
@@ -245,7 +246,7 @@ def test_copies_where_they_win_more_than_they_cost() -> None:
     for transposed in TRANSPOSED:
         large = decided(product("bfloat16", (4095, 4099, 4093), transposed))
         assert reason(large) is None and large["precision"] == "ieee"
-        where = layouts(expr.toposort([large]), {})
+        where = layouts(toposort([large]), {})
         assert describe(large, where, "ieee").described
         assert _copies(large) == 2
     # Only the operand whose rows are in the way.
@@ -257,7 +258,7 @@ def test_copies_where_they_win_more_than_they_cost() -> None:
 
 
 def _copies(x: Expr) -> int:
-    return sum(y.primitive == "concat" for y in expr.toposort([x]))
+    return sum(y.primitive == "concat" for y in toposort([x]))
 
 
 @pytest.fixture
@@ -306,13 +307,13 @@ def test_copies_hold_what_they_are_of(always: None, kind: str, batch: Shape) -> 
         x = expr.dot(a, b, *transposed)
         found = decided(x)
         assert _copies(found) == 2 and reason(found) is None
-        order = expr.toposort([found])
+        order = toposort([found])
         where = layouts(order, {})
         assert describe(found, where, "ieee").described
         # What is repeated is copied once, and along the axis on which it lay.
         copies = [y for y in order if y.primitive == "concat"]
         assert (copies[0].size < a.size) == (kind == "repeated" and bool(batch))
-        runs = describe(x, layouts(expr.toposort([x]), {}), "ieee").left_runs
+        runs = describe(x, layouts(toposort([x]), {}), "ieee").left_runs
         assert kind == "steps" or describe(found, where, "ieee").left_runs == runs
         assert value(found, drawn(x)).equal(value(x, drawn(x)))
 
@@ -326,7 +327,7 @@ def test_an_operand_of_several_products_is_copied_once(always: None) -> None:
         expr.dot(expr.permute(a, (1, 0)), expr.input_(3, (19, 11), BY_NAME["float16"])),
     )
     found = chosen(Graph(products), {}, H200, "ieee").outputs
-    copied = {y for x in found for y in expr.toposort([x]) if y.primitive == "concat"}
+    copied = {y for x in found for y in toposort([x]) if y.primitive == "concat"}
     assert sum(y.inputs[0] is a for y in copied) == 1 and len(copied) == 4
 
 
@@ -334,7 +335,7 @@ def test_bound_arrays_may_begin_anywhere(always: None) -> None:
     """Rows of an array that a caller has cut out of another one."""
     x = product("bfloat16", (16, 24, 32))
     (found,) = chosen(Graph((x,)), {0: (35, 1)}, H200, "ieee").outputs
-    assert [y.inputs[0]["index"] for y in expr.toposort([found]) if y.primitive == "concat"] == [0]
+    assert [y.inputs[0]["index"] for y in toposort([found]) if y.primitive == "concat"] == [0]
 
 
 CASES: Mapping[str, tuple[Shape, Shape, bool]] = {

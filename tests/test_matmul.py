@@ -13,6 +13,7 @@ from memory_checker import check_plan
 from tritonsym.expressions import expr
 from tritonsym.expressions.expr import Expr, Shape
 from tritonsym.expressions.layout import layouts
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import BY_NAME, DType
 from tritonsym.graph.trace import Graph
 from tritonsym.kernels.triton_matmul import matmul, product_of
@@ -108,7 +109,7 @@ def case_of(
 
 
 def kernel_of(product: Expr) -> Kernel:
-    ((kernel,), _) = schedule([product], layouts(expr.toposort([product]), {}))
+    ((kernel,), _) = schedule([product], layouts(toposort([product]), {}))
     assert kernel.form == "matmul"
     return kernel
 
@@ -120,7 +121,7 @@ def launched(product: Expr, inputs: list[torch.Tensor], tile: Tile) -> torch.Ten
     from tritonsym.runtime.kernel_launch import arguments_on
 
     device = torch_device(gpu(0))
-    source = matmul(kernel_of(product), layouts(expr.toposort([product]), {}), tile)
+    source = matmul(kernel_of(product), layouts(toposort([product]), {}), tile)
     around = torch.full((product.size + 2 * GUARD,), 77, dtype=product.dtype.torch, device=device)
     out = around[GUARD:-GUARD]
     by_index = {x: inputs[x.integer("index")].to(device) for x in source.arguments[:-1]}
@@ -132,7 +133,7 @@ def launched(product: Expr, inputs: list[torch.Tensor], tile: Tile) -> torch.Ten
 
 
 def tiles_of(product: Expr, gpu: Gpu, most: int = 6) -> tuple[Tile, ...]:
-    where = layouts(expr.toposort([product]), {})
+    where = layouts(toposort([product]), {})
     return tiles(product_of(kernel_of(product), where), gpu, most)
 
 
@@ -336,7 +337,7 @@ def decided(x: Expr, gpu: Gpu = H100, precision: str = "ieee") -> Expr:
 
 
 def parts(x: Expr) -> int:
-    found = [y for y in expr.toposort([x]) if y.primitive == "dot_parts"]
+    found = [y for y in toposort([x]) if y.primitive == "dot_parts"]
     return found[0].shape[0] if found else 1
 
 
@@ -351,7 +352,7 @@ def test_long_sums_of_few_elements_are_split() -> None:
 def test_parts_of_16_bits_are_added_in_32() -> None:
     total = decided(product("float16", 16, 16, 40000))
     assert total.primitive == "cast" and total.dtype.name == "float16"
-    assert {y.dtype.name for y in expr.toposort([total.inputs[0]]) if y.inputs} == {"float32"}
+    assert {y.dtype.name for y in toposort([total.inputs[0]]) if y.inputs} == {"float32"}
 
 
 def test_a_plan_shows_what_a_library_does() -> None:
@@ -371,7 +372,7 @@ def test_offsets_beyond_31_bits_are_wide() -> None:
         transpose_a=True,
         precision="ieee",
     )
-    text = matmul(kernel_of(x), layouts(expr.toposort([x]), {}), Tile(64, 16, 64, 4, 3)).text
+    text = matmul(kernel_of(x), layouts(toposort([x]), {}), Tile(64, 16, 64, 4, 3)).text
     assert "program = tl.program_id(0).to(tl.int64)" in text
     assert "inner = (start + tl.arange(0, 64)).to(tl.int64)" in text
     narrow = product("int8", 64, 64, 64)

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, note, settings
 from graphs import OPERATORS, RECIPES, Example, examples, grown
 from memory_checker import check_plan
 from tritonsym.context import cpu
-from tritonsym.expressions.expr import SOURCES, VIEWS, Expr, toposort
+from tritonsym.expressions.expr import SOURCES, VIEWS, Expr
 from tritonsym.expressions.philox import RandomState, default_state
 from tritonsym.expressions.reference import prepare, run, scalar
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import as_dtype
 from tritonsym.graph.infer import infer_shapes
 from tritonsym.graph.node import toposort as toposort_nodes

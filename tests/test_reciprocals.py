@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import tritonsym as mx
-from tritonsym.expressions.expr import Expr, broadcast, cast, input_, make, toposort
+from tritonsym.expressions.expr import Expr, broadcast, cast, input_, make
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, DType
 from tritonsym.graph.trace import Graph
 from tritonsym.rewrites.reciprocals import with_reciprocals

@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, note, settings
 
 import tritonsym as mx
 from graphs import Example, examples
-from tritonsym.expressions.expr import Expr, toposort
+from tritonsym.expressions.expr import Expr
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import as_dtype
 from tritonsym.graph.infer import infer_shapes
 from tritonsym.graph.node import toposort as toposort_nodes

@@ -22,7 +22,7 @@ def compared(x: Expr, *values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 
 
 def _inputs(x: Expr) -> list[Expr]:
-    from tritonsym.expressions.expr import toposort
+    from tritonsym.expressions.walks import toposort
 
     return list(toposort([x]))
 

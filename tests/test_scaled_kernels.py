@@ -14,7 +14,8 @@ import pytest
 import tritonsym as mx
 from memory_checker import check_plan
 from tritonsym.compiler import compiler
-from tritonsym.expressions.expr import Expr, input_, toposort
+from tritonsym.expressions.expr import Expr, input_
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import FLOAT32
 from tritonsym.graph.trace import Graph
 from tritonsym.ops.convolution import convolve

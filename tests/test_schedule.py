@@ -11,8 +11,9 @@ from hypothesis import given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from tritonsym.context import cpu
-from tritonsym.expressions.expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, Expr, toposort
+from tritonsym.expressions.expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, Expr
 from tritonsym.expressions.layout import Layout, layouts
+from tritonsym.expressions.walks import toposort
 from tritonsym.graph.trace import Graph
 from tritonsym.plan_command import plan_for_gpu
 from tritonsym.planning.plan import Plan

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, note, settings
 from graphs import Example, examples
 from test_planned_equals_node_by_node import assert_same_bits
 from tritonsym.expressions import expr
-from tritonsym.expressions.expr import Expr, cast, constant, full, input_, make, toposort, where
+from tritonsym.expressions.expr import Expr, cast, constant, full, input_, make, where
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import ALL, BOOL, FLOAT32, DType, as_dtype
 from tritonsym.graph.infer import infer_shapes
 from tritonsym.graph.node import toposort as toposort_nodes

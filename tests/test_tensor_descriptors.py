@@ -21,6 +21,7 @@ from tritonsym.context import torch_device
 from tritonsym.expressions import expr
 from tritonsym.expressions.expr import Expr, Shape
 from tritonsym.expressions.layout import Layout, contiguous, layouts
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import BY_NAME
 from tritonsym.kernels.triton_matmul import matmul
 from tritonsym.ndarray import NDArray
@@ -316,7 +317,7 @@ def test_views_are_read_where_they_lie(transposed: tuple[bool, bool]) -> None:
         inputs.append(part)
         given.append((whole, whole[5 : 5 + shape[0], 8 : 8 + shape[1]]))
     product = expr.dot(*inputs, *transposed, "ieee")
-    where = layouts(expr.toposort([product]), {})
+    where = layouts(toposort([product]), {})
     assert describe(product, where, "ieee").described
     found = launched_on_views(product, [whole for whole, _ in given], [part for _, part in given])
     turned = zip(given, transposed, strict=True)
@@ -331,7 +332,7 @@ def launched_on_views(
     from tritonsym.runtime.kernel_launch import arguments_on
 
     device = torch_device(gpu(0))
-    source = matmul(kernel_of(product), layouts(expr.toposort([product]), {}), TILE)
+    source = matmul(kernel_of(product), layouts(toposort([product]), {}), TILE)
     moved = [whole.to(device) for whole in wholes]
     views = [
         to.as_strided(part.shape, part.stride(), part.storage_offset())

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 import tritonsym as mx
 from graphs import Example, examples
 from test_planned_equals_node_by_node import assert_same_bits
-from tritonsym.expressions import exactness, expr
+from tritonsym.expressions import exactness, expr, walks
 from tritonsym.expressions.expr import (
     Expr,
     broadcast,
@@ -57,7 +57,7 @@ def pairs(dtype: DType) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def calls(x: Expr) -> list[str]:
     """The calls that an expression became."""
     (result,) = in_torch_calls(Graph((x,), {})).outputs
-    return [str(y["name"]) for y in expr.toposort([result]) if y.primitive == "native"]
+    return [str(y["name"]) for y in walks.toposort([result]) if y.primitive == "native"]
 
 
 def agree(x: Expr, inputs: Sequence[torch.Tensor]) -> None:
@@ -125,7 +125,7 @@ def test_a_comparison_as_a_number_is_one_call(name: str, dtype: DType) -> None:
 def test_positions_are_counted_once(axis: int) -> None:
     x = expr.iota((3, 4, 5), axis)
     (result,) = in_torch_calls(Graph((x + 1,), {})).outputs
-    assert max(y.size for y in expr.toposort([result]) if y.primitive == "iota") == x.shape[axis]
+    assert max(y.size for y in walks.toposort([result]) if y.primitive == "iota") == x.shape[axis]
     agree(x + 1, [])
 
 
@@ -186,7 +186,7 @@ def test_inverse_roots_are_one_call(dtype: DType) -> None:
     for values in (pairs(dtype)[0], ordinary):
         x = 1 / make("sqrt", input_(0, tuple(values.shape), dtype))
         (result,) = in_torch_calls(Graph((x,), {})).outputs
-        assert [y.primitive for y in expr.toposort([result])] == ["input", "rsqrt"]
+        assert [y.primitive for y in walks.toposort([result])] == ["input", "rsqrt"]
         agree(x, [values])
 
 

@@ -31,6 +31,7 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT64, DType
 from tritonsym.graph.trace import Graph
 from tritonsym.rewrites import torch_layers, torch_norms
@@ -44,12 +45,12 @@ Made = Callable[[DType], list[Expr]]
 
 def calls(outputs: Sequence[Expr]) -> list[str]:
     found = in_torch_layers(Graph(tuple(outputs), {})).outputs
-    return sorted(str(x["name"]) for x in expr.toposort(found) if x.primitive == "native")
+    return sorted(str(x["name"]) for x in toposort(found) if x.primitive == "native")
 
 
 def tensors(outputs: Sequence[Expr]) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(4)
-    given = {x["index"]: x for x in expr.toposort(outputs) if x.primitive == "input"}
+    given = {x["index"]: x for x in toposort(outputs) if x.primitive == "input"}
     found = []
     for index in sorted(given):
         x = given[index]
@@ -202,15 +203,13 @@ def test_the_sum_of_one_element_keeps_every_bit() -> None:
     """Of infinities, NaN and -0 as well; rows without the place add 0."""
     x, label = input_(0, (5, 3), FLOAT32), input_(1, (5,), INT64)
     total = reduce("sum", where(hits(x), x, 0), (1,))
-    assert label in expr.toposort([total])
+    assert label in toposort([total])
     values = torch.tensor(
         [[1, float("nan"), 2], [-0.0, 1, 1], [float("inf"), float("nan"), 3], [4, 5, 6], [7, 8, 9]]
     )
     places = torch.tensor([0, 0, 1, 3, -1])
     (found,) = run(in_torch_layers(Graph((total,), {})).outputs, [values, places], RandomState(1))
-    assert "pick" in {
-        y.primitive for y in expr.toposort(in_torch_layers(Graph((total,), {})).outputs)
-    }
+    assert "pick" in {y.primitive for y in toposort(in_torch_layers(Graph((total,), {})).outputs)}
     np.testing.assert_array_equal(found[:, 0].numpy(), [1, 0, float("nan"), 0, 0])
     assert not np.signbit(found[1, 0].item())
 

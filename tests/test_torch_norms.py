@@ -14,10 +14,10 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym.expressions import expr
 from tritonsym.expressions.expr import Expr, broadcast, input_, make, reduce, reshape
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
+from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, DType
 from tritonsym.graph.trace import Graph
 from tritonsym.planning.plan import Plan, make_plan
@@ -86,7 +86,7 @@ def due(given: Sequence[torch.Tensor], axes: int, scaled: bool = True) -> dict[s
 
 
 def calls(outputs: Sequence[Expr]) -> list[str]:
-    return sorted(str(x["name"]) for x in expr.toposort(outputs) if x.primitive == "native")
+    return sorted(str(x["name"]) for x in toposort(outputs) if x.primitive == "native")
 
 
 BACKWARD = "layer_norm_backward"

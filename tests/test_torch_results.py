@@ -14,8 +14,8 @@ import torch
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym.expressions.expr import toposort
 from tritonsym.expressions.layout import with_channels_last
+from tritonsym.expressions.walks import toposort
 from tritonsym.rewrites import torch_results
 
 sym = mx.sym

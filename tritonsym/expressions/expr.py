@@ -10,7 +10,7 @@ import functools
 import math
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,6 +75,12 @@ class Expr:
         if self.primitive == "native":
             return self["elementwise"] is True
         return self.primitive in ELEMENTWISE
+
+    def on(self, *inputs: Expr) -> Expr:
+        """The same step on other inputs."""
+        if inputs == self.inputs:
+            return self
+        return make(self.primitive, *inputs, **dict(self.attributes))
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value}" for name, value in self.attributes)
@@ -636,35 +642,3 @@ def pick_add(data: Expr, indices: Expr, axis: int, length: int) -> Expr:
 def argsort(x: Expr, axis: int, descending: bool) -> Expr:
     """The positions of the elements in order along ``axis``; stable, and NaN is last."""
     return make("argsort", x, axis=axis, descending=descending)
-
-
-# ---- walking -----------------------------------------------------------------------------------
-
-
-def toposort(
-    outputs: Iterable[Expr], before: Mapping[Expr, Iterable[Expr]] | None = None
-) -> list[Expr]:
-    """Every expression that the outputs need, inputs first, in a depth-first order.
-
-    Args:
-        before: what else comes before an expression, if no way leads from there to it.
-    """
-    order: dict[Expr, None] = {}
-    opened: set[Expr] = set()
-    earlier = before or {}
-    for output in outputs:
-        stack = [output]
-        while stack:
-            x = stack[-1]
-            if x not in opened:
-                opened.add(x)
-                depth = len(stack)
-                for y in reversed(x.inputs):
-                    if y not in opened:
-                        stack.append(y)
-                if x in earlier:
-                    stack += [y for y in earlier[x] if y not in opened]
-                if len(stack) > depth:
-                    continue
-            order[stack.pop()] = None
-    return list(order)

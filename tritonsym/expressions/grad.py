@@ -28,10 +28,10 @@ from .expr import (
     reduce,
     reshape,
     take_add,
-    toposort,
     where,
 )
 from .special import digamma
+from .walks import toposort
 
 # From an expression and the gradient of it to the gradient of each input; None where it is zero.
 Derivative = Callable[[Expr, Expr], Sequence[Expr | None]]
@@ -313,6 +313,5 @@ def substitute(outputs: Sequence[Expr | None], replaced: Mapping[Expr, Expr]) ->
     done = dict(replaced)
     for x in toposort(y for y in outputs if y is not None):
         if x not in done:
-            inputs = [done[y] for y in x.inputs]
-            done[x] = make(x.primitive, *inputs, **dict(x.attributes)) if inputs else x
+            done[x] = x.on(*(done[y] for y in x.inputs))
     return [None if x is None else done[x] for x in outputs]

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from .expr import SOURCES, VIEWS, Expr, Shape
+from .walks import readers_of
 
 # Bytes from which on a transposed matrix is read faster from a copy in the order of reading, which
 # torch makes block by block: its lines no longer stay in the cache until all of them was read.
@@ -148,10 +149,7 @@ def _runs_along_channels(y: Expr, found: Mapping[Expr, Layout]) -> bool:
 
 def turned(order: Sequence[Expr], known: Mapping[Expr, Layout]) -> set[Expr]:
     """The large transposed matrices that are read element by element, and only once."""
-    readers: dict[Expr, list[Expr]] = {}
-    for x in order:
-        for y in x.inputs:
-            readers.setdefault(y, []).append(x)
+    readers = readers_of(order)
     return {
         x
         for x in order

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from .exactness import keeping
-from .expr import VIEWS, Expr, constant_value, toposort
+from .expr import VIEWS, Expr, constant_value
 from .philox import RandomState, drawing, fill_uniform
 from .sums import summing
+from .walks import toposort
 
 Tensor = torch.Tensor
 # torch computes these a little differently at the end of a row than within it, so that cutting a

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..expressions.expr import PRODUCTS, SOURCES, Expr, toposort
+from ..expressions.expr import PRODUCTS, SOURCES, Expr
 from ..expressions.operations import total
+from ..expressions.walks import toposort
 from ..products.attention import why_attention
 from ..scheduling.schedule import Kernel
 from .plan import Plan

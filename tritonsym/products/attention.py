@@ -24,11 +24,12 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from ..expressions.exactness import in_one_order
-from ..expressions.expr import Expr, Shape, narrow, permute, reshape, toposort
+from ..expressions.expr import Expr, Shape, narrow, permute, reshape
 from ..expressions.layout import Layout, layout_of
 from ..expressions.library import library_call
 from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
+from ..expressions.walks import toposort
 from ..foundation.dtype import FLOAT32, DType
 from ..graph.trace import Graph
 from ..rewrites.simplify import number_of, pairs

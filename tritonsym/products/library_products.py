@@ -175,8 +175,7 @@ def on_aligned_rows(
     library = _library_seconds(x, operations, rate * _LIBRARY_UNALIGNED, gpu)
     if _WORTH * cost > library - ours:
         return None
-    a, b = (_padded(y, layouts[y]) if y in copied else y for y in x.inputs)
-    return make("dot", a, b, **dict(x.attributes))
+    return x.on(*(_padded(y, layouts[y]) if y in copied else y for y in x.inputs))
 
 
 def _reads_slowly(x: Expr, product: Product, layouts: Mapping[Expr, Layout]) -> bool:

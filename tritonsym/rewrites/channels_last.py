@@ -14,9 +14,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..expressions.expr import REDUCTIONS, Expr, broadcast, make, permute, toposort
+from ..expressions.expr import REDUCTIONS, Expr, broadcast, make, permute
 from ..expressions.library import Native, library_call
 from ..expressions.reference import Step, Tensor
+from ..expressions.walks import toposort
 from ..graph.trace import Graph
 from ..ops.windows import Window
 from .simplify import on_new_inputs, replaced

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from ..expressions.expr import PRODUCTS, REDUCTIONS, VIEWS, Expr, make, toposort
+from ..expressions.expr import PRODUCTS, REDUCTIONS, VIEWS, Expr
+from ..expressions.walks import toposort
 from ..graph.trace import Graph
 from .simplify import behind_views
 
@@ -37,13 +38,12 @@ class Cone:
     steps: tuple[Expr, ...]
     leaves: tuple[Expr, ...]
 
-    def on(self, leaves: Mapping[Expr, Expr]) -> Cone:
+    def on(self, leaves: Mapping[Expr, Expr]) -> tuple[Expr, ...]:
         """The same steps on other leaves."""
         found = dict(leaves)
         for x in self.steps:
-            found[x] = make(x.primitive, *(found[y] for y in x.inputs), **dict(x.attributes))
-        steps = tuple(found[x] for x in self.steps)
-        return Cone(steps, tuple(found[y] for y in self.leaves))
+            found[x] = x.on(*(found[y] for y in x.inputs))
+        return tuple(found[x] for x in self.steps)
 
 
 def cone_of(x: Expr, is_step: Callable[[Expr], bool], most: int) -> Cone | None:

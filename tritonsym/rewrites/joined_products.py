@@ -20,7 +20,8 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..expressions.expr import Expr, Shape, concat, make, permute, reshape, slice_, toposort
+from ..expressions.expr import Expr, Shape, concat, make, permute, reshape, slice_
+from ..expressions.walks import toposort
 from ..graph.trace import Graph
 from .simplify import on_new_inputs, replaced
 
@@ -341,10 +342,8 @@ class _Sum:
         return [([x for x, _ in pairs], pairs[0][1]) for pairs in each]
 
     def made(self, new: New) -> Expr:
-        one = self.terms[0]
         joined = [_joined(matrices, axis, new) for matrices, axis in self.operands]
-        total = make(one.primitive, *joined, **dict(one.attributes))
-        total = reshape(total, self.result.shape)
+        total = reshape(self.terms[0].on(*joined), self.result.shape)
         for other in self.others:
             total = total + new[other]
         return total

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..expressions.expr import VIEWS, Expr, make, toposort
+from ..expressions.expr import VIEWS, Expr, make
+from ..expressions.walks import toposort
 from ..foundation.dtype import FLOAT32
 from ..graph.trace import Graph
 from .simplify import on_new_inputs, replaced

@@ -75,10 +75,8 @@ class _Regrouping:
 
     def _elementwise(self, x: Expr) -> Expr | None:
         """With operands converted after they are repeated; else in an earlier shape."""
-        inputs = tuple(self._converted_last(y) for y in x.inputs)
-        if inputs != x.inputs:
-            return make(x.primitive, *inputs, **dict(x.attributes))
-        return self._in_earlier_shape(x)
+        new = x.on(*(self._converted_last(y) for y in x.inputs))
+        return self._in_earlier_shape(x) if new is x else new
 
     def _converted_last(self, y: Expr) -> Expr:
         """What is converted and then repeated, converted last: a kernel for few elements less."""
@@ -97,7 +95,7 @@ class _Regrouping:
             moved = make(step.primitive, moved, shape=step.shape)
             if not self._is_view(moved):
                 return y
-        return make("cast", moved, **dict(conversion.attributes))
+        return conversion.on(moved)
 
     def _in_earlier_shape(self, x: Expr) -> Expr | None:
         """In the shape of a computed operand before its reshape, if all others can follow."""
@@ -105,7 +103,7 @@ class _Regrouping:
             inputs = [in_shape(y, shape, self._is_view) for y in x.inputs]
             found = [y for y in inputs if y is not None]
             if shape != x.shape and len(found) == len(inputs):
-                return reshape(make(x.primitive, *found, **dict(x.attributes)), x.shape)
+                return reshape(x.on(*found), x.shape)
         return None
 
     def _product(self, x: Expr) -> Expr | None:
@@ -118,7 +116,7 @@ class _Regrouping:
                     inputs = [self._in_batch(z, batch) for z in x.inputs]
                     found = [z for z in inputs if z is not None]
                     if len(found) == len(inputs):
-                        return reshape(make("dot", *found, **dict(x.attributes)), x.shape)
+                        return reshape(x.on(*found), x.shape)
         return None
 
     def _in_batch(self, x: Expr, batch: Shape) -> Expr | None:
@@ -170,7 +168,7 @@ def _computed_in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -
         if found is None:
             return None
         leaves[y] = found
-    return cone.on(leaves).steps[-1]
+    return cone.on(leaves)[-1]
 
 
 def _is_computed(x: Expr) -> bool:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..expressions.expr import Expr, make, reshape, toposort
+from ..expressions.expr import Expr, make, reshape
+from ..expressions.walks import reader_counts, toposort
 from ..foundation.dtype import FLOAT32, FLOAT64
 from ..graph.trace import Graph
 from ..ops.convolution import is_convolution
-from .torch_patterns import Layer, between, once, reader_counts, with_layers
+from .torch_patterns import Layer, between, once, with_layers
 
 # Bytes of a result, and how many times a kernel fits into it, where the kernel's pass is much less.
 LEAST, TIMES = 2**16, 4
@@ -55,7 +56,7 @@ def _next_of(graph: Graph, order: Sequence[Expr]) -> dict[Expr, Expr]:
     In later stages the arrays may hold something else than the convolution has read.
     """
     first = set(toposort(graph.outputs[: graph.ends[0]]))
-    readers = reader_counts(graph, order)
+    readers = reader_counts(order, graph.outputs)
     return {y: x for x in order if x in first for y in x.inputs if readers[y] == 1}
 
 
@@ -93,7 +94,7 @@ def _layer(x: Expr, steps: Sequence[Scaling]) -> Layer:
                 shift = make("neg", numbers) if step.primitive == "sub" else numbers
             else:
                 shift = make(step.primitive, shift, numbers)
-        result = make("native", data, *parameters, **dict(x.attributes))
+        result = x.on(data, *parameters)
         return result if shift is None else result + shift
 
     return Layer(inputs, between(steps[-1][0], inputs), call)

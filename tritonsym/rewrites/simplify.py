@@ -20,9 +20,9 @@ from ..expressions.expr import (
     permute,
     reshape,
     slice_,
-    toposort,
 )
 from ..expressions.reference import evaluate, scalar
+from ..expressions.walks import toposort
 from ..foundation.dtype import BOOL, DType
 from ..graph.trace import Graph
 
@@ -62,8 +62,7 @@ def applied(rule: Rule, x: Expr, found: Mapping[Expr, Expr]) -> Expr:
 
 def on_new_inputs(x: Expr, found: Mapping[Expr, Expr]) -> Expr:
     """The same step, on what its inputs became."""
-    inputs = tuple(found[y] for y in x.inputs)
-    return x if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+    return x.on(*(found[y] for y in x.inputs))
 
 
 def replaced(graph: Graph, change: Callable[[Expr, Mapping[Expr, Expr]], Expr]) -> Graph:
@@ -139,13 +138,13 @@ def _with_scalars(x: Expr) -> Expr | None:
     scalars = [scalar_of(y) for y in x.inputs]
     if None not in scalars:
         return _repeated(_folded(x, [y for y in scalars if y is not None]), x)
-    inputs = tuple(y if s is None else s for s, y in zip(scalars, x.inputs, strict=True))
-    return None if inputs == x.inputs else make(x.primitive, *inputs, **dict(x.attributes))
+    new = x.on(*(y if s is None else s for s, y in zip(scalars, x.inputs, strict=True)))
+    return None if new is x else new
 
 
 def _folded(x: Expr, scalars: list[Expr]) -> Expr:
     """The primitive on constants, computed."""
-    alone = make(x.primitive, *scalars, **dict(x.attributes))
+    alone = x.on(*scalars)
     value = evaluate(alone, [scalar(y) for y in scalars])
     return constant(value.item(), x.dtype)
 

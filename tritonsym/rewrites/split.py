@@ -26,10 +26,10 @@ from ..expressions.expr import (
     make,
     narrow,
     reshape,
-    toposort,
     where,
 )
 from ..expressions.layout import Layout, layout_of
+from ..expressions.walks import toposort
 from ..foundation.dtype import FLOAT32, INT64
 from ..graph.trace import Graph
 from .cones import Cone, bytes_of, cone_of, stored_in_any_case
@@ -162,9 +162,9 @@ class _Splitting:
         leaves = {y: leaf for y, leaf in moved.items() if leaf is not None}
         if len(leaves) < len(moved):
             return None
-        again = cone.on(leaves)
-        self.in_parts.update(again.steps)
-        return again.steps[-1]
+        steps = cone.on(leaves)
+        self.in_parts.update(steps)
+        return steps[-1]
 
     def _is_step(self, x: Expr) -> bool:
         return x.primitive in ELEMENTWISE and x not in self._stored

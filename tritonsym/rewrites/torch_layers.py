@@ -26,12 +26,12 @@ from ..expressions.expr import (
     reduce,
     reshape,
     take,
-    toposort,
     where,
 )
 from ..expressions.library import library_call
 from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
+from ..expressions.walks import toposort
 from ..foundation.dtype import FLOAT32, FLOAT64, INT64
 from ..graph.trace import Graph
 from ..ops.recurrent_calls import forward, forward_by_batch

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..expressions.expr import VIEWS, Expr, broadcast, make, narrow, reshape
+from ..expressions.expr import VIEWS, Expr, broadcast, narrow, reshape
 from ..expressions.library import library_call
 from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
@@ -415,7 +415,7 @@ def parameter_gradients(x: Expr) -> Layer | None:
         )
         return reshape(narrow(both, 0, number, number + 1), x.shape)
 
-    of_shift = make("sum", head, **dict(x.attributes))
+    of_shift = x.on(head)
     operations = on_the_way([x, of_shift], inputs)
     inside = between(x, [*inputs, form])
     return Layer(inputs, inside, partial(part, 0), {of_shift: partial(part, 1)})

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..expressions.expr import VIEWS, Expr, Shape, broadcast, toposort
+from ..expressions.expr import VIEWS, Expr, Shape, broadcast
 from ..expressions.library import Native, library_call
 from ..expressions.operations import on_the_way
 from ..expressions.reference import Step, Tensor
+from ..expressions.walks import readers_of, toposort
 from ..graph.trace import Graph
 from .simplify import number_of, on_new_inputs, pairs, replaced
 
@@ -47,17 +47,6 @@ def times(x: Expr, factor: float) -> Iterator[Expr]:
     yield from (data for data, other in pairs(x, "mul") if is_near(other, factor))
     if x.primitive == "div" and is_near(x.inputs[1], 1 / factor):
         yield x.inputs[0]
-
-
-def reader_counts(graph: Graph, order: Iterable[Expr]) -> Counter[Expr]:
-    """How many expressions read each one, and how many outputs it is.
-
-    Args:
-        order: all expressions of the graph.
-    """
-    counts = Counter(y for x in order for y in {*x.inputs})
-    counts.update(graph.outputs)
-    return counts
 
 
 def once(x: Expr) -> Expr:
@@ -164,10 +153,7 @@ def apart(
 
     Several layers may share an inside.
     """
-    readers: dict[Expr, list[Expr]] = {}
-    for x in order:
-        for y in x.inputs:
-            readers.setdefault(y, []).append(x)
+    readers = readers_of(order)
     left = dict(found)
     while True:
         layers = {x: fitting[0] for x, fitting in left.items() if fitting}

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..expressions.expr import Expr, toposort
+from ..expressions.expr import Expr
 from ..expressions.library import Returned
 from ..expressions.reference import Step, Tensor, prepare
+from ..expressions.walks import reader_counts, toposort
 from ..foundation.dtype import FLOAT32, FLOAT64
 from ..graph.trace import Graph
-from .torch_patterns import Layer, layer_of, library, reader_counts, with_layers
+from .torch_patterns import Layer, layer_of, library, with_layers
 
 # Bytes of a result whose copy takes longer than preparing a step at every run.
 LEAST = 2**16
@@ -24,7 +25,7 @@ LEAST = 2**16
 def handed_on(graph: Graph) -> Graph:
     """The graph with one call for a call that returns its result and the step that reads it."""
     order = toposort(graph.outputs)
-    readers = reader_counts(graph, order)
+    readers = reader_counts(order, graph.outputs)
     # What replaces an input is best computed right there.
     replacing = {graph.outputs[number] for number in graph.updates}
     steps = (x for x in order if x.is_elementwise and x not in replacing)

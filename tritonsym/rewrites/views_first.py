@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..expressions.expr import SOURCES, Expr, broadcast, make, permute, slice_, toposort
+from ..expressions.expr import SOURCES, Expr, broadcast, permute, slice_
+from ..expressions.walks import readers_of, toposort
 from ..graph.trace import Graph
 from .cones import CHEAP, LONGEST, Cone, cone_of, stored_in_any_case
 from .simplify import (
@@ -55,16 +56,14 @@ def _moved_once(graph: Graph) -> tuple[Graph, bool]:
 
 def _behind(view: Expr, cone: Cone, found: Mapping[Expr, Expr]) -> Expr:
     """The steps of a cone on views of its leaves; a constant of shape () fits any."""
-    moved = {y: found[y] if y.shape == () else _seen(view, found[y]) for y in cone.leaves}
-    for x in cone.steps:
-        moved[x] = make(x.primitive, *(moved[y] for y in x.inputs), **dict(x.attributes))
-    return moved[view.inputs[0]]
+    leaves = {y: found[y] if y.shape == () else _seen(view, found[y]) for y in cone.leaves}
+    return cone.on(leaves)[-1]
 
 
 def _seen(view: Expr, y: Expr) -> Expr:
     """A view of a leaf; of what is repeated, the repetition of a view."""
     if y.primitive != "expand":
-        return make(view.primitive, y, **dict(view.attributes))
+        return view.on(y)
     (few,) = y.inputs
     if view.primitive == "permute":
         few = permute(few, view.integers("axes"))
@@ -82,10 +81,7 @@ class _Views:
 
     def __init__(self, graph: Graph) -> None:
         self._stored = stored_in_any_case(graph)
-        self._readers: dict[Expr, list[Expr]] = {}
-        for x in toposort(graph.outputs):
-            for y in dict.fromkeys(x.inputs):
-                self._readers.setdefault(y, []).append(x)
+        self._readers = readers_of(toposort(graph.outputs))
 
     def movable(self, view: Expr) -> Cone | None:
         """The steps that are taken after a view instead of before it, if any are.

@@ -9,10 +9,11 @@ from itertools import chain
 
 import torch
 
-from ..expressions.expr import Expr, Shape, toposort
+from ..expressions.expr import Expr, Shape
 from ..expressions.layout import ordered_like
 from ..expressions.philox import RandomState, drawing
 from ..expressions.reference import Step, Tensor, scalar
+from ..expressions.walks import toposort
 from ..foundation.dtype import DType
 from ..foundation.text import listed
 from ..planning.plan import Plan

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum, auto
 
-from ..expressions.expr import GENERATED, REDUCTIONS, SOURCES, VIEWS, Expr, make, toposort
+from ..expressions.expr import GENERATED, REDUCTIONS, SOURCES, VIEWS, Expr, make
+from ..expressions.walks import toposort
 from ..graph.trace import Graph
 from ..rewrites.cones import LONGEST, read_apart
 from ..rewrites.simplify import behind_views
@@ -47,8 +48,7 @@ def recomputed(graph: Graph, what: Again) -> Graph:
         if stages[x] == 0:
             again[x] = _again(x, again) if x in cheap else _on_others(x, again)
         else:
-            inputs = [moved.get(y) or again[y] for y in x.inputs]
-            moved[x] = make(x.primitive, *inputs, **dict(x.attributes)) if inputs else x
+            moved[x] = x.on(*(moved.get(y) or again[y] for y in x.inputs))
     outputs = (
         *graph.outputs[:first],
         *(moved[x] if stages[x] else x for x in graph.outputs[first:]),
@@ -70,10 +70,7 @@ def _again(x: Expr, again: Mapping[Expr, Expr]) -> Expr:
 
 def _on_others(x: Expr, again: Mapping[Expr, Expr]) -> Expr:
     """A view of what is computed again, or the value itself."""
-    (source, *_) = (*x.inputs, x)
-    if x.primitive not in VIEWS or again[source] is source:
-        return x
-    return make(x.primitive, again[source], **dict(x.attributes))
+    return x.on(*(again[y] for y in x.inputs)) if x.primitive in VIEWS else x
 
 
 def _cheap(stages: Mapping[Expr, int], graph: Graph, what: Again) -> set[Expr]:

@@ -12,17 +12,9 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..expressions.expr import (
-    GENERATED,
-    PRODUCTS,
-    REDUCTIONS,
-    SOURCES,
-    VIEWS,
-    Expr,
-    Shape,
-    toposort,
-)
+from ..expressions.expr import GENERATED, PRODUCTS, REDUCTIONS, SOURCES, VIEWS, Expr, Shape
 from ..expressions.layout import Layout
+from ..expressions.walks import toposort
 
 # Whoever has more readers than this is stored in any case: its kernel is not merged with theirs,
 # which also keeps the search for cycles short.

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from ...expressions.expr import input_, narrow, toposort
+from ...expressions.expr import input_, narrow
 from ...expressions.reference import Tensor
+from ...expressions.walks import toposort
 from ...foundation.dtype import FLOAT64
 from .base import Optimizer, Update
 
