@@ -17,18 +17,19 @@ from tritonsym.expressions.expr import (
     Expr,
     broadcast,
     cast,
-    concat,
     full,
     iota,
     make,
     maximum,
     minimum,
     narrow,
+    padded,
     pick,
     pick_add,
     reduce,
     reshape,
     slice_,
+    spread,
     where,
 )
 from tritonsym.foundation.dtype import INT32, INT64, UINT8, DType
@@ -80,9 +81,8 @@ class Windows:
 
     def padded(self, x: Expr, value: float) -> Expr:
         """The data with ``value`` wherever the windows reach beyond it."""
-        after = self.reach - self.pad - self.length
-        parts = [_filled(x, self.axis, self.pad, value), x, _filled(x, self.axis, after, value)]
-        return concat([part for part in parts if part is not None], self.axis)
+        behind = max(self.reach - self.pad - self.length, 0)
+        return padded(x, self.axis, self.pad, behind, value)
 
     def element(self, x: Expr, number: int) -> Expr:
         """The element of this number of each window, in padded data."""
@@ -112,12 +112,6 @@ class Windows:
         begins = self.starts(rank)
         sizes = minimum(begins + self.kernel, last) - maximum(begins, first)
         return cast(maximum(sizes, 1), dtype)
-
-
-def _filled(x: Expr, axis: int, count: int, value: float) -> Expr | None:
-    if count <= 0:
-        return None
-    return full(value, (*x.shape[:axis], count, *x.shape[axis + 1 :]), x.dtype)
 
 
 @dataclass(frozen=True)
@@ -261,27 +255,18 @@ def _sums_gradient(head: Expr, windows: Sequence[Windows]) -> Expr:
     for w in windows:
         if w.count == 1:
             shape = (*head.shape[: w.axis], w.kernel, *head.shape[w.axis + 1 :])
-            spread = broadcast(head, shape)
+            apart = broadcast(head, shape)
         elif w.stride >= w.kernel:
-            spread = _apart(head, w.axis, w.kernel, w.stride)
+            apart = spread(head, w.axis, w.stride, w.kernel)
         else:
             # The gradients as far apart as the windows, summed as far back as a window reaches.
-            ends = _apart(head, w.axis, 1, w.stride)
+            ends = spread(head, w.axis, w.stride)
             back = Windows(w.axis, ends.shape[w.axis], w.kernel, 1, w.kernel - 1, w.reach, True)
-            spread = _along(back, back.padded(ends, 0))
-        behind = _filled(spread, w.axis, w.pad + w.length - spread.shape[w.axis], 0)
-        whole = spread if behind is None else concat([spread, behind], w.axis)
-        head = narrow(whole, w.axis, w.pad, w.pad + w.length)
+            apart = _along(back, back.padded(ends, 0))
+        end = w.pad + w.length
+        whole = padded(apart, w.axis, 0, max(end - apart.shape[w.axis], 0))
+        head = narrow(whole, w.axis, w.pad, end)
     return head
-
-
-def _apart(x: Expr, axis: int, repeats: int, step: int) -> Expr:
-    """Each element ``repeats`` times, then zeros up to ``step``."""
-    column = reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :]))
-    wide = broadcast(column, (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]))
-    zeros = _filled(column, axis + 1, step - repeats, 0)
-    both = wide if zeros is None else concat([wide, zeros], axis + 1)
-    return reshape(both, (*x.shape[:axis], x.shape[axis] * step, *x.shape[axis + 1 :]))
 
 
 def _mean_of(sums: Expr, windows: Sequence[Windows]) -> Expr:

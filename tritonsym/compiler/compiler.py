@@ -234,12 +234,12 @@ def _shared(tensors: Iterable[Tensor]) -> set[int]:
 def _bytes(plan: Plan, outputs: Sequence[Tensor | None]) -> int:
     """How much new memory a plan takes."""
     made = (x for x, tensor in zip(plan.outputs, outputs, strict=True) if tensor is None)
-    return plan.arena_size + sum(x.size * x.dtype.itemsize for x in made)
+    return plan.arena_size + sum(x.byte_count for x in made)
 
 
 def _memory_of(plan: Plan) -> str:
     """What a plan takes memory for, in words for a person."""
-    largest = max((*plan.lifetimes, *plan.outputs), key=lambda x: x.size * x.dtype.itemsize)
+    largest = max((*plan.lifetimes, *plan.outputs), key=lambda x: x.byte_count)
     return (
         f"a plan of {len(plan.kernels)} kernels, whose largest value is {largest.dtype}"
         f"{list(largest.shape)} of {listed(plan.origins.get(largest, ())) or 'a variable'}"

@@ -589,6 +589,21 @@ def concat(inputs: Sequence[Expr], axis: int) -> Expr:
     return inputs[0] if len(inputs) == 1 else make("concat", *inputs, axis=axis)
 
 
+def padded(x: Expr, axis: int, before: int, behind: int, value: float = 0) -> Expr:
+    """``x`` with so many elements of one value before and behind it along ``axis``."""
+    shapes = [(*x.shape[:axis], length, *x.shape[axis + 1 :]) for length in (before, behind)]
+    first, last = ([full(value, shape, x.dtype)] if shape[axis] else [] for shape in shapes)
+    return concat([*first, x, *last], axis)
+
+
+def spread(x: Expr, axis: int, step: int, repeats: int = 1) -> Expr:
+    """Each element ``repeats`` times along ``axis``, then zeros up to ``step`` elements."""
+    before, after = x.shape[: axis + 1], x.shape[axis + 1 :]
+    each = broadcast(reshape(x, (*before, 1, *after)), (*before, repeats, *after))
+    each = padded(each, axis + 1, 0, step - repeats)
+    return reshape(each, (*before[:-1], before[-1] * step, *after))
+
+
 def reduce(primitive: str, x: Expr, axes: Sequence[int], keepdims: bool = True) -> Expr:
     """A reduction over ``axes``; over no axes, ``x`` itself."""
     axes = tuple(sorted(axes))

@@ -16,17 +16,17 @@ from .expr import (
     Expr,
     broadcast,
     cast,
-    concat,
     dot,
     flip,
-    full,
     iota,
     make,
     narrow,
+    padded,
     permute,
     pick_add,
     reduce,
     reshape,
+    spread,
     take_add,
     where,
 )
@@ -137,27 +137,10 @@ def _slice(x: Expr, g: Expr) -> Sequence[Expr | None]:
     (data,) = x.inputs
     bounds = zip(x.integers("starts"), x.integers("steps"), data.shape, strict=True)
     for axis, (start, step, length) in enumerate(bounds):
-        g = _spread(g, axis, step)
-        after = length - start - g.shape[axis]
-        g = narrow(g, axis, 0, length - start) if after < 0 else g
-        before = [_zeros(g, axis, start)] if start else []
-        behind = [_zeros(g, axis, after)] if after > 0 else []
-        g = concat([*before, g, *behind], axis)
+        g = spread(g, axis, step)
+        g = narrow(g, axis, 0, min(g.shape[axis], length - start))
+        g = padded(g, axis, start, length - start - g.shape[axis])
     return (g,)
-
-
-def _zeros(x: Expr, axis: int, length: int) -> Expr:
-    """Zeros in the shape of ``x``, but of another length along one axis."""
-    return full(0, (*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
-
-
-def _spread(x: Expr, axis: int, step: int) -> Expr:
-    """The elements ``step`` apart along an axis, zeros between them and after the last."""
-    if step == 1:
-        return x
-    column = reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :]))
-    apart = concat([column, _zeros(column, axis + 1, step - 1)], axis + 1)
-    return reshape(apart, (*x.shape[:axis], x.shape[axis] * step, *x.shape[axis + 1 :]))
 
 
 def _concat(x: Expr, g: Expr) -> Sequence[Expr | None]:

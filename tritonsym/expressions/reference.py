@@ -96,9 +96,7 @@ def _integer_divide(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _modulo(x: Expr, inputs: Sequence[Tensor], out: Tensor) -> Step:
-    if x.dtype.is_float:
-        return lambda: out.copy_(_float_modulo(*inputs))
-    return lambda: out.copy_(_integer_modulo(*inputs))
+    return _copied(_float_modulo if x.dtype.is_float else _integer_modulo)(x, inputs, out)
 
 
 def _float_modulo(a: Tensor, b: Tensor) -> Tensor:

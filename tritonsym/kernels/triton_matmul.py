@@ -16,9 +16,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from ..expressions.expr import GENERATED, PRODUCTS, VIEWS, Expr, contracted
+from ..expressions.expr import GENERATED, VIEWS, Expr, contracted
 from ..expressions.layout import Layout, contiguous
-from ..foundation.dtype import DType
 from ..products.matmul_tiles import Product, Tile
 from ..products.products import describe, prologue_of
 from ..products.tensor_descriptor import axes_of, descriptor_of
@@ -30,6 +29,7 @@ from .triton_writer import (
     Source,
     Writer,
     access_of,
+    accumulator,
     blocks_name,
     offset_in_copy,
     offset_text,
@@ -43,7 +43,7 @@ _GROUP = 8
 
 def product_of(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> Product:
     """What the tile of a kernel depends on."""
-    product = _product(kernel)
+    product = kernel.product
     return describe(product, layouts, str(product["precision"]), kernel.body, kernel.outputs)
 
 
@@ -52,17 +52,13 @@ def matmul(kernel: Kernel, layouts: Mapping[Expr, Layout], tile: Tile) -> Source
     return _Matmul(kernel, layouts, tile).write()
 
 
-def _product(kernel: Kernel) -> Expr:
-    return next(x for x in kernel.body if x.primitive in PRODUCTS)
-
-
 class _Matmul:
     """A kernel of a product being written."""
 
     def __init__(self, kernel: Kernel, layouts: Mapping[Expr, Layout], tile: Tile) -> None:
         self.kernel, self.body = kernel, kernel.body
         self.tile = tile
-        self.product = _product(kernel)
+        self.product = kernel.product
         self.in_blocks = product_of(kernel, layouts).in_blocks
         self.batch, (self.rows, self.columns) = self.product.shape[:-2], self.product.shape[-2:]
         self.depth = contracted(self.product.inputs[0], self.product["transpose_a"])
@@ -164,7 +160,7 @@ class _Matmul:
             self.axes = {"row": "[:, None, None]", "column": "[None, None, :]"}
             self.inner = dict.fromkeys(("left", "right"), "[None, :, None]")
             sums, summed = [tile.rows, tile.depth, tile.columns], 1
-        line(f"total = tl.full({sums}, 0, {_accumulator(self.product.inputs[0].dtype)})")
+        line(f"total = tl.full({sums}, 0, {accumulator(self.product.inputs[0].dtype)})")
         line(f"for start in range(0, {self.length}, {tile.depth}):")
         begin = "start"
         if self.length < self.depth:
@@ -226,7 +222,7 @@ class _Matmul:
         masked = f", {mask}, other=0" if mask else ""
         text = f"tl.load({self.writer.pointer(access.base)} + {where}{masked})"
         if not self.in_blocks:
-            text = f"math.cast({text}, {_accumulator(y.dtype)})"
+            text = f"math.cast({text}, {accumulator(y.dtype)})"
         self.writer.line(f"{name} = {text}", 2)
 
     def _computed_operand(
@@ -246,7 +242,7 @@ class _Matmul:
         if in_depth:
             zero = f"tl.full((), 0, {value}.dtype)"
             value = f"tl.where({in_depth}, {value}, {zero})"
-        kind = TYPES[operand.dtype.name] if self.in_blocks else _accumulator(operand.dtype)
+        kind = TYPES[operand.dtype.name] if self.in_blocks else accumulator(operand.dtype)
         writer.line(f"{name} = math.cast({value}, {kind})", 2)
 
     def _inside_depth(self, inner: str) -> list[str]:
@@ -323,13 +319,6 @@ def _batch_places(batch: Sequence[int]) -> list[str]:
         return ["batch"]
     steps = contiguous(tuple(batch))
     return [f"(batch // {step} % {n})" for n, step in zip(batch, steps, strict=True)]
-
-
-def _accumulator(dtype: DType) -> str:
-    """What products are summed up in."""
-    if dtype.itemsize >= 4:
-        return TYPES[dtype.name]
-    return "tl.float32" if dtype.is_float else "tl.int32"
 
 
 def _inside(coordinate: str, length: int, tile: int) -> str:

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 
 from ..expressions.expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from ..expressions.layout import Layout, contiguous
-from ..foundation.dtype import DType
 from ..products.gpus import WARP
 from ..scheduling.schedule import Kernel
 from .registers import WARPS, Order, ordered
 from .row_pairs import Pair, pair_of
 from .triton_writer import (
-    TYPES,
     WIDE,
     Access,
     Source,
     Writer,
     access_of,
+    accumulator,
     collapse,
     coordinates_of,
     offset_in_copy,
@@ -33,6 +32,7 @@ from .triton_writer import (
     power_of_two,
     reach_of,
     reads,
+    register_type,
 )
 
 # Columns of the longest row that a program holds in registers, and of a longer one that it has at
@@ -301,8 +301,8 @@ class _Rows:
     def _lane(self, x: Expr, data: str) -> str:
         """What a reduction combines: the values, with what changes nothing behind the row's end."""
         masked = f"tl.where(mask, {data}, {_neutral(x)})"
-        kind = _accumulator(x.inputs[0].dtype)
-        widened = kind != _register_type(x.inputs[0].dtype)
+        kind = accumulator(x.inputs[0].dtype)
+        widened = kind != register_type(x.inputs[0].dtype)
         return f"{masked}.to({kind})" if widened else masked
 
     def _finished(self, x: Expr, lane: str) -> str:
@@ -318,8 +318,8 @@ class _Rows:
         reduced = f"math.reduce({lane}, {how})"
         if x.primitive in ("max", "min", "sum"):
             reduced = f"math.positive_zero({reduced})"
-        if _accumulator(x.dtype) != _register_type(x.dtype):
-            reduced = f"math.cast({reduced}, {_register_type(x.dtype)})"
+        if accumulator(x.dtype) != register_type(x.dtype):
+            reduced = f"math.cast({reduced}, {register_type(x.dtype)})"
         self.writer.line(f"{name} = {reduced}")
         return name
 
@@ -339,10 +339,7 @@ class _Rows:
                 self._compute(x, 1)
         full = [x for x in self.writer.outputs if self.is_full(x)]
         if full:
-            layouts = self.writer.layouts
-            self._begin_loop(
-                [layouts[x.inputs[0]].base if x.primitive in VIEWS else x for x in full]
-            )
+            self._begin_loop([self.writer.source_of(x) for x in full])
             self._store_full(2)
 
     @property
@@ -372,7 +369,7 @@ class _Rows:
         lanes = self.writer.new_name()
         places = x.primitive in ("argmax", "argmin")
         wide = "tl.int64" if self.is_wide else "tl.int32"
-        kind = _accumulator(data.dtype)
+        kind = accumulator(data.dtype)
         self.writer.line(f"{lanes} = tl.full({self._tile_shape}, {_neutral(x)}, {kind})")
         if places:
             self.writer.line(f"places = tl.full({self._tile_shape}, 0, {wide})")
@@ -405,18 +402,6 @@ class _Rows:
         first, second = self.writer.new_name(), self.writer.new_name()
         self.writer.line(f"{first}, {second} = online.{pair.end}({names}, {self.columns})")
         self.writer.names.update({pair.first: first, pair.second: second})
-
-
-def _register_type(dtype: DType) -> str:
-    """What a value of this dtype is in registers."""
-    return "tl.float32" if dtype.is_reduced else TYPES[dtype.name]
-
-
-def _accumulator(dtype: DType) -> str:
-    """What values are combined in: at least 32 bits."""
-    if dtype.is_float:
-        return _register_type(dtype)
-    return TYPES[dtype.name] if dtype.itemsize >= 4 else "tl.int32"
 
 
 def _neutral(x: Expr) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..expressions.expr import ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
 from ..expressions.layout import Layout, contiguous, parts_in_concat, places_in_copy
 from ..expressions.philox import fraction_bits
-from ..foundation.dtype import BOOL
+from ..foundation.dtype import BOOL, DType
 from ..products.gpus import ACCESS
 from ..products.tensor_descriptor import Descriptor
 from ..scheduling.schedule import COPIES
@@ -203,7 +203,7 @@ class Writer:
         else:
             self.draw = self.pointer(x.inputs[0])
             bits = fraction_bits(x.dtype.torch)
-            kind = "tl.float32" if x.dtype.is_reduced else TYPES[x.dtype.name]
+            kind = register_type(x.dtype)
             stream = x.integer("stream")
             text = f"random.uniform(seed, number, {stream}, {position}, {bits}, {kind})"
         name = self.names[x] = self.new_name()
@@ -302,10 +302,21 @@ def module(title: str, functions: Sequence[Sequence[str]]) -> str:
 # ---- numbers and coordinates -------------------------------------------------------------------
 
 
+def register_type(dtype: DType) -> str:
+    """What a value of this dtype is in registers."""
+    return "tl.float32" if dtype.is_reduced else TYPES[dtype.name]
+
+
+def accumulator(dtype: DType) -> str:
+    """What values are added up or compared in: at least 32 bits."""
+    narrow = dtype.itemsize < 4 and not dtype.is_float
+    return "tl.int32" if narrow else register_type(dtype)
+
+
 def literal(x: Expr) -> str:
     """A constant as text of its own type; in float32 for 16-bit floats."""
     value = constant_value(x)
-    kind = "tl.float32" if x.dtype.is_reduced else TYPES[x.dtype.name]
+    kind = register_type(x.dtype)
     if isinstance(value, float) and not math.isfinite(value):
         return f'tl.full((), float("{value}"), {kind})'
     if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:

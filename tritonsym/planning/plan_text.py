@@ -24,10 +24,7 @@ def floor(plan: Plan) -> int:
 
 def moved(plan: Plan, kernel: Kernel) -> int:
     """The bytes that a kernel reads and writes, each array once."""
-    body = set(kernel.body)
-    bases = {plan.layouts[y].base for x in kernel.body for y in x.inputs}
-    outside = (y for y in bases if y not in body and y.primitive != "constant")
-    return sum(y.byte_count for y in (*outside, *kernel.outputs))
+    return sum(x.byte_count for x in (*_outside(plan, kernel), *kernel.outputs))
 
 
 def text(plan: Plan, every_refusal: bool = False) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..expressions.expr import PRODUCTS, Expr
+from ..expressions.expr import Expr
 from ..expressions.layout import Layout
 from ..products.gpus import Gpu
 from ..products.matmul_tiles import tiles
@@ -60,7 +60,7 @@ def with_prologues(
             continue
         (x,) = kernel.outputs
         reading = [n for n in readers.get(x, ()) if n != number]
-        products = [_product(kernels[n]) for n in reading if kernels[n].form == "matmul"]
+        products = [kernels[n].product for n in reading if kernels[n].form == "matmul"]
         if not products:
             continue
         reason = "others read it as well" if x in wanted or len(products) < len(reading) else None
@@ -76,10 +76,6 @@ def with_prologues(
             assert reader is not None
             changed[n] = replace(reader, body=(*kernel.body, *reader.body))
     return tuple(kernel for kernel in changed if kernel is not None), refusals
-
-
-def _product(kernel: Kernel) -> Expr:
-    return next(x for x in kernel.body if x.primitive in PRODUCTS)
 
 
 def _why_not(
@@ -103,7 +99,7 @@ def _why_not(
     leaf_size = sum(base.byte_count for base in {layouts[y].base for y in leaves})
     before, after = leaf_size + size, 0
     for reader in readers:
-        product = _product(reader)
+        product = reader.product
         left, right = product.inputs
         if left is not x or layouts[right].base is x:
             return "only a left operand as a whole comes through registers"

@@ -47,6 +47,11 @@ class Kernel:
         return self.parts or (self,)
 
     @property
+    def product(self) -> Expr:
+        """The product of a ``matmul``."""
+        return next(x for x in self.body if x.primitive in PRODUCTS)
+
+    @property
     def runs_python(self) -> bool:
         """Whether it is a caller's Python code."""
         return any(x.primitive == "native" and x["python"] is True for x in self.body)
