@@ -22,7 +22,6 @@ class Functions:
     sigmoid = nn.sigmoid
     square = jnp.square
     relu = nn.relu
-    exp = jnp.exp
     subtract = jnp.subtract
     multiply = jnp.multiply
     add_bias = jnp.add

@@ -55,8 +55,10 @@ class Sizes:
         perceptron_batches, perceptron_widths: of the perceptron's forward pass; a step is made at
             the last batch.
         tiny: how many tiny operators, and rows and columns of each.
-        lenet_batch, lenet_dtype: the dtype is that of the forward pass.
+        block, lstm: of a transformer and of a recurrent network.
+        lenet_batch: images of a batch.
         residual: batch, channels and side of the image.
+        image_dtype: of networks of images, in a forward pass.
         adam: how many parameters, and rows and columns of each.
         chained_nodes: how long the chain is whose handling is measured.
         ceiling_elements, ceiling_side: of the copy and the product that measure the ceilings.

@@ -25,7 +25,6 @@ class Functions:
     sigmoid = torch.sigmoid
     square = torch.square
     relu = torch.relu
-    exp = torch.exp
     subtract = torch.sub
     multiply = torch.mul
     gelu = functional.gelu

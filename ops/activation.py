@@ -121,7 +121,6 @@ def _leaky_gradient(
     native=_leaky_native,
     uses_native=_leaky_in_one_call,
     elementwise=True,
-    random=True,
     gradient=_leaky_gradient,
     initial={"gamma": '["Constant", {"value": 0.25}]'},
 )
@@ -194,7 +193,6 @@ def _dropout_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     outputs=lambda attributes: ("output", "mask"),
     visible=lambda attributes: 1,
     shapes=_dropout_shapes,
-    random=True,
     gradient=_dropout_gradient,
 )
 def dropout(

@@ -38,6 +38,13 @@ def axes_of(axes: Axes, rank: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def no_gradients(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr | None]:
+    """The gradients of what none pass."""
+    return [None] * len(inputs)
+
+
 def needs_float(name: str, data: Expr) -> None:
     """Raise where an operator of this name has no meaning for whole numbers."""
     if not data.dtype.is_float:

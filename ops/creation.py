@@ -133,7 +133,6 @@ def linspace(
     aliases=("random_uniform", "uniform"),
     shapes=_given_shape,
     dtypes=_given_dtype,
-    random=True,
 )
 def random_uniform(
     *,
@@ -171,7 +170,6 @@ def deviates(shape: tuple[int, ...], dtype: DType, stream: int) -> Expr:
     aliases=("random_normal", "normal"),
     shapes=_given_shape,
     dtypes=_given_dtype,
-    random=True,
 )
 def random_normal(
     *,
@@ -198,7 +196,6 @@ def _integer_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     aliases=("random_randint",),
     shapes=_given_shape,
     dtypes=_integer_dtype,
-    random=True,
 )
 def random_randint(
     *,

@@ -33,6 +33,7 @@ from .common import (
     accumulator,
     in_accumulator,
     needs_float,
+    no_gradients,
 )
 
 Normalization = Literal["null", "batch", "valid"]
@@ -364,17 +365,11 @@ def make_loss(data: Expr) -> Expr:
     return data
 
 
-def _nothing(
-    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Gradients:
-    return (None,)
-
-
 @operator(
     "BlockGrad",
     aliases=("stop_gradient",),
     shapes=unify_shapes,
-    gradient=_nothing,
+    gradient=no_gradients,
     is_loss=lambda attributes: True,
 )
 def block_grad(data: Expr) -> Expr:

@@ -256,7 +256,6 @@ def _refuse(**unsupported: object) -> None:
     visible=lambda attributes: len(_rnn_outputs(attributes)) - _has_mask(attributes),
     shapes=_rnn_shapes,
     gradient=_rnn_gradient,
-    random=True,
 )
 def rnn(
     data: Expr,

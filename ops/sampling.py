@@ -24,7 +24,7 @@ from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT32, INT64, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
 
-from .common import accumulator
+from .common import accumulator, no_gradients
 from .creation import deviates, float_dtype
 
 
@@ -39,12 +39,6 @@ def _sample_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     outputs[0] = attributes.dtype or FLOAT32
 
 
-def _no_gradients(
-    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Sequence[Expr | None]:
-    return [None] * len(inputs)
-
-
 def _for_each(parameter: Expr, drawn: Expr) -> Expr:
     """A parameter of a distribution, repeated for each number that is drawn from it."""
     missing = len(drawn.shape) - len(parameter.shape)
@@ -57,8 +51,7 @@ def _for_each(parameter: Expr, drawn: Expr) -> Expr:
     aliases=("sample_uniform",),
     shapes=_sample_shapes,
     dtypes=_sample_dtypes,
-    gradient=_no_gradients,
-    random=True,
+    gradient=no_gradients,
 )
 def sample_uniform(
     low: Expr,
@@ -83,8 +76,7 @@ def sample_uniform(
     aliases=("sample_normal",),
     shapes=_sample_shapes,
     dtypes=_sample_dtypes,
-    gradient=_no_gradients,
-    random=True,
+    gradient=no_gradients,
 )
 def sample_normal(
     mu: Expr,
@@ -104,7 +96,7 @@ def sample_normal(
     return cast(drawn * _for_each(sigma, drawn) + _for_each(mu, drawn), kind)
 
 
-@operator("_shuffle", aliases=("shuffle",), shapes=unify_shapes, random=True)
+@operator("_shuffle", aliases=("shuffle",), shapes=unify_shapes)
 def shuffle(data: Expr, *, stream: int) -> Expr:
     """The parts of ``data`` along its first axis in a random order, a new one at every run."""
     order = argsort(random(data.shape[:1], FLOAT64, stream), 0, descending=False)
@@ -146,7 +138,6 @@ def _multinomial_gradient(
     shapes=_multinomial_shapes,
     dtypes=_multinomial_dtypes,
     gradient=_multinomial_gradient,
-    random=True,
 )
 def sample_multinomial(
     data: Expr,

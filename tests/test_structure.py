@@ -41,7 +41,7 @@ LAYERS = (
     (
         "rewrites",
         "__init__ simplify joined_products torch_calls torch_patterns torch_norms "
-        "torch_layers torch_results scaled_kernels",
+        "torch_layers torch_results scaled_kernels for_cpu",
     ),
     ("rewrites", "torch_updates cones channels_last views_first nested regroup reciprocals split"),
     ("products", "__init__ gpus attention tensor_descriptor matmul_tiles library_products"),

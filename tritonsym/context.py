@@ -77,9 +77,13 @@ class Context:
     ) -> None:
         _default.stack.pop()
 
+    @property
+    def is_gpu(self) -> bool:
+        return self.device_type == "gpu"
+
     def empty_cache(self) -> None:
         """Give memory that no array uses back to the GPU's driver."""
-        if self.device_type == "gpu" and torch.cuda.is_available():
+        if self.is_gpu and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
@@ -159,13 +163,20 @@ def is_interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1" and not torch.cuda.is_available()
 
 
+def context_of(tensor: torch.Tensor) -> Context:
+    """Where a tensor is; those of Triton's interpreter are on the CPU."""
+    if tensor.device.type != "cuda":
+        return Context("cpu", 0)
+    return Context("gpu", tensor.device.index or 0)
+
+
 def torch_device(context: Context) -> torch.device:
     """The torch device of a context.
 
     Raises:
         MXNetError: a GPU was asked for that is not there; the message says what is missing.
     """
-    if context.device_type != "gpu" or is_interpreted():
+    if not context.is_gpu or is_interpreted():
         return torch.device("cpu")
     if 0 <= context.device_id < num_gpus():
         return torch.device("cuda", context.device_id)

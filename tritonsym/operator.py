@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from .context import Context
+from .context import Context, context_of
 from .expressions.reference import Tensor
 from .foundation.dtype import DType, as_dtype
 from .foundation.errors import LoweringError, MXNetError
-from .foundation.shape import Shape, given_shape
 from .foundation.text import checked_text, shown
+from .graph.infer import known_shape
+from .graph.op import PartialShape
 from .ndarray.core import NDArray
 from .ops import custom
 
-PartialShape = Shape | None
 Value = TypeVar("Value")
 # Of arguments, outputs and auxiliary states.
 Lists = tuple[list[Value], list[Value], list[Value]]
@@ -215,8 +215,7 @@ class _Registered:
 
     def shapes(self, arguments: list[PartialShape]) -> Lists[PartialShape]:
         def shape(value: Any) -> PartialShape:
-            found = given_shape("a shape", tuple(value))
-            return tuple(n if n > 0 else 0 for n in found) or None
+            return known_shape("a shape", tuple(value))
 
         with _calling(self.op_type, "infer_shape", LoweringError):
             given = self._prop.infer_shape([list(known or ()) for known in arguments])
@@ -246,7 +245,7 @@ class _Registered:
         return arguments, outputs, states
 
     def create(self, inputs: Sequence[Tensor]) -> _Running:
-        context = _context(inputs)
+        context = context_of(inputs[0]) if inputs else Context("cpu", 0)
         with _calling(self.op_type, "create_operator", MXNetError):
             code = self._prop.create_operator(
                 context,
@@ -300,11 +299,3 @@ class _Running:
                 in_grad=self._arrays(gradients),
                 aux=self._arrays(states),
             )
-
-
-def _context(tensors: Sequence[Tensor]) -> Context:
-    """Where tensors are; those of Triton's interpreter are on the CPU."""
-    device = tensors[0].device if tensors else None
-    if device is None or device.type != "cuda":
-        return Context("cpu", 0)
-    return Context("gpu", device.index or 0)

@@ -25,12 +25,8 @@ from ..graph.trace import Graph, trace
 from ..planning import plan_text
 from ..planning.plan import Plan, make_plan
 from ..products.gpus import gpu_of
-from ..rewrites.joined_products import with_joined_products
-from ..rewrites.scaled_kernels import with_scaled_kernels
+from ..rewrites.for_cpu import for_cpu
 from ..rewrites.simplify import simplify
-from ..rewrites.torch_calls import in_torch_calls
-from ..rewrites.torch_layers import in_torch_layers
-from ..rewrites.torch_results import handed_on
 from ..runtime import cpu
 from ..runtime.program import Program, outputs_of
 from ..scheduling.recompute import Again, recomputed
@@ -92,7 +88,7 @@ def trace_entries(
     entries = list(chain.from_iterable(stages))
     nodes = toposort(entries)
     shapes, dtypes = checked_shapes(nodes, bound), checked_dtypes(nodes, bound)
-    on_cpu = context.device_type != "gpu"
+    on_cpu = not context.is_gpu
     graph = trace(stages, shapes, dtypes, native=on_cpu, train=train, written=written)
     names = [node.name for node in nodes if node.op is None]
     numbers = _numbers(graph, len(stages[0]), len(entries))
@@ -157,14 +153,13 @@ def compile_graph(
     Raises:
         MXNetError: it would take more memory than there is.
     """
-    on_cpu, switched = context.device_type != "gpu", switches.current()
+    on_cpu, switched = not context.is_gpu, switches.current()
     graph = simplify(traced)
     if switched.mirror or switched.fusion:
         sparing = Again.CHOICES if on_cpu else Again.IN_REGISTERS
         graph = recomputed(graph, Again.EVERYTHING if switched.mirror else sparing)
     if switched.fusion and on_cpu:
-        graph = in_torch_layers(with_scaled_kernels(with_joined_products(graph)))
-        graph = handed_on(in_torch_calls(graph))
+        graph = for_cpu(graph)
     strides = {i: tensor.stride() for i, tensor in enumerate(inputs) if not tensor.is_contiguous()}
     given = outputs or {}
     shared = _shared((*inputs, *given.values()))
@@ -203,7 +198,7 @@ def _program(
 ) -> Program:
     """The plan on its arrays; outputs whose memory others use too are copied there in the end."""
     state = default_state()
-    if context.device_type != "gpu":
+    if not context.is_gpu:
         return _arranged(cpu.program(plan, inputs, state, switched, outputs), apart, joined)
     from ..runtime import triton_runtime  # Triton is imported for a GPU plan, and not before
 

@@ -26,7 +26,7 @@ def compute(
         state: where random numbers are drawn from.
         context: where the inputs are. On a GPU the kernels run that a bound graph would run.
     """
-    if context.device_type != "gpu":
+    if not context.is_gpu:
         return run(outputs, inputs, state)
     from ..runtime import triton_runtime  # Triton is imported for a GPU, and not before
 

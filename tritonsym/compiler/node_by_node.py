@@ -59,7 +59,7 @@ def every_value(
     nodes = toposort(entries)
     shapes, dtypes = checked_shapes(nodes, bound), checked_dtypes(nodes, bound)
     every = [Entry(node, index) for node in nodes for index in range(node.output_count)]
-    on_cpu = context.device_type != "gpu"
+    on_cpu = not context.is_gpu
     graph = trace([every], shapes, dtypes, native=on_cpu, train=train)
     inputs = [bound[node.name] for node in nodes if node.op is None]
     # New states stand behind the entries, and are not wanted.

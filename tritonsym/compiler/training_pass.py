@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..context import Context
 from ..expressions.reference import Tensor
 from ..foundation.handover import Loans
-from ..graph.backward import backward, is_loss
-from ..graph.node import Entry, Node, make_node, toposort
-from ..graph.op import find
+from ..graph.backward import backward, is_loss, summed
+from ..graph.node import Entry, Node, toposort
 from ..runtime.program import run
 from .compiler import compile_entries
 
@@ -67,7 +66,8 @@ class TrainingPass:
             old = variable(next(names))
             memory[old.node.name] = array
             written[position] = old.node.name
-            found[number] = _sum(old, found[number])
+            new = found[number]
+            found[number] = summed((old, new), f"{old.name}_sum", new.node.line)
         # Variables that the gradients do not need are not variables of the program.
         needed = {node.name for node in toposort((*entries, *found))}
         compiled = compile_entries(
@@ -86,7 +86,7 @@ class TrainingPass:
         self._repeated = [*first.steps, *self._backward]
         self._kept = False
         # Kernels on a GPU know addresses, not tensors, and Python code may do what it likes.
-        self._lends = context.device_type != "gpu" and not self.plan.runs_python
+        self._lends = not context.is_gpu and not self.plan.runs_python
 
     @property
     def memory(self) -> list[Tensor]:
@@ -132,9 +132,3 @@ def fresh_names(taken: Mapping[str, Tensor]) -> Iterator[str]:
 def variable(name: str) -> Entry:
     """A variable that no program has made."""
     return Entry(Node(None, name, {}, (), ("", 0)), 0)
-
-
-def _sum(old: Entry, new: Entry) -> Entry:
-    op = find("_gradient_sum")
-    node = make_node(op, f"{old.name}_sum", {"num_args": "2"}, (old, new), new.node.line)
-    return Entry(node, 0)

@@ -62,10 +62,8 @@ def digamma(x: Expr) -> Expr:
         total = total - 1.0 / (z + shift)
     z = z + 10
     square = 1.0 / (z * z)
-    series = full(0, z.shape, z.dtype)
-    for coefficient in (1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12):
-        series = square * (coefficient + series)
-    total = total + make("log", z) - 0.5 / z - series
+    terms = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
+    total = total + make("log", z) - 0.5 / z - square * _polynomial(square, terms)
     fraction = (wide - make("floor", wide + 0.5)) * math.pi
     total = where(reflected, total - math.pi / make("tan", fraction), total)
     pole = reflected.logical_and(wide.equals(make("floor", wide)))

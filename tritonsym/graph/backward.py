@@ -220,11 +220,14 @@ def _total(parts: Sequence[Entry], value: Entry) -> Entry:
         return parts[0]
     if not parts:
         node = make_node(find("zeros_like"), f"{value.name}_zeros", {}, (value,), value.node.line)
-    else:
-        count = {"num_args": str(len(parts))}
-        name = f"{value.name}_gradient_sum"
-        node = make_node(find("_gradient_sum"), name, count, tuple(parts), value.node.line)
-    return Entry(node, 0)
+        return Entry(node, 0)
+    return summed(parts, f"{value.name}_gradient_sum", value.node.line)
+
+
+def summed(parts: Sequence[Entry], name: str, line: tuple[str, int]) -> Entry:
+    """The sum of gradients, of which zeros cost nothing; ``line`` is what made it."""
+    count = {"num_args": str(len(parts))}
+    return Entry(make_node(find("_gradient_sum"), name, count, tuple(parts), line), 0)
 
 
 def _plain(node: Node) -> dict[str, str]:

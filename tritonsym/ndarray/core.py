@@ -485,7 +485,7 @@ def _computed(
     try:
         # Where a symbol would leave the shape to inference, an array has one element.
         shape = (1,) if getattr(parameters, "shape", None) == () else None
-        on_cpu = context.device_type != "gpu"
+        on_cpu = not context.is_gpu
         outputs = op.lower(parameters, inputs, shape=shape, native=on_cpu)
         visible = outputs[: op.visible_count(parameters)]
         states: Sequence[Expr] = ()

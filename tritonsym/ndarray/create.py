@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.utils.dlpack
 
-from ..context import Context, as_context, torch_device
+from ..context import Context, as_context, context_of, torch_device
 from ..expressions.reference import Tensor
 from ..foundation.allocation import allocating
 from ..foundation.dtype import FLOAT32, DType, as_dtype
@@ -79,10 +79,8 @@ def from_torch(tensor: Tensor) -> NDArray:
     if tensor.is_neg():
         raise MXNetError("the tensor's memory holds the values with the other sign, as views of "
                          "conjugates do: give tensor.resolve_neg()")  # fmt: skip
-    on_gpu = tensor.device.type == "cuda"
-    context = Context("gpu", tensor.device.index or 0) if on_gpu else Context("cpu", 0)
     plain = tensor.detach()
-    return NDArray(plain.reshape(1) if plain.ndim == 0 else plain, context)
+    return NDArray(plain.reshape(1) if plain.ndim == 0 else plain, context_of(tensor))
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any], zero_copy: bool = True) -> NDArray:

@@ -59,9 +59,7 @@ class Upload:
         if self._send is None:
             return
         data, label = list(batch.data or ()), list(batch.label or ())
-        waiting = [
-            x for x in (*data, *label) if isinstance(x, NDArray) and x.context.device_type != "gpu"
-        ]
+        waiting = [x for x in (*data, *label) if isinstance(x, NDArray) and not x.context.is_gpu]
         copies = map(from_torch, self._send([x._tensor for x in waiting]))
         found = dict(zip(map(id, waiting), copies, strict=True))
         sent = copy(batch)

@@ -27,7 +27,7 @@ def one_context(given: Any) -> Context | None:
         ValueError: several of GPUs.
     """
     several = [*given] if isinstance(given, (list, tuple)) else [given]
-    if not several or (len(several) > 1 and any(one.device_type == "gpu" for one in several)):
+    if not several or (len(several) > 1 and any(one.is_gpu for one in several)):
         raise ValueError(
             f"a Module computes on one GPU, got {shown(given)}: give it one of them, or start one "
             "process per GPU"
