@@ -67,13 +67,11 @@ def _ordered() -> Iterator[None]:
     """The library of attention adds in one order, and new memory stays as it is."""
     memory: Any = torch.utils.deterministic
     with _telling:
-        before = torch.are_deterministic_algorithms_enabled()
-        only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-        filled = memory.fill_uninitialized_memory
+        before, filled = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
         try:
-            torch.use_deterministic_algorithms(True)
+            torch.set_deterministic_debug_mode("error")
             memory.fill_uninitialized_memory = False
             yield
         finally:
             memory.fill_uninitialized_memory = filled
-            torch.use_deterministic_algorithms(before, warn_only=only_warned)
+            torch.set_deterministic_debug_mode(before)
