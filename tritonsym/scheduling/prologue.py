@@ -106,8 +106,8 @@ def _why_not(
         if any(x in z.inputs for z in reader.body if z is not product):
             return "what follows the product reads it as well"
         body = (*kernel.body, *reader.body)
-        shape = describe(product, layouts, str(product["precision"]), body, reader.outputs)
-        again = -(-shape.columns // tiles(shape, gpu, 1)[0].columns)
+        given = describe(product, layouts, str(product["precision"]), body, reader.outputs)
+        again = -(-given.columns // tiles(given, gpu, 1)[0].columns)
         most = _MOST_TILES_OF_LITTLE if again * leaf_size <= _LITTLE else _MOST_TILES
         if again > most:
             return f"each of {again} tiles of columns would compute it again"

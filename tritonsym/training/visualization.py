@@ -105,8 +105,8 @@ def print_summary(
         total += count
         before = [e.node.name for e in node.inputs if _is_shown(e.node, heads, parameters)]
         kind = "null" if node.op is None else node.op.name
-        shown = "x".join(map(str, shapes[id(node), 0][1:])) if shapes else ""
-        first = (f"{escaped(node.name)}({kind})", shown, str(count))
+        lengths = "x".join(map(str, shapes[id(node), 0][1:])) if shapes else ""
+        first = (f"{escaped(node.name)}({kind})", lengths, str(count))
         _print_row((*first, escaped(before[0]) if before else ""), ends)
         for name in before[1:]:
             _print_row(("", "", "", escaped(name)), ends)
