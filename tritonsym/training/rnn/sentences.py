@@ -99,7 +99,7 @@ class BucketSentenceIter(DataIter):
         if not self.buckets:
             raise ValueError(f"no length has as many sentences as a batch, {batch_size}")
         self.data_name, self.label_name = data_name, label_name
-        self.dtype = as_dtype(dtype)
+        self.dtype, self._kind = dtype, as_dtype(dtype)
         self.invalid_label = invalid_label
         self.layout = layout
         self.major_axis = layout.find("N")
@@ -108,11 +108,11 @@ class BucketSentenceIter(DataIter):
         for sentence in sentences:
             place = bisect.bisect_left(self.buckets, len(sentence))
             if place < len(self.buckets):
-                row = np.full(self.buckets[place], invalid_label, self.dtype.numpy)
+                row = np.full(self.buckets[place], invalid_label, self._kind.numpy)
                 row[: len(sentence)] = sentence
                 rows[place].append(row)
         self.data = [
-            np.array(found, self.dtype.numpy).reshape(len(found), length)
+            np.array(found, self._kind.numpy).reshape(len(found), length)
             for found, length in zip(rows, self.buckets, strict=True)
         ]
         self.provide_data = [self._described(data_name, self.default_bucket_key)]
@@ -127,7 +127,7 @@ class BucketSentenceIter(DataIter):
 
     def _described(self, name: str, length: int) -> DataDesc:
         shape = (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
-        return DataDesc(name, shape, self.dtype.public, self.layout)
+        return DataDesc(name, shape, self._kind.public, self.layout)
 
     def reset(self) -> None:
         """Begin anew, in another random order."""
