@@ -53,6 +53,13 @@ def test_infer_shape_takes_positional_shapes(a: Any, b: Any) -> None:
     assert (a + b).infer_shape_partial((0, 3)) == ([(0, 3), (0, 3)], [(0, 3)], [])
 
 
+def test_shapes_that_follow_in_part_are_told_further(a: Any) -> None:
+    """MXNet leaves open what follows of an unknown length behind Flatten, take, tile and others."""
+    net = mx.sym.FullyConnected(mx.sym.Flatten(a), num_hidden=3, name="fc")
+    arguments, outputs, _ = net.infer_shape_partial(a=(0, 2, 8))
+    assert arguments == [(0, 2, 8), (3, 16), (3,)] and outputs == [(0, 3)]
+
+
 def test_infer_type_takes_positional_types(a: Any, b: Any) -> None:
     """MXNet documents positional types, but its 1.9.1 build fails on them."""
     expected = ([np.float16, np.float16], [np.float16], [])

@@ -54,6 +54,56 @@ def test_layers_that_are_alike_are_asked_once(monkeypatch: pytest.MonkeyPatch) -
     assert asked == ["relu", "tanh"]
 
 
+@pytest.mark.parametrize(
+    ("made", "due"),
+    [
+        (lambda x, y: sym.broadcast_add(x, y), (0, 3, 10, 10)),
+        (lambda x, y: sym.Reshape(x, shape=(-1, 3)), (0, 3)),
+        (lambda x, y: sym.Reshape(x, shape=(0, -3, 0)), (0, 30, 10)),
+        (lambda x, y: sym.swapaxes(x, dim1=0, dim2=1), (3, 0, 10, 10)),
+        (lambda x, y: sym.Concat(x, x, dim=1), (0, 6, 10, 10)),
+        (lambda x, y: sym.Concat(x, x, dim=0), (0, 3, 10, 10)),
+        (lambda x, y: sym.expand_dims(x, axis=1), (0, 1, 3, 10, 10)),
+        (lambda x, y: sym.slice_axis(x, axis=2, begin=1, end=4), (0, 3, 3, 10)),
+        (lambda x, y: sym.slice(x, begin=(0, 1), end=(None, 3)), (0, 2, 10, 10)),
+        (
+            lambda x, y: sym.dot(sym.Reshape(x, shape=(-1, 300)), Variable("z", shape=(300, 4))),
+            (0, 4),
+        ),
+        (lambda x, y: sym.sum(x, axis=0), (3, 10, 10)),
+        (lambda x, y: sym.shape_array(x), (4,)),
+        (
+            lambda x, y: sym.slice_like(x, Variable("z", shape=(1, 3, 5, 5)), axes=(2, 3)),
+            (0, 3, 5, 5),
+        ),
+        # What may be shorter than it is cut to, or have an axis less, is not known.
+        (lambda x, y: sym.slice(x, begin=(0,), end=(10,)), (0, 3, 10, 10)),
+        (lambda x, y: sym.squeeze(x), ()),
+        (lambda x, y: sym.Flatten(sym.Reshape(x, shape=(-1,))), (0, 1)),
+    ],
+)
+def test_lengths_that_do_not_depend_on_one_that_is_not_known(made: Any, due: Any) -> None:
+    x, y = Variable("x", shape=(0, 3, 10, 10)), Variable("y", shape=(1, 3, 1, 1))
+    _, (found,), _ = made(x, y).infer_shape_partial()
+    assert found == due
+    # And they are those of any length.
+    for length in (1, 4, 7):
+        try:
+            _, (whole,), _ = made(x, y).infer_shape(x=(length, 3, 10, 10))
+        except mx.MXNetError:
+            continue
+        assert all(n in (0, m) for n, m in zip(found, whole, strict=bool(found)))
+
+
+def test_what_is_likely_contradicts_nothing_that_is_known_later() -> None:
+    """A batch that only a label tells, behind layers that were asked before it."""
+    x = Variable("x", shape=(0, 4))
+    layer = sym.FullyConnected(sym.broadcast_add(x, Variable("b", shape=(1, 4))), num_hidden=2)
+    whole = sym.Group([layer, x + Variable("label", shape=(5, 4))])
+    arguments, outputs, _ = whole.infer_shape()
+    assert outputs == [(5, 2), (5, 4)] and arguments[0] == (5, 4)
+
+
 def test_operators_of_a_caller_are_asked_one_by_one() -> None:
     """They may differ although all that is said of them is the same."""
     made: list[object] = []

@@ -37,6 +37,9 @@ FillDTypes = Callable[[Any, DTypes, DTypes], None]
 Gradient = Callable[[Any, Sequence[Expr], Sequence[Expr], Sequence[Expr]], Sequence[Expr | None]]
 # What auxiliary states become in training: (attributes, inputs, outputs) to one value for each.
 Updates = Callable[[Any, Sequence[Expr], Sequence[Expr]], Sequence[Expr]]
+# What unknown lengths may be: much divides the long ones, and the short ones end within a slice.
+_LONG = 5040
+_TRIED = (1, 2, 6, _LONG, 7560)
 
 
 def unify_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
@@ -223,6 +226,9 @@ class Op:
             find_shapes = _result_shapes.__wrapped__ if self.is_open else _result_shapes
             results = find_shapes(self, attributes, tuple(complete))
             outputs[:] = map(merge_shapes, results, outputs)
+        elif None not in inputs and not self.is_open:
+            # A caller's own code is not asked what would be.
+            outputs[:] = map(merge_shapes, _likely_shapes(self, attributes, tuple(inputs)), outputs)
 
     @property
     def summary(self) -> str:
@@ -239,6 +245,27 @@ def _result_shapes(op: Op, attributes: Any, shapes: tuple[Shape, ...]) -> tuple[
         for index, (shape, dtype) in enumerate(zip(shapes, dtypes, strict=True))
     ]
     return tuple(output.shape for output in op.lower(attributes, inputs))
+
+
+@functools.lru_cache(maxsize=4096)
+def _likely_shapes(op: Op, attributes: Any, shapes: tuple[Shape, ...]) -> tuple[PartialShape, ...]:
+    """What the shapes of results have in common, whatever the lengths are that are not known."""
+    found: list[tuple[Shape, ...]] = []
+    for length in _TRIED:
+        lengths = tuple(tuple(n or length for n in shape) for shape in shapes)
+        try:
+            found.append(_result_shapes(op, attributes, lengths))
+        except LoweringError:
+            if length >= _LONG:
+                return (None,) * len(op.output_names(attributes))
+    return tuple(_common(each) for each in zip(*found, strict=True))
+
+
+def _common(shapes: Sequence[Shape]) -> PartialShape:
+    """The lengths that all shapes have in the same axis; None where they have not as many axes."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return None
+    return tuple(n if {n} == {*others} else 0 for n, *others in zip(*shapes, strict=True)) or None
 
 
 _registry: dict[str, Op] = {}
