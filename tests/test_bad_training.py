@@ -324,6 +324,24 @@ def test_images_are_kept_as_they_are_in_the_file(tmp_path: Path) -> None:
     assert peak_of(read) < 4 * size
 
 
+def test_keywords_of_mxnet_s_iterators_that_say_nothing_of_the_batches(tmp_path: Path) -> None:
+    (tmp_path / "images").write_bytes(idx((3, 2, 4)) + bytes(range(24)))
+    (tmp_path / "labels").write_bytes(idx((3,)) + bytes(3))
+    (tmp_path / "table.csv").write_text("1,2\n3,4\n")
+    files = tmp_path / "images", tmp_path / "labels"
+    given: dict[str, Any] = {"batch_size": 1, "silent": True, "shuffle": False}
+    for dtype in ("float32", "float16"):
+        (batch, *_) = mx.io.MNISTIter(
+            *files, **given, dtype=dtype, data_shape=(8,), input_shape=(8,), flat=True
+        )
+        assert batch.data[0].dtype == np.dtype(dtype)
+        assert (batch.data[0].asnumpy() == np.arange(8) / 256).all()
+    (batch, _) = mx.io.CSVIter(tmp_path / "table.csv", (2,), prefetch_buffer=4, ctx="cpu")
+    assert batch.data[0].asnumpy().tolist() == [[1, 2]]
+    with pytest.raises(TypeError, match=r"'suffle'.*prefetch_buffer"):
+        mx.io.MNISTIter(*files, suffle=True)
+
+
 @pytest.mark.parametrize("flat", [True, False])
 def test_a_part_without_images_has_their_shape(flat: bool, tmp_path: Path) -> None:
     """Three images in five parts: two of the parts are empty."""

@@ -337,6 +337,23 @@ def test_tiles_of_many_axes() -> None:
     assert nd.tile(array, reps=(3,)).shape == (1,) * 19 + (6,)
 
 
+def test_a_length_alone_is_a_shape_of_one_axis() -> None:
+    """`shape=(7)` is the number 7, and MXNet reads it so."""
+    x = sym.Variable("x", shape=7)
+    assert x.attr("__shape__") == "7"
+    for symbol in (x, sym.load_json(x.tojson())):
+        assert (symbol * 2).infer_shape() == ([(7,)], [(7,)], [])
+
+
+def test_names_of_arguments_are_those_of_mxnet() -> None:
+    two = nd.array([2.0])
+    assert (
+        nd.power(base=two, exp=3).asscalar() == sym.power(base=A, exp=3).eval(a=two)[0].asscalar()
+    )
+    assert sym.pow(base=2, exp=A).eval(a=two)[0].asscalar() == 4
+    assert A.tojson(remove_amp_cast=False) == A.tojson()
+
+
 def test_axes_are_moved_as_numpy_moves_them() -> None:
     cube = np.arange(24).reshape(2, 3, 4)
     for source, target in ((np.int64(0), 2), (-1, 0), ([0, 2], [-1, 1]), ((2, 0, 1), (0, 1, 2))):

@@ -352,7 +352,6 @@ _FUNCTIONS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "divide": ("div", operator.truediv),
     "true_divide": ("div", operator.truediv),
     "modulo": ("mod", operator.mod),
-    "power": ("power", operator.pow),
     "maximum": ("maximum", max),
     "minimum": ("minimum", min),
     "equal": ("equal", operator.eq),
@@ -365,7 +364,15 @@ _FUNCTIONS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "logical_or": ("logical_or", lambda a, b: bool(a) or bool(b)),
     "logical_xor": ("logical_xor", lambda a, b: bool(a) != bool(b)),
 }
+_power = _function_of_two("power", "power", operator.pow)
+
+
+def power(base: Any, exp: Any) -> Any:
+    """``base ** exp`` of arrays and numbers, broadcast."""
+    return _power(base, exp)
+
+
 FUNCTIONS_OF_TWO: dict[str, Callable[[Any, Any], Any]] = {
-    name: _function_of_two(name, stem, on_numbers)
-    for name, (stem, on_numbers) in _FUNCTIONS.items()
+    **{name: _function_of_two(name, *rest) for name, rest in _FUNCTIONS.items()},
+    "power": power,
 }

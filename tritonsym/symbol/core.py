@@ -293,11 +293,11 @@ class Symbol:
 
     # ---- files ----
 
-    def tojson(self) -> str:
-        """MXNet's JSON text of the graph."""
+    def tojson(self, remove_amp_cast: bool = True) -> str:
+        """MXNet's JSON text of the graph, which has no casts of automatic mixed precision."""
         return json_file.write(self._entries)
 
-    def save(self, fname: str) -> None:
+    def save(self, fname: str, remove_amp_cast: bool = True) -> None:
         """Write :meth:`tojson` to a file, which is replaced as a whole or not at all."""
         if not isinstance(fname, (str, Path)):
             raise TypeError(f"fname need to be string, got {shown(fname)}")

@@ -23,7 +23,7 @@ from .core import Symbol, apply, apply_binary, read_json
 def Variable(
     name: str,
     attr: Mapping[str, str] | None = None,
-    shape: Shape | None = None,
+    shape: Shape | int | None = None,
     lr_mult: float | None = None,
     wd_mult: float | None = None,
     dtype: Any = None,
@@ -36,7 +36,7 @@ def Variable(
     Args:
         name: any text; :meth:`Symbol.bind` finds the array by it.
         attr: attributes, texts by name.
-        shape, dtype: what is known of them; 0 in a shape is not known.
+        shape, dtype: what is known of them; 0 in a shape is not known, and an int is one axis.
         lr_mult, wd_mult, init, stype: stored as attributes for training.
         kwargs: more attributes, named ``__like_this__``.
 
@@ -47,7 +47,8 @@ def Variable(
     checked_text("variable `name`", name)
     attributes = current_attributes().get({} if attr is None else checked_attributes(attr))
     if shape is not None:
-        given_shape(name, tuple(shape) if isinstance(shape, list) else shape)
+        lengths = (shape,) if isinstance(shape, int) else shape
+        given_shape(name, tuple(lengths) if isinstance(lengths, list) else lengths)
         attributes["__shape__"] = attribute_text("shape", shape)
     for key, multiplier in (("__lr_mult__", lr_mult), ("__wd_mult__", wd_mult)):
         if multiplier is not None:
@@ -183,9 +184,17 @@ def _function_of_two(
     return function
 
 
-pow = power = _function_of_two(
+_power = _function_of_two(
     "power", "``base ** exp``.", "_Power", "_PowerScalar", "_RPowerScalar", lambda a, b: a**b
 )
+
+
+def power(base: Any, exp: Any) -> Any:
+    """``base ** exp``."""
+    return _power(base, exp)
+
+
+pow = power
 maximum = _function_of_two(
     "maximum", "The larger.", "_Maximum", "_MaximumScalar", "_MaximumScalar", max
 )

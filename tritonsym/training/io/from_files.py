@@ -7,7 +7,7 @@ import math
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,6 +30,19 @@ MOST_CHARACTERS = 64
 # file may hold: several times the largest of these data sets.
 DEFLATED = 1032
 MOST_BYTES = 1 << 31
+
+
+# Keywords of MXNet's iterators that say how they work and nothing about the batches, and such as
+# programs give them: they are taken, and nothing follows of them.
+OTHERS = frozenset(("ctx", "data_shape", "input_shape", "prefetch_buffer", "preprocess_threads"))
+
+
+def _check_others(given: Iterable[str]) -> None:
+    unknown = sorted({*given} - OTHERS)
+    if unknown:
+        raise TypeError(
+            f"there is no keyword {shown(unknown)}; those without effect are {sorted(OTHERS)}"
+        )
 
 
 class _Rows(DataIter):
@@ -85,11 +98,12 @@ class CSVIter(_Rows):
             which begins after them. Otherwise they come again.
         dtype: what the numbers are read as, and the dtype of the batches.
         data_name, label_name: names in the descriptions.
+        others: of `OTHERS`.
 
     Raises:
         MXNetError: a file that cannot be read, or whose rows do not fit the shapes; or a shape or
             dtype that no array can have.
-        TypeError: a shape that is no tuple of ints, or a dtype that is none.
+        TypeError: a shape that is no tuple of ints, a dtype that is none, or another keyword.
         ValueError: ``batch_size`` is below 1, or no int.
     """
 
@@ -104,7 +118,9 @@ class CSVIter(_Rows):
         dtype: Any = "float32",
         data_name: str = "data",
         label_name: str = "softmax_label",
+        **others: Any,
     ) -> None:
+        _check_others(others)
         kind = _dtype(dtype)
         data_shape = _row_shape("data_shape", data_shape, kind)
         label_shape = _row_shape("label_shape", label_shape, kind)
@@ -208,9 +224,12 @@ class MNISTIter(_Rows):
         silent: say nothing about what was read.
         num_parts, part_index: into how many parts the samples are cut, and which one is used.
         data_name, label_name: names in the descriptions.
+        dtype: of the images in a batch.
+        others: of `OTHERS`.
 
     Raises:
         MXNetError: a file that cannot be read, or is no such file.
+        TypeError: another keyword.
         ValueError: ``batch_size`` is below 1, or no int.
     """
 
@@ -227,7 +246,10 @@ class MNISTIter(_Rows):
         part_index: int = 0,
         data_name: str = "data",
         label_name: str = "softmax_label",
+        dtype: Any = "float32",
+        **others: Any,
     ) -> None:
+        _check_others(others)
         if not 0 <= part_index < num_parts:
             raise MXNetError(f"{part_index=} must be below {num_parts=}")
         images, labels = _idx_file(image, 3), _idx_file(label, 1)
@@ -241,14 +263,15 @@ class MNISTIter(_Rows):
             images, labels = images[order], labels[order]
         size = images.shape[1:]
         images = images.reshape(len(images), *((math.prod(size),) if flat else (1, *size)))
-        super().__init__(images, labels, batch_size, data_name, label_name)
+        super().__init__(images, labels, batch_size, data_name, label_name, _dtype(dtype))
         if not silent:
             print(f"MNISTIter: load {len(images)} images, shuffle={int(shuffle)}, shape="
                   f"{self.provide_data[0].shape}")  # fmt: skip
 
     def getdata(self) -> list[NDArray]:
         """The images of the present batch; all of them are kept as the bytes that they were."""
-        return [array(self._data[self._at].astype(np.float32) / np.float32(256))]
+        images = self._data[self._at].astype(np.float32) / np.float32(256)
+        return [array(images, dtype=self._dtype)]
 
     def reset(self) -> None:
         """Begin with the first batch again."""
