@@ -5,6 +5,8 @@ The reference is the expression itself, computed in float64 by its primitives.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,7 +33,7 @@ from tritonsym.expressions.expr import (
 from tritonsym.expressions.philox import RandomState
 from tritonsym.expressions.reference import run
 from tritonsym.expressions.walks import toposort
-from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
+from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT32, DType
 from tritonsym.graph.trace import Graph
 from tritonsym.planning.plan import Plan
 from tritonsym.products import attention
@@ -436,6 +438,54 @@ def test_one_softmax_for_two_values_keeps_its_weights() -> None:
     assert calls(served(*found).outputs) == []
 
 
+def test_what_looks_like_a_gradient_of_values_before_there_are_any() -> None:
+    """Weights of queries, with which something is summed: its own head may be named a value."""
+    query, key, _, summed = of_tokens(FLOAT16, (6,))
+    weights = softmax(dot(query, key, transpose_b=True) * 0.25)
+    result = dot(weights, summed, transpose_a=True)
+    for head in (input_(4, result.shape, FLOAT16), make("tanh", result)):
+        slope = slope_of(weights, dot(summed, head, transpose_b=True), 0.25)
+        found = [result, dot(slope, key), dot(slope, query, transpose_a=True)]
+        assert calls(served(*found).outputs) == []
+
+
+def test_gradients_in_any_order_of_the_outputs() -> None:
+    given = of_tokens(FLOAT16, (6,))
+    for order in itertools.permutations(range(1, 4)):
+        outputs = [trained(*given)[n] for n in order]
+        found = served(*outputs).outputs
+        # That of the values needs none; asked for first, it is computed before there are any.
+        assert calls(found) == ([] if order[0] == 3 else ["attention_backward"])
+    served(*(trained(*given)[n] for n in (3, 1, 2, 0)))
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    query, key, value, head = of_tokens(FLOAT16, (6,))
+    weights = softmax(dot(query, key, transpose_b=True))
+    wide, given = cast(weights, INT32), cast(dot(head, value, transpose_b=True), INT32)
+    gradient = (given - reduce("sum", given * wide, (2,))) * wide
+    found = [dot(weights, value), dot(cast(gradient, FLOAT16), key)]
+    assert calls(served(*found).outputs) == []
+
+
+@pytest.mark.parametrize(("depth", "name"), [(192, ["attention_backward"]), (200, [])])
+def test_gradients_of_deep_heads_keep_our_kernels(depth: int, name: list[str]) -> None:
+    query, key, value, head = (
+        input_(n, (2, length, depth), FLOAT16) for n, length in enumerate((33, 40, 40, 33))
+    )
+    assert calls(served(*trained(query, key, value, head)[1:]).outputs) == name
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_gpus_operators_take_what_they_are_given(dtype: torch.dtype) -> None:
+    """Without a GPU as far as shapes and arguments go: torch knows both of the operators."""
+    shapes = [(2, 3, length, 64) for length in (33, 40, 40, 33)]
+    given = [torch.empty(shape, dtype=dtype, device="meta") for shape in shapes]
+    found = attention.attention_gradients(*given, 0.125)
+    assert [x.shape for x in found] == [x.shape for x in given[:3]]
+    assert all(x.dtype is dtype for x in found)
+
+
 def test_heads_that_the_library_cannot_read_keep_our_kernels() -> None:
     outputs = trained(*of_tokens(FLOAT16, (6,)))
     for strides in ((33 * 16, 1, 33), (33 * 20, 20, 1)):
@@ -551,6 +601,38 @@ def test_a_second_run_has_the_same_gradients(gpu: mx.Context) -> None:
     assert any((first != found[1][name]).any() for name, first in found[0].items())
 
 
+def forbidden(*given: object) -> None:
+    raise AssertionError("a caller's hook was called")
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.inference_mode,
+        torch.no_grad,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: torch.autograd.graph.saved_tensors_hooks(forbidden, forbidden),
+        torch.autograd.detect_anomaly,
+    ],
+    ids=["inference", "no gradients", "autocast", "hooks", "anomalies"],
+)
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_what_a_program_tells_torch_is_not_for_us(
+    gpu: mx.Context, mode: Callable[[], contextlib.AbstractContextManager[object]]
+) -> None:
+    executor = bound(gpu, grad_req="write")
+    head = mx.nd.array(np.random.default_rng(9).normal(size=(2, 24, 64)), gpu, "float16")
+    found = []
+    for around in (contextlib.nullcontext, mode):
+        with around():
+            (output,) = executor.forward(is_train=True)
+            executor.backward(head)
+        found.append([x.asnumpy() for x in (output, *executor.grad_arrays)])
+    assert natives(next(iter(executor._training.values())).plan)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_caller_s_memory_may_begin_anywhere(gpu: mx.Context) -> None:
     query, key, value = (sym.Variable(name) for name in ("query", "key", "value"))
     weights = sym.softmax(sym.batch_dot(query, key, transpose_b=True) * 0.125)
@@ -624,7 +706,7 @@ def test_gradients_store_no_scores_and_keep_their_bits(tokens: int) -> None:
     for _ in range(4):
         executor.forward(is_train=True)
         executor.backward(mx.nd.from_torch(head))
-        found.append([x.to_torch().clone() for x in executor.grad_arrays])
+        found.append([x.to_torch().cpu() for x in executor.grad_arrays])
     torch.cuda.synchronize()
     assert torch.cuda.max_memory_allocated() - before < 64 * tokens * tokens * 2 / 2
     assert not torch.are_deterministic_algorithms_enabled()
@@ -637,7 +719,7 @@ def test_gradients_store_no_scores_and_keep_their_bits(tokens: int) -> None:
     for one, other in zip(found[0], due, strict=True):
         # Probabilities, slopes and the result are rounded to 8 bits.
         atol = 3 * torch.finfo(torch.bfloat16).eps * other.abs().max().item()
-        torch.testing.assert_close(one[some].double(), other, rtol=0, atol=atol)
+        torch.testing.assert_close(one[some].double(), other.cpu(), rtol=0, atol=atol)
 
 
 def test_a_query_without_any_score_gives_what_the_library_gives(

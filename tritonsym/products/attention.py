@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -56,6 +57,8 @@ LEAST_SCORES = 2**23
 # a head, and heads or batches in one launch.
 _LEAST_CAPABILITY = 80
 _LARGEST_DEPTH = 256
+# Deeper gradients are for some of these GPUs alone.
+_LARGEST_DEPTH_BACK = 192
 _LARGEST_BATCH = 2**16 - 1
 # Elements of 16 bits in the widest access; what rows begin at, and how long they are.
 _UNIT = 8
@@ -96,9 +99,14 @@ def with_attention(graph: Graph, input_strides: Mapping[int, tuple[int, ...]], g
         return tuple(layout.strides[-3] < layout.strides[-2] for layout in layouts)
 
     order = toposort(graph.outputs)
+    place = {x: number for number, x in enumerate(order)}
     uses = [use for x in order if x.primitive == "dot" for use in _uses(x)]
-    found = [*_forward(uses, served), *_backward(uses, served)]
-    layers = {x: [layer] for x, layer in found}
+    # A gradient of values needs no values, and may be asked for before they are known.
+    layers = {
+        x: [layer]
+        for x, layer in (*_forward(uses, served), *_backward(uses, served))
+        if all(place[y] < place[x] for y in layer.inputs)
+    }
     return with_layers(graph, apart(layers, order, graph.outputs))
 
 
@@ -208,7 +216,7 @@ def _slopes_of(x: Expr) -> _Slopes | None:
     """x = scale * weights * (slope - sum(slope * weights)), where the slope is that of weights."""
     gradient, factor = _without_factor(x, x.dtype)
     for rest, wide in pairs(gradient, "mul"):
-        if rest.primitive != "sub":
+        if rest.primitive != "sub" or not rest.dtype.is_float:
             continue
         slope, share = rest.inputs[0], once(rest.inputs[1])
         if share.primitive != "sum" or share.integers("axes") != (len(x.shape) - 1,):
@@ -283,7 +291,7 @@ def _backward(uses: Sequence[_Use], served: _Served) -> Iterator[tuple[Expr, Lay
         scores = found.scores
         operands = (scores.query, scores.key, found.value, found.head)
         by_token = served(scores, *operands)
-        if by_token is None:
+        if by_token is None or found.value.rows.shape[-1] > _LARGEST_DEPTH_BACK:
             continue
         # What the gradients of queries, of keys and of values are products of.
         factors = (scores.key.rows, scores.query.rows, found.head.rows)
@@ -388,7 +396,9 @@ def _attend(given: Attention, inputs: list[Tensor], out: Tensor) -> Step:
 
     def step() -> object:
         query, key, value = (_aligned(_batched(x)) for x in inputs)
-        return place.copy_(scaled_dot_product_attention(query, key, value, scale=given.scale))
+        with torch.autocast(out.device.type, enabled=False):  # a caller's is not for us
+            result = scaled_dot_product_attention(query, key, value, scale=given.scale)
+        return place.copy_(result)
 
     return step
 
@@ -402,15 +412,33 @@ def _attend_back(given: Attention, inputs: list[Tensor], out: Tensor) -> Step:
         begin += x.numel()
 
     def step() -> None:
-        *operands, head = (_aligned(_batched(x)) for x in inputs)
-        query, key, value = leaves = [x.detach().requires_grad_() for x in operands]
-        with torch.enable_grad():
-            result = scaled_dot_product_attention(query, key, value, scale=given.scale)
-        gradients = torch.autograd.grad(result, leaves, head)
+        query, key, value, head = (_aligned(_batched(x)) for x in inputs)
+        gradients = attention_gradients(query, key, value, head, given.scale)
         for place, gradient in zip(places, gradients, strict=True):
             place.copy_(gradient)
 
     return in_one_order(step, out)
+
+
+def attention_gradients(
+    query: Tensor, key: Tensor, value: Tensor, head: Tensor, scale: float
+) -> Sequence[Tensor]:
+    """The gradients of queries, keys and values by the library's own operators.
+
+    They know nothing of what a program has told torch of gradients: modes, hooks, its checks.
+    """
+    operators: Any = torch.ops.aten
+    operands = (query, key, value)
+    if query.device.type == "cpu":
+        forward = operators._scaled_dot_product_flash_attention_for_cpu
+        backward = operators._scaled_dot_product_flash_attention_for_cpu_backward
+        made = forward(*operands, scale=scale)
+        return tuple(backward(head, *operands, *made, 0.0, False, scale=scale))
+    forward = operators._scaled_dot_product_flash_attention
+    result, logarithms, *lengths, seed, offset, _ = forward(*operands, scale=scale)
+    backward = operators._scaled_dot_product_flash_attention_backward
+    made = (result, logarithms, *lengths)
+    return tuple(backward(head, *operands, *made, 0.0, False, seed, offset, scale=scale))
 
 
 def _batched(x: Tensor) -> Tensor:
