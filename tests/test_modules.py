@@ -169,6 +169,25 @@ def test_binding_again_keeps_parameters() -> None:
         assert (array.asnumpy() == before[name].asnumpy()).all()
 
 
+def test_what_shares_parameters_borrows_their_optimizer() -> None:
+    module = bound()
+    before = module.get_params()[0]["fc1_weight"].asnumpy()
+    module.init_optimizer(optimizer="sgd", optimizer_params={"learning_rate": 0.5, "momentum": 0.9})
+    other = mx.mod.Module(perceptron())
+    data, labels = samples(4)
+    batches = mx.io.NDArrayIter(data, labels, 4)
+    other.bind(batches.provide_data, batches.provide_label, shared_module=module)
+    assert other.optimizer_initialized and other._optimizer is module._optimizer
+    other.forward_backward(next(batches))
+    other.update()
+    after = module.get_params()[0]["fc1_weight"].asnumpy()
+    assert not np.array_equal(before, after)
+    assert np.array_equal(after, other.get_params()[0]["fc1_weight"].asnumpy())
+    without = mx.mod.Module(perceptron())
+    without.bind(batches.provide_data, batches.provide_label, shared_module=bound())
+    assert not without.optimizer_initialized
+
+
 def test_data_that_does_not_fit_leaves_the_module_as_it_was() -> None:
     module = bound()
     batch = mx.io.DataBatch([mx.nd.ones((10, 6))], [mx.nd.ones((10,))])

@@ -170,8 +170,6 @@ class BucketingModule(Internals, BaseModule):
             )
             if self._monitor is not None:
                 module.install_monitor(self._monitor)
-            if first.optimizer_initialized:
-                module.borrow_optimizer(first)
             self._modules[bucket_key] = module
         self._module, self._key = self._modules[bucket_key], bucket_key
 

@@ -200,7 +200,7 @@ class Module(Internals, BaseModule):
             for_training: whether gradients will be wanted.
             inputs_need_grad: whether those of the data will be, too.
             force_rebind: do it again where it was done; parameters keep their values.
-            shared_module: one whose parameters are used as they are.
+            shared_module: one whose parameters are used as they are, and whose optimizer, if any.
             grad_req: ``write``, ``add`` or ``null``, for all, in the order of the arguments, or by
                 name.
 
@@ -243,6 +243,8 @@ class Module(Internals, BaseModule):
             )
             self._kept = shared_module._kept
             self.params_initialized = True
+            if shared_module.optimizer_initialized:
+                self.borrow_optimizer(shared_module)
         self._use_shapes(data, labels)
         self.binded = True
         if self._loaded is not None:
