@@ -107,6 +107,51 @@ def test_callbacks_of_fit_see_what_mxnet_calls_its_variables() -> None:
         assert {"train_data", "tic", "data_iter", "next_data_batch", "monitor"} <= set(one)
 
 
+class Averaged(mx.mod.BaseModule):
+    """Fits the mean of its data, and has nothing that a module need not have."""
+
+    label_names = ()
+
+    def __init__(self, symbol: mx.Symbol) -> None:
+        super().__init__()
+        self._symbol = symbol
+
+    def bind(self, *args: Any, **kwargs: Any) -> None:
+        self.binded = True
+
+    def init_params(self, *args: Any, **kwargs: Any) -> None:
+        self.mean, self.params_initialized = mx.nd.zeros((5,)), True
+
+    def init_optimizer(self, *args: Any, **kwargs: Any) -> None:
+        self.optimizer_initialized = True
+
+    def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
+        self.found = data_batch.data[0].mean(axis=0)
+
+    def backward(self, out_grads: Any = None) -> None:
+        pass
+
+    def update(self) -> None:
+        self.mean = self.found
+
+    def update_metric(self, eval_metric: Any, labels: Any, pre_sliced: bool = False) -> None:
+        pass
+
+    def get_params(self) -> tuple[dict[str, mx.nd.NDArray], dict[str, mx.nd.NDArray]]:
+        return {"mean": self.mean}, {}
+
+
+@pytest.mark.parametrize("symbol", [None, network()], ids=["none", "one"])
+def test_the_symbol_of_a_subclass_is_what_callbacks_see(symbol: mx.Symbol | None) -> None:
+    seen: list[Any] = []
+    module = Averaged(symbol)
+    module.fit(data(), num_epoch=1, epoch_end_callback=lambda *given: seen.append(given))
+    ((epoch, found, parameters, states),) = seen
+    assert epoch == 0 and found is symbol is module.symbol and states == {}
+    assert np.array_equal(parameters["mean"].asnumpy(), module.mean.asnumpy())
+    assert mx.mod.BaseModule().symbol is None and mx.mod.SequentialModule().symbol is None
+
+
 def test_callbacks_of_score_see_what_mxnet_calls_its_variables() -> None:
     seen: list[dict[str, Any]] = []
     module = mx.mod.Module(network())

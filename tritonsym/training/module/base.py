@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from ..io.base import DataBatch, DataDesc
 from ..metric import base as metrics
 from ..model import BatchEndParam, tagged, untagged
 from .checks import as_batch, check_iterator, check_labels
-
-if TYPE_CHECKING:
-    from ...symbol.core import Symbol
 
 Parameters = Mapping[str, NDArray]
 Outputs = list[NDArray]
@@ -45,7 +42,6 @@ class BaseModule:
         optimizer_initialized: whether it can be updated.
     """
 
-    symbol: Symbol | None
     data_names: Sequence[str]
     label_names: Sequence[str] = ()
     output_names: Sequence[str]
@@ -54,11 +50,18 @@ class BaseModule:
 
     def __init__(self, logger: Any = logging) -> None:
         self.logger = logger
+        # A subclass puts its network there: the name is MXNet's.
+        self._symbol: Any = None
         self.binded = False
         self.for_training = False
         self.inputs_need_grad = False
         self.params_initialized = False
         self.optimizer_initialized = False
+
+    @property
+    def symbol(self) -> Any:
+        """The network, or None where it is not one symbol."""
+        return self._symbol
 
     # ---- what a subclass does ----
 

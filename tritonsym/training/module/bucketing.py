@@ -80,9 +80,9 @@ class BucketingModule(Internals, BaseModule):
     # ---- what the module of the present batch is ----
 
     @property
-    def symbol(self) -> Symbol:  # type: ignore[override]
+    def symbol(self) -> Symbol:
         """The present network."""
-        return self._module.symbol
+        return self._module._symbol
 
     @property
     def data_names(self) -> Sequence[str]:  # type: ignore[override]

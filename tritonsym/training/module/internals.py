@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ...binding.executor import Executor
 from ...ndarray.core import NDArray
 from ..io.base import DataDesc
-
-if TYPE_CHECKING:
-    from ...symbol.core import Symbol
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,6 @@ class ExecutorGroup:
 class _HasNames(Protocol):
     """What the names below are other names of."""
 
-    symbol: Symbol
     data_names: Sequence[str]
     label_names: Sequence[str]
     output_names: Sequence[str]
@@ -66,10 +62,6 @@ class Internals:
     @property
     def _exec_group(self: _HasExecutor) -> ExecutorGroup:
         return ExecutorGroup([self._bound()], self._param_names)
-
-    @property
-    def _symbol(self: _HasNames) -> Symbol:
-        return self.symbol
 
     @property
     def _data_names(self: _HasNames) -> Sequence[str]:

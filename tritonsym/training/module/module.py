@@ -87,7 +87,7 @@ class Module(Internals, BaseModule):
         super().__init__(logger)
         if not hasattr(symbol, "list_arguments"):
             raise TypeError(f"a Module needs a Symbol, got {shown(symbol)}")
-        self.symbol: Symbol = symbol
+        self._symbol: Symbol = symbol
         self._context = as_context(one_context(context))
         arguments = symbol.list_arguments()
         self.data_names = list(data_names or ())
@@ -155,7 +155,7 @@ class Module(Internals, BaseModule):
         remove_amp_cast: bool = True,
     ) -> None:
         """Write ``prefix-symbol.json``, ``prefix-0001.params`` and, if wanted, ``.states``."""
-        save_checkpoint(prefix, epoch, self.symbol, *self.get_params())
+        save_checkpoint(prefix, epoch, self._symbol, *self.get_params())
         if save_optimizer_states:
             self.save_optimizer_states(states_name(prefix, epoch))
             self.logger.info('Saved optimizer state to "%s"', states_name(prefix, epoch))
@@ -214,7 +214,7 @@ class Module(Internals, BaseModule):
             self.logger.warning("Already bound, ignoring bind()")
             return
         data, labels = descriptions(data_shapes), descriptions(label_shapes)
-        arguments, names = self.symbol.list_arguments(), [one.name for one in labels]
+        arguments, names = self._symbol.list_arguments(), [one.name for one in labels]
         check_data([one.name for one in data], self.data_names)
         check_label_names(names, self.label_names, arguments, self.data_names)
         requests = gradient_requests(grad_req, arguments)
@@ -266,7 +266,7 @@ class Module(Internals, BaseModule):
             described = {one.name: one for one in (*data, *labels)}
             requests = self._requests()
             executor = bound(
-                self.symbol, self._context, described, self._param_names, requests, self._kept
+                self._symbol, self._context, described, self._param_names, requests, self._kept
             )
             if self._monitor is not None:
                 self._monitor.install(executor)
@@ -283,7 +283,7 @@ class Module(Internals, BaseModule):
         """What happens with the gradient of each argument."""
         wanted = {*self._param_names, *(self.data_names if self.inputs_need_grad else ())}
         wanted = wanted.difference(self._fixed) if self.for_training else set()
-        names = self.symbol.list_arguments()
+        names = self._symbol.list_arguments()
         return {name: self._grad_req[name] if name in wanted else "null" for name in names}
 
     def _bound(self) -> Executor:
@@ -322,7 +322,7 @@ class Module(Internals, BaseModule):
         assert self.binded, "call bind before initializing the parameters"
         if initializer is None and arg_params is None and aux_params is None:
             initializer = Uniform(0.01)
-        attributes = self.symbol.attr_dict()
+        attributes = self._symbol.attr_dict()
         copies, unset = values_for(self._kept.parameters, arg_params, allow_missing)
         more_copies, more_unset = values_for(self._kept.states, aux_params, allow_missing)
         for target, value in copies + more_copies:
@@ -379,11 +379,11 @@ class Module(Internals, BaseModule):
             self.logger.warning("optimizer already initialized, ignoring...")
             return
         kvstores.check(kvstore)
-        names = dict(enumerate(self._param_names))
+        symbol, names = self._symbol, dict(enumerate(self._param_names))
         rescale_grad = 1.0 / self._batch_size()
         if isinstance(optimizer, str):
             given = {"rescale_grad": rescale_grad, **dict(optimizer_params)}
-            optimizer = optimizers.create(optimizer, sym=self.symbol, param_idx2name=names, **given)
+            optimizer = optimizers.create(optimizer, sym=symbol, param_idx2name=names, **given)
         else:
             if not isinstance(optimizer, optimizers.Optimizer):
                 raise TypeError(f"optimizer must be a name or an Optimizer, got {shown(optimizer)}")

@@ -36,7 +36,6 @@ class PythonModule(BaseModule):
         logger: Any = logging,
     ) -> None:
         super().__init__(logger)
-        self.symbol = None
         # Subclasses use these: their names are MXNet's.
         self._data_names = list(data_names)
         self._label_names = None if label_names is None else list(label_names)

@@ -27,7 +27,6 @@ class SequentialModule(BaseModule):
 
     def __init__(self, logger: Any = logging) -> None:
         super().__init__(logger)
-        self.symbol = None
         self._modules: list[Any] = []
         self._metas: list[dict[str, Any]] = []
         self._label_shapes: list[DataDesc] | None = None
