@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,6 +246,78 @@ def test_names_that_published_programs_use() -> None:
     with pytest.warns(UserWarning, match="already initialized and force_init=False"):
         module.init_params(mx.init.Zero())
     assert group.param_arrays[0][0].asnumpy().all()
+
+
+def test_values_that_a_program_puts_where_load_puts_them() -> None:
+    """Published programs have copied the lines of MXNet's own `Module.load`."""
+    values = bound().get_params()[0]
+    module = mx.mod.Module(perceptron())
+    assert module._arg_params is None and module._aux_params is None
+    assert module._kvstore is None and module._update_on_kvstore is None
+    module._arg_params, module._aux_params, module.params_initialized = values, {}, True
+    module.bind([("data", (4, 5))], for_training=False)
+    assert module.get_params()[0].keys() == module._arg_params.keys() == values.keys()
+    for name, value in values.items():
+        assert np.array_equal(module.get_params()[0][name].asnumpy(), value.asnumpy())
+        assert np.array_equal(module._arg_params[name].asnumpy(), value.asnumpy())
+    module.forward(mx.io.DataBatch([mx.nd.ones((4, 5))]))
+    assert not np.allclose(module.get_outputs()[0].asnumpy(), 1 / 3)
+
+
+def test_values_that_a_program_puts_into_a_bound_module_wait_for_it_to_be_bound() -> None:
+    module = bound()
+    shapes = {name: array.shape for name, array in module.get_params()[0].items()}
+    module._arg_params = {name: mx.nd.ones(shape) * 2 for name, shape in shapes.items()}
+    (weight,) = module._exec_group.param_arrays[0]
+    assert (module.get_params()[0]["fc1_weight"].asnumpy() == 2).all()
+    assert not (weight.asnumpy() == 2).any()
+    module._exec_group.set_params(module._arg_params, module._aux_params)
+    assert (weight.asnumpy() == 2).all()
+    module._arg_params = {name: mx.nd.ones(shape) * 3 for name, shape in shapes.items()}
+    module.bind([("data", (10, 5))], [("softmax_label", (10,))], force_rebind=True)
+    assert (module._exec_group.param_arrays[0][0].asnumpy() == 3).all()
+
+
+def test_parameters_are_dirty_once_they_are_updated() -> None:
+    store = mx.kv.create("local")
+    module = bound()
+    module.init_optimizer(kvstore=store, optimizer_params={"learning_rate": 1.0})
+    assert module._kvstore is store
+    assert not module._params_dirty
+    before = module._arg_params["fc1_weight"].asnumpy()
+    module.forward_backward(next(mx.io.NDArrayIter(*samples(10), 10)))
+    module.update()
+    assert module._params_dirty
+    module._sync_params_from_devices()
+    assert not module._params_dirty
+    after = module._arg_params["fc1_weight"].asnumpy()
+    assert not np.array_equal(before, after)
+    assert np.array_equal(after, module.get_params()[0]["fc1_weight"].asnumpy())
+    fixed = mx.mod.Module(perceptron(), fixed_param_names=["fc1_bias"])
+    assert fixed._fixed_param_names == ["fc1_bias"]
+
+
+@pytest.mark.parametrize("kind", ["arguments", "auxiliary states"])
+@pytest.mark.parametrize("buckets", [False, True], ids=["one", "many"])
+def test_a_name_that_is_not_there_is_refused_where_others_may_be_missing(
+    kind: str, buckets: bool
+) -> None:
+    module: Any = bound()
+    if buckets:
+        module = mx.mod.BucketingModule(
+            lambda key: (perceptron(), ["data"], ["softmax_label"]), default_bucket_key=1
+        )
+        module.bind([("data", (10, 5))], [("softmax_label", (10,))])
+        module.init_params(mx.init.Xavier())
+    before = module.get_params()[0]["fc2_bias"].asnumpy()
+    bias, wrong = {"fc2_bias": mx.nd.ones((3,))}, {"fc9_bias": mx.nd.ones((3,))}
+    given = ({**bias, **wrong}, {}) if kind == "arguments" else (bias, wrong)
+    with pytest.raises(ValueError, match=f"fc9_bias.* not in the {kind}.*allow_extra=True"):
+        module.set_params(*given, allow_missing=True)
+    assert np.array_equal(module.get_params()[0]["fc2_bias"].asnumpy(), before)
+    module.set_params(*given, allow_missing=True, allow_extra=True)
+    assert (module.get_params()[0]["fc2_bias"].asnumpy() == 1).all()
+    module.set_params({**module.get_params()[0], **wrong}, {})
 
 
 def test_gradients_that_add_up() -> None:

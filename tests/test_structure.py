@@ -66,8 +66,8 @@ LAYERS = (
     ("training.optimizer", "base rates compiled methods large_batches variants foreign_states"),
     ("training.optimizer", "updater __init__"),
     ("training", "step upload model callback kvstore monitor visualization"),
-    ("training.module", "checks internals base parameters module bucketing python sequential"),
-    ("training.module", "__init__"),
+    ("training.module", "checks internals base parameters with_parameters module bucketing"),
+    ("training.module", "python sequential __init__"),
     ("training", "feed_forward"),
     ("training.rnn", "base cells around fused checkpoint sentences __init__"),
     ("training", "__init__"),
@@ -138,7 +138,6 @@ LONG_FILES = {
     "tritonsym/kernels/triton_math.py": 520,
     "tritonsym/symbol/core.py": 650,
     "tritonsym/ndarray/core.py": 650,
-    "tritonsym/training/module/module.py": 550,
 }
 
 

@@ -17,8 +17,8 @@ from ..io.base import DataBatch, DataDesc
 from ..metric import base as metrics
 from ..model import BatchEndParam, tagged, untagged
 from .checks import as_batch, check_iterator, check_labels
+from .internals import Parameters
 
-Parameters = Mapping[str, NDArray]
 Outputs = list[NDArray]
 # What is to happen with gradients: for all arguments, in their order, or by name.
 Requests = str | Sequence[str] | Mapping[str, str]

@@ -189,6 +189,21 @@ class BucketingModule(Internals, BaseModule):
         )
         self.params_initialized = True
 
+    def set_params(
+        self,
+        arg_params: Parameters | None,
+        aux_params: Parameters | None,
+        allow_missing: bool = False,
+        force_init: bool = True,
+        allow_extra: bool = False,
+    ) -> None:
+        """Give the parameters values; see :meth:`Module.set_params`."""
+        assert self.binded, "call bind before setting the parameters"
+        self._modules[self._default_key].set_params(
+            arg_params, aux_params, allow_missing, force_init, allow_extra
+        )
+        self.params_initialized = True
+
     def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Copies of the parameters and of the auxiliary states, by name."""
         assert self.binded and self.params_initialized, "bind and initialize the module first"

@@ -44,6 +44,16 @@ def warn_of_values() -> None:
     )
 
 
+def check_known(what: str, given: Collection[str], known: Collection[str]) -> None:
+    """Raise ValueError where values are given for a name that a network does not have."""
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"Find name {shown(name)} that is not in the {what}: they are "
+                f"{listed(known) or 'none'}; allow_extra=True ignores it"
+            )
+
+
 def check_names(kind: str, names: Sequence[str], arguments: Sequence[str]) -> None:
     """Raise ValueError where a name is no argument of the symbol."""
     for name in names:

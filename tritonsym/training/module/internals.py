@@ -5,13 +5,15 @@ A network has one executor here, so every list that MXNet has one entry per devi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...binding.executor import Executor
 from ...ndarray.core import NDArray
 from ..io.base import DataDesc
+
+Parameters = Mapping[str, NDArray]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class ExecutorGroup:
     @property
     def grad_arrays(self) -> list[list[NDArray | None]]:
         return [[one.grad_dict.get(name) for one in self.execs] for name in self.param_names]
+
+    def set_params(
+        self, arg_params: Parameters, aux_params: Parameters | None, allow_extra: bool = False
+    ) -> None:
+        """Copy values into the parameters; see :meth:`Executor.copy_params_from`."""
+        for one in self.execs:
+            one.copy_params_from(arg_params, aux_params, allow_extra)
 
 
 class _HasNames(Protocol):

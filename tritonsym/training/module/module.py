@@ -16,9 +16,7 @@ from ...foundation.files import read_file, replace_file
 from ...foundation.shape import Shape
 from ...foundation.text import shown
 from ...ndarray.core import NDArray
-from ...ndarray.values import write
 from .. import kvstore as kvstores
-from ..initializer import InitDesc, Uniform
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
 from ..model import load_checkpoint, save_checkpoint, states_name
@@ -26,7 +24,7 @@ from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
 from ..step import Steps
 from ..upload import Upload
-from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, merged, steps_of
+from .base import Requests, has_other_steps, merged, steps_of
 from .checks import (
     as_batch,
     check_all_labels,
@@ -40,10 +38,9 @@ from .checks import (
     descriptions,
     labels_there,
     one_context,
-    warn_of_values,
 )
-from .internals import Internals
-from .parameters import Kept, bound, values_for
+from .parameters import bound
+from .with_parameters import ModuleWithParameters
 
 if TYPE_CHECKING:
     from ...symbol.core import Symbol
@@ -52,7 +49,7 @@ if TYPE_CHECKING:
 MOST_SHAPES = 4
 
 
-class Module(Internals, BaseModule):
+class Module(ModuleWithParameters):
     """A symbol that is trained on one context.
 
     Args:
@@ -94,11 +91,11 @@ class Module(Internals, BaseModule):
         known = [*self.data_names, *(state_names or ()), *(fixed_param_names or ())]
         self.label_names = labels_there(label_names or (), arguments, known)
         self._state_names = list(state_names or ())
-        self._fixed = list(fixed_param_names or ())
+        self._fixed_param_names = list(fixed_param_names or ())
         for kind, names in (
             ("data_names", self.data_names),
             ("state_names", self._state_names),
-            ("fixed_param_names", self._fixed),
+            ("fixed_param_names", self._fixed_param_names),
         ):
             check_names(kind, names, arguments)
         given = [*self.data_names, *self.label_names, *self._state_names]
@@ -106,7 +103,6 @@ class Module(Internals, BaseModule):
         self._param_names = [name for name in arguments if name not in given]
         self._aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
-        self._kept = Kept({}, {}, {})
         self._executors: dict[Any, Executor] = {}
         self._executor: Executor | None = None
         # The names of what it takes of a batch, and the shapes of data and of labels.
@@ -114,8 +110,9 @@ class Module(Internals, BaseModule):
         self._shapes: tuple[list[Shape], list[Shape]] = [], []
         self._steps = Steps()
         self._upload = Upload(self._context)
-        self._loaded: tuple[Parameters, Parameters] | None = None
-        self._loaded_states: bytes | None = None
+        self._preload_opt_states: str | None = None
+        self._kvstore: kvstores.KVStore | None = None
+        self._update_on_kvstore: bool | None = None
         self._updater: Updater | None = None
         self._optimizer: optimizers.Optimizer | None = None
         # What the optimizer calls each parameter; shared by modules that share it.
@@ -141,10 +138,10 @@ class Module(Internals, BaseModule):
         """
         symbol, arg_params, aux_params = load_checkpoint(prefix, epoch)
         module = Module(symbol, **kwargs)
-        module._loaded = arg_params, aux_params
+        module._arg_params, module._aux_params = arg_params, aux_params
         module.params_initialized = True
         if load_optimizer_states:
-            module._loaded_states = read_file(states_name(prefix, epoch))
+            module._preload_opt_states = str(states_name(prefix, epoch))
         return module
 
     def save_checkpoint(
@@ -236,20 +233,19 @@ class Module(Internals, BaseModule):
     def _bind(
         self, data: list[DataDesc], labels: list[DataDesc], shared_module: Module | None
     ) -> None:
-        """Make the arrays, and give them the values that were loaded."""
+        """Make the arrays, and give them the values that were put in ``_arg_params``."""
         if shared_module is not None:
             assert shared_module.binded and shared_module.params_initialized, (
                 "the shared module must be bound and initialized"
             )
             self._kept = shared_module._kept
+            self._arg_params = self._aux_params = None
             self.params_initialized = True
             if shared_module.optimizer_initialized:
                 self.borrow_optimizer(shared_module)
         self._use_shapes(data, labels)
         self.binded = True
-        if self._loaded is not None:
-            self.set_params(*self._loaded, allow_extra=True)
-            self._loaded = None
+        self._take_values()
 
     def reshape(
         self, data_shapes: Sequence[Any], label_shapes: Sequence[Any] | None = None
@@ -282,74 +278,13 @@ class Module(Internals, BaseModule):
     def _requests(self) -> dict[str, str]:
         """What happens with the gradient of each argument."""
         wanted = {*self._param_names, *(self.data_names if self.inputs_need_grad else ())}
-        wanted = wanted.difference(self._fixed) if self.for_training else set()
+        wanted = wanted.difference(self._fixed_param_names) if self.for_training else set()
         names = self._symbol.list_arguments()
         return {name: self._grad_req[name] if name in wanted else "null" for name in names}
 
     def _bound(self) -> Executor:
         assert self._executor is not None, "bind the module first"
         return self._executor
-
-    # ---- parameters ----
-
-    def init_params(
-        self,
-        initializer: Any = None,
-        arg_params: Parameters | None = None,
-        aux_params: Parameters | None = None,
-        allow_missing: bool = False,
-        force_init: bool = False,
-        allow_extra: bool = False,
-    ) -> None:
-        """Give the parameters their first values, unless they have some.
-
-        Args:
-            initializer: fills what is not given; uniform numbers of 0.01 if nothing is given.
-            arg_params, aux_params: values by name; those of other names are ignored.
-            allow_missing: whether names may be missing in these.
-            force_init: do it even where it was done.
-            allow_extra: accepted for MXNet's sake.
-
-        Raises:
-            AssertionError: the module is not bound.
-            RuntimeError: a name is missing.
-            TypeError: values that are no arrays.
-            MXNetError: values of another shape. Nothing is written in these cases.
-        """
-        if self.params_initialized and not force_init and self._loaded is None:
-            warn_of_values()
-            return
-        assert self.binded, "call bind before initializing the parameters"
-        if initializer is None and arg_params is None and aux_params is None:
-            initializer = Uniform(0.01)
-        attributes = self._symbol.attr_dict()
-        copies, unset = values_for(self._kept.parameters, arg_params, allow_missing)
-        more_copies, more_unset = values_for(self._kept.states, aux_params, allow_missing)
-        for target, value in copies + more_copies:
-            if value is not target._tensor:
-                write(target._tensor, value)
-        if initializer is not None:
-            for name, target in unset + more_unset:
-                initializer(InitDesc(name, attributes.get(name)), target)
-        self.params_initialized = True
-
-    def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
-        """Copies of the parameters and of the auxiliary states, by name, on the CPU."""
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
-        cpu = Context("cpu", 0)
-        return (
-            {name: self._kept.parameters[name].copyto(cpu) for name in self._param_names},
-            {name: self._kept.states[name].copyto(cpu) for name in self._aux_names},
-        )
-
-    def get_states(self, merge_multi_context: bool = True) -> Outputs:
-        """The arrays of ``state_names``."""
-        return [self._bound().arg_dict[name] for name in self._state_names]
-
-    def set_states(self, states: Any = None, value: float | None = None) -> None:
-        """Set the arrays of ``state_names``: from arrays, or all to one number."""
-        for place, target in enumerate(self.get_states()):
-            target[:] = states[place] if states is not None else value
 
     # ---- optimizer ----
 
@@ -397,10 +332,12 @@ class Module(Internals, BaseModule):
                 optimizer.idx2name = names
                 optimizer.set_wd_mult({})
         updater = get_updater(optimizer)
-        if self._loaded_states is not None:
-            updater.set_states(self._loaded_states)
-            self._loaded_states = None
+        if self._preload_opt_states is not None:
+            updater.set_states(read_file(self._preload_opt_states))
+            self._preload_opt_states = None
         self._optimizer, self._updater = optimizer, updater
+        self._kvstore = kvstore if isinstance(kvstore, kvstores.KVStore) else None
+        self._update_on_kvstore = False
         self._places = {name: place for place, name in names.items()}
         self._learned = None
         self.optimizer_initialized = True
@@ -413,6 +350,8 @@ class Module(Internals, BaseModule):
         """Use the optimizer of another module, with its states."""
         assert shared_module.optimizer_initialized, "the other module has no optimizer"
         self._optimizer, self._updater = shared_module._optimizer, shared_module._updater
+        self._kvstore = shared_module._kvstore
+        self._update_on_kvstore = shared_module._update_on_kvstore
         self._places = shared_module._places
         self._learned = None
         self.optimizer_initialized = True
@@ -491,6 +430,7 @@ class Module(Internals, BaseModule):
             return
         check_labels(batch, self.label_names)
         given = self._given_by(batch)
+        self._params_dirty = True
         places, names = self._trained()
         if not self._steps.train(self._bound(), self._updater, places, names, given):
             super().train_by(batch)
@@ -507,6 +447,7 @@ class Module(Internals, BaseModule):
     def update(self) -> None:
         """Change the parameters by their gradients."""
         assert self._updater is not None and self.binded, "initialize the optimizer first"
+        self._params_dirty = True
         places, names = self._trained()
         weights, gradients = self._bound().arg_dict, self._bound().grad_dict
         self._updater(

@@ -1,0 +1,156 @@
+"""A module whose parameters have values: their first ones, new ones, and copies of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ...binding.executor import Executor
+from ...context import Context
+from ...ndarray.core import NDArray
+from ...ndarray.values import write
+from ..initializer import InitDesc, Uniform
+from .base import BaseModule, Outputs, Parameters
+from .checks import check_known, warn_of_values
+from .internals import Internals
+from .parameters import Kept, values_for
+
+if TYPE_CHECKING:
+    from ...symbol.core import Symbol
+
+
+class ModuleWithParameters(Internals, BaseModule):
+    """What a module does with the values of its parameters and auxiliary states.
+
+    ``_arg_params`` and ``_aux_params`` are the values by name, as in MXNet: what a program puts
+    there is written into the arrays when the module is bound. From then on they are these arrays
+    themselves, so that they are always up to date, and ``_params_dirty`` matters only to a program
+    that puts others in their place.
+
+    A subclass sets ``_symbol`` and the names, and makes the arrays.
+    """
+
+    _symbol: Symbol
+    _param_names: list[str]
+    _aux_names: list[str]
+    _state_names: list[str]
+
+    def __init__(self, logger: Any = logging) -> None:
+        super().__init__(logger)
+        self._kept = Kept({}, {}, {})
+        self._arg_params: dict[str, NDArray] | None = None
+        self._aux_params: dict[str, NDArray] | None = None
+        self._params_dirty = False
+
+    def _bound(self) -> Executor:
+        raise NotImplementedError
+
+    # ---- the arrays and what programs see of them ----
+
+    def _sync_params_from_devices(self) -> None:
+        """Let ``_arg_params`` and ``_aux_params`` be the arrays that are computed with."""
+        self._arg_params, self._aux_params = self._arrays()
+        self._params_dirty = False
+
+    def _arrays(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        return (
+            {name: self._kept.parameters[name] for name in self._param_names},
+            {name: self._kept.states[name] for name in self._aux_names},
+        )
+
+    def _take_values(self) -> None:
+        """Write what a program has put in ``_arg_params`` and ``_aux_params`` into the arrays.
+
+        Raises:
+            RuntimeError, TypeError, MXNetError: as :meth:`init_params`.
+        """
+        parameters, states = self._arrays()
+        copies, _ = values_for(parameters, self._arg_params, False)
+        more_copies, _ = values_for(states, self._aux_params, False)
+        for target, value in copies + more_copies:
+            if value is not target._tensor:
+                write(target._tensor, value)
+        self._sync_params_from_devices()
+
+    # ---- values ----
+
+    def init_params(
+        self,
+        initializer: Any = None,
+        arg_params: Parameters | None = None,
+        aux_params: Parameters | None = None,
+        allow_missing: bool = False,
+        force_init: bool = False,
+        allow_extra: bool = False,
+    ) -> None:
+        """Give the parameters their first values, unless they have some.
+
+        Args:
+            initializer: fills what is not given; uniform numbers of 0.01 if nothing is given.
+            arg_params, aux_params: values by name; those of other names are ignored.
+            allow_missing: whether names may be missing in these.
+            force_init: do it even where it was done.
+            allow_extra: accepted for MXNet's sake.
+
+        Raises:
+            AssertionError: the module is not bound.
+            RuntimeError: a name is missing.
+            TypeError: values that are no arrays.
+            MXNetError: values of another shape. Nothing is written in these cases.
+        """
+        if self.params_initialized and not force_init:
+            warn_of_values()
+            return
+        assert self.binded, "call bind before initializing the parameters"
+        if initializer is None and arg_params is None and aux_params is None:
+            initializer = Uniform(0.01)
+        attributes = self._symbol.attr_dict()
+        copies, unset = values_for(self._kept.parameters, arg_params, allow_missing)
+        more_copies, more_unset = values_for(self._kept.states, aux_params, allow_missing)
+        for target, value in copies + more_copies:
+            if value is not target._tensor:
+                write(target._tensor, value)
+        if initializer is not None:
+            for name, target in unset + more_unset:
+                initializer(InitDesc(name, attributes.get(name)), target)
+        self.params_initialized = True
+        self._sync_params_from_devices()
+
+    def set_params(
+        self,
+        arg_params: Parameters | None,
+        aux_params: Parameters | None,
+        allow_missing: bool = False,
+        force_init: bool = True,
+        allow_extra: bool = False,
+    ) -> None:
+        """Give the parameters values; see :meth:`init_params`.
+
+        Raises:
+            ValueError: a name that the network does not have, where names may be missing and
+                ``allow_extra`` is false: it could be a misspelt one. Nothing is written then.
+        """
+        if allow_missing and not allow_extra and (force_init or not self.params_initialized):
+            check_known("arguments", arg_params or {}, self._symbol.list_arguments())
+            check_known("auxiliary states", aux_params or {}, self._aux_names)
+        super().set_params(arg_params, aux_params, allow_missing, force_init, allow_extra)
+
+    def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        """Copies of the parameters and of the auxiliary states, by name, on the CPU."""
+        assert self.params_initialized, "bind and initialize the module first"
+        if self._params_dirty:
+            self._sync_params_from_devices()
+        cpu = Context("cpu", 0)
+        return (
+            {name: array.copyto(cpu) for name, array in (self._arg_params or {}).items()},
+            {name: array.copyto(cpu) for name, array in (self._aux_params or {}).items()},
+        )
+
+    def get_states(self, merge_multi_context: bool = True) -> Outputs:
+        """The arrays of ``state_names``."""
+        return [self._bound().arg_dict[name] for name in self._state_names]
+
+    def set_states(self, states: Any = None, value: float | None = None) -> None:
+        """Set the arrays of ``state_names``: from arrays, or all to one number."""
+        for place, target in enumerate(self.get_states()):
+            target[:] = states[place] if states is not None else value
