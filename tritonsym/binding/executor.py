@@ -353,7 +353,7 @@ class Executor:
         manner = "".join(dict.fromkeys(program.manner for program in programs))
         return (
             f"{self._symbol.debug_str()}{self.plan}\n{manner}"
-            f"Total {self._allocated() / 2**20:.4g} MB allocated\n"
+            f"Total {self._allocated() >> 20} MB allocated\n"
             "Total 0 TempSpace resource requested\n"
         )
 
