@@ -790,6 +790,16 @@ def test_what_is_read_twice_has_the_dtype_of_the_result(read_twice: Callable[...
         result.infer_type(x="float16", y="float32")
 
 
+def test_one_dict_of_gradients_serves_every_layer() -> None:
+    """Arrays under names that a symbol does not have are ignored, as those of arguments are."""
+    one, gradients = nd.ones((2,)), {"a": nd.zeros((2,)), "other": nd.zeros((7,)), "no": 3}
+    executor = (A * B).bind(mx.cpu(), {"a": one, "b": one * 2}, gradients)
+    assert executor.grad_dict == {"a": gradients["a"], "b": None}
+    executor.forward(is_train=True)
+    executor.backward(one)
+    assert gradients["a"].asnumpy().tolist() == [2.0, 2.0]
+
+
 def test_a_copy_of_a_dtype_is_the_dtype_itself() -> None:
     """Dtypes are told apart by what they are, not by what they hold."""
     for dtype in ALL:

@@ -45,7 +45,7 @@ def bind(
         args: the arguments, by name or in the order of ``list_arguments``. Names that the symbol
             does not have are ignored.
         args_grad: where gradients are written, in the same two forms; None, or a name that is
-            missing, is an argument without one.
+            missing, is an argument without one. Names that the symbol does not have are ignored.
             Arrays that are made when they are first asked for are made for these very arguments.
         grad_req: ``write``, ``add`` or ``null``, for all, in order, or by name; ``null`` for names
             that are missing.
@@ -55,8 +55,8 @@ def bind(
 
     Raises:
         TypeError: no context, no arrays, or a request or group that is none.
-        ValueError: arrays are missing, ``grad_req`` is not one of the three, or it or ``args_grad``
-            names what is no argument.
+        ValueError: arrays are missing, ``grad_req`` is not one of the three, or it names
+            what is no argument.
         MXNetError: shapes, dtypes or contexts that do not fit, or two variables of one name.
     """
     _check_device(ctx)
@@ -192,16 +192,6 @@ def _by_name(
     return found
 
 
-def _check_known(what: str, given: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Raise ValueError for a name that is no argument."""
-    known = set(names)
-    unknown = [str(name) for name in given if name not in known]
-    if unknown:
-        raise ValueError(
-            f"{what} names {listed(unknown)}, no arguments of the symbol; they are {listed(names)}"
-        )
-
-
 def gradient_requests(
     grad_req: str | Sequence[str] | Mapping[str, str], names: Sequence[str]
 ) -> dict[str, str]:
@@ -218,7 +208,13 @@ def gradient_requests(
     if isinstance(grad_req, str):
         requests = dict.fromkeys(names, grad_req)
     elif isinstance(grad_req, Mapping):
-        _check_known("grad_req", grad_req, names)
+        known = set(names)
+        unknown = [str(name) for name in grad_req if name not in known]
+        if unknown:
+            raise ValueError(
+                f"grad_req names {listed(unknown)}, no arguments of the symbol; they are "
+                f"{listed(names)}"
+            )
         requests = {name: grad_req.get(name, "null") for name in names}
     elif isinstance(grad_req, (list, tuple)):
         if len(grad_req) != len(names):
@@ -247,7 +243,6 @@ def _gradients(
     if given is None or isinstance(given, GradientArrays):
         return given
     if isinstance(given, Mapping):
-        _check_known("args_grad", given, names)
         asked = [name for name in names if given.get(name) is not None]
         found = _by_name("args_grad", {name: given[name] for name in asked}, asked)
     else:
