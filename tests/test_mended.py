@@ -585,12 +585,66 @@ def test_an_argument_of_a_list_may_have_no_gradient() -> None:
 def test_what_mxnet_shares_between_executors_is_accepted() -> None:
     first = layer().simple_bind(mx.cpu(), x=(2, 3))
     second = layer().simple_bind(
-        mx.cpu(), shared_exec=first, shared_arg_names=["fc_weight"], shared_buffer={},
+        mx.cpu(), shared_exec=first, shared_arg_names=["fc_weight"],
         group2ctx={"g": mx.cpu()}, stype_dict={"x": "default"}, x=(4, 3),
     )  # fmt: skip
     assert second.outputs[0].shape == (4, 2)
     with pytest.raises(RuntimeError, match="stype_dict: x would be stored sparsely"):
         layer().simple_bind(mx.cpu(), stype_dict={"x": "csr"}, x=(4, 3))
+
+
+def normed() -> mx.Symbol:
+    return sym.BatchNorm(sym.FullyConnected(sym.Variable("x"), num_hidden=2, name="fc"), name="bn")
+
+
+def test_executors_share_what_is_named_and_states() -> None:
+    """Memory is the same, whatever the batch: what one writes the other reads."""
+    first, buffer = normed().simple_bind(mx.cpu(), x=(2, 3)), {"x": nd.ones((9,)) * 5}
+    names, room = ["fc_weight", "fc_bias"], buffer["x"]
+    second = normed().simple_bind(
+        mx.cpu(), shared_exec=first, shared_arg_names=names, shared_buffer=buffer, x=(1, 3)
+    )
+    first.arg_dict["fc_weight"][:] = 7
+    first.grad_dict["fc_bias"][:] = 8
+    first.aux_dict["bn_moving_var"][:] = 9
+    first.arg_dict["bn_gamma"][:] = 6
+    assert (second.arg_dict["fc_weight"].asnumpy() == 7).all()
+    assert (second.grad_dict["fc_bias"].asnumpy() == 8).all()
+    assert (second.aux_dict["bn_moving_var"].asnumpy() == 9).all()
+    assert (second.arg_dict["bn_gamma"].asnumpy() == 0).all()
+    assert second.arg_dict["x"].asnumpy().tolist() == [[5.0] * 3] and buffer["x"] is room
+    assert sorted(buffer) == [
+        "bn_beta", "bn_gamma", "grad of bn_beta", "grad of bn_gamma", "grad of x", "x",
+    ]  # fmt: skip
+    third = normed().simple_bind(
+        mx.cpu(), shared_exec=second, shared_arg_names=names, shared_buffer=buffer, x=(4, 3)
+    )
+    assert buffer["x"] is not room and buffer["x"].shape == (4, 3)
+    buffer["bn_gamma"][:] = 4
+    buffer["x"][:] = 3
+    assert (third.arg_dict["bn_gamma"].asnumpy() == second.arg_dict["bn_gamma"].asnumpy()).all()
+    assert (third.arg_dict["x"].asnumpy() == 3).all() and (room.asnumpy() == 5).all()
+    alone = normed().simple_bind(mx.cpu(), shared_exec=first, shared_arg_names=names, x=(1, 3))
+    assert (alone.arg_dict["fc_weight"].asnumpy() == 0).all()  # without a dict MXNet shares nothing
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"shared_arg_names": "fc_weight"}, ValueError, "shared_arg_names .* list or None"),
+        ({"shared_buffer": [1]}, ValueError, "shared_buffer .* dict or None"),
+        ({"shared_buffer": {"x": nd.ones((2, 3), dtype="int32")}}, RuntimeError, "x is int32"),
+        ({"x": (2, 4)}, RuntimeError, r"fc_weight is float32 of shape \(2, 3\), .*\(2, 4\)"),
+        ({"grad_req": "write"}, RuntimeError, "fc_weight has no gradient in shared_exec"),
+    ],
+    ids=["names", "buffer", "dtype", "shape", "gradient"],
+)
+def test_what_cannot_be_shared(given: dict[str, Any], kind: type[Exception], words: str) -> None:
+    first, buffer = normed().simple_bind(mx.cpu(), grad_req="null", x=(2, 3)), {}
+    shared = {"shared_exec": first, "shared_arg_names": ["fc_weight"], "shared_buffer": buffer}
+    with pytest.raises(kind, match=words):
+        normed().simple_bind(mx.cpu(), **{"grad_req": "null", "x": (2, 3), **shared, **given})
+    assert buffer == {}
 
 
 def test_changes_of_the_learning_rate_are_logged(caplog: pytest.LogCaptureFixture) -> None:

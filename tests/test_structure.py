@@ -57,7 +57,7 @@ LAYERS = (
     ("ndarray", "params_file values indexing core create __init__"),
     ("", "random operator"),
     ("symbol", "json_file inference core create random __init__"),
-    ("binding", "__init__ head_gradients gradient_arrays watching executor bind"),
+    ("binding", "__init__ head_gradients gradient_arrays watching executor sharing bind"),
     ("", "debug test_utils"),
     # what trains a symbol; nothing that compiles knows of it
     ("training", "registry lr_scheduler rnn_weights initializer"),

@@ -14,10 +14,10 @@ from ..graph.infer import infer_dtypes, infer_shapes, known_shape
 from ..graph.node import toposort, variables
 from ..graph.op import is_complete
 from ..ndarray.core import NDArray
-from ..ndarray.create import filled
 from ..ndarray.values import check_writable
 from .executor import Executor
 from .gradient_arrays import GradientArrays
+from .sharing import Sharing
 
 if TYPE_CHECKING:
     from ..symbol.core import Symbol
@@ -88,8 +88,11 @@ def simple_bind(
     shapes: Mapping[str, Any],
     stype_dict: Mapping[str, str] | None = None,
     group2ctx: Mapping[str, Context] | None = None,
+    shared_arg_names: list[str] | None = None,
+    shared_exec: Executor | None = None,
+    shared_buffer: dict[str, NDArray] | None = None,
 ) -> Executor:
-    """An executor on new arrays of zeros, their shapes and dtypes inferred.
+    """An executor on new arrays of zeros, or on shared ones, their shapes and dtypes inferred.
 
     Args:
         symbol: what to compute.
@@ -99,10 +102,13 @@ def simple_bind(
         shapes: tuples by name.
         stype_dict: how arrays are stored, by name: ``default``, which is densely.
         group2ctx: as for :func:`bind`.
+        shared_arg_names, shared_exec, shared_buffer: see :class:`Sharing`.
 
     Raises:
-        RuntimeError: everything that can go wrong here, as MXNet has it.
+        ValueError, TypeError: what is shared has another type.
+        RuntimeError: everything else that can go wrong here, as MXNet has it.
     """
+    sharing = Sharing(shared_arg_names, shared_exec, shared_buffer)
     nodes = toposort(symbol._entries)
     arguments, states = variables(nodes)
     names = [node.name for node in arguments]
@@ -136,17 +142,22 @@ def simple_bind(
             )
         made = [
             {
-                node.name: filled(
-                    inferred.of(node) or (), 0, dtypes.of(node) or FLOAT32, ctx, shown(node.name)
+                node.name: find(
+                    node.name, inferred.of(node) or (), dtypes.of(node) or FLOAT32, as_context(ctx)
                 )
                 for node in group
             }
-            for group in (arguments, states)
+            for group, find in ((arguments, sharing.argument), (states, sharing.state))
         ]
         requests = gradient_requests(grad_req, names)
-        learned = {name: array for name, array in made[0].items() if requests[name] != "null"}
-        gradients = dict(GradientArrays(learned, {}))
-        return bind(symbol, ctx, made[0], gradients, requests, made[1], group2ctx)
+        gradients = {
+            name: sharing.gradient(name, array)
+            for name, array in made[0].items()
+            if requests[name] != "null"
+        }
+        executor = bind(symbol, ctx, made[0], gradients, requests, made[1], group2ctx)
+        sharing.keep()
+        return executor
     except Exception as error:
         raise RuntimeError(f"simple_bind error. Arguments:\n{given}\n{error}") from error
 

@@ -371,18 +371,22 @@ class Symbol:
         type_dict: Mapping[str, Any] | None = None,
         stype_dict: Mapping[str, str] | None = None,
         group2ctx: Mapping[str, Context] | None = None,
-        shared_arg_names: Sequence[str] | None = None,
+        shared_arg_names: list[str] | None = None,
         shared_exec: Executor | None = None,
-        shared_buffer: Mapping[str, NDArray] | None = None,
+        shared_buffer: dict[str, NDArray] | None = None,
         **shapes: Shape,
     ) -> Executor:
         """An executor on new arrays of zeros; see :func:`tritonsym.binding.bind.simple_bind`.
 
-        What is shared is accepted for MXNet's sake: memory is planned for each executor.
+        Where ``shared_buffer`` is a dict, the arguments of ``shared_arg_names``, their gradients
+        and the auxiliary states are those of ``shared_exec``, and all else lies in that dict.
         """
         from ..binding import bind
 
-        return bind.simple_bind(self, ctx, grad_req, type_dict, shapes, stype_dict, group2ctx)
+        shared = shared_arg_names, shared_exec, shared_buffer
+        return bind.simple_bind(
+            self, ctx, grad_req, type_dict, shapes, stype_dict, group2ctx, *shared
+        )
 
     def eval(self, /, ctx: Context | None = None, **arrays: NDArray) -> list[NDArray]:
         """Bind to these arrays and run forward once."""
