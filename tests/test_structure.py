@@ -419,6 +419,25 @@ import tritonsym.kvstore as kv
 import tritonsym.lr_scheduler as schedulers
 import tritonsym.operator
 import tritonsym.visualization
+from tritonsym.io.io import DataBatch, DataDesc, DataIter, NDArrayIter
+from tritonsym.kvstore.kvstore import KVStore
+from tritonsym.module.base_module import BaseModule
+from tritonsym.module.bucketing_module import BucketingModule
+from tritonsym.module.module import Module
+from tritonsym.module.python_module import PythonLossModule, PythonModule
+from tritonsym.module.sequential_module import SequentialModule
+from tritonsym.ndarray.ndarray import NDArray, array
+from tritonsym.ndarray.random import uniform
+from tritonsym.optimizer.optimizer import Optimizer, Updater
+from tritonsym.rnn.io import BucketSentenceIter, encode_sentences
+from tritonsym.rnn.rnn import do_rnn_checkpoint, load_rnn_checkpoint, save_rnn_checkpoint
+from tritonsym.rnn.rnn_cell import BaseRNNCell, LSTMCell, RNNParams
+from tritonsym.symbol.random import normal
+from tritonsym.symbol.symbol import Symbol, Variable
+import tritonsym as mx
+assert mx.mod.Module is Module and mx.mod.BaseModule is BaseModule
+assert mx.module.module.Module is Module and mx.rnn.io.encode_sentences is encode_sentences
+assert mx.rnn.rnn.do_rnn_checkpoint is do_rnn_checkpoint
 """
 
 

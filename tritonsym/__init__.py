@@ -51,19 +51,24 @@ for _name, _module in {
     "io": io,
     "io.io": io,
     "kvstore": kvstore,
+    "kvstore.kvstore": kvstore,
     "lr_scheduler": lr_scheduler,
     "metric": metric,
     "model": model,
     "module": module,
     "module.base_module": module.base,
     "module.bucketing_module": module.bucketing,
+    "module.module": module.module,
     "module.python_module": module.python,
     "module.sequential_module": module.sequential,
     "monitor": monitor,
     "ndarray.ndarray": ndarray,
+    "ndarray.random": random,  # mx.nd.random is mx.random
     "optimizer": optimizer,
     "optimizer.optimizer": optimizer,
     "rnn": rnn,
+    "rnn.io": rnn.sentences,
+    "rnn.rnn": rnn.checkpoint,
     "rnn.rnn_cell": rnn,
     "symbol.symbol": symbol,
     "visualization": visualization,
@@ -81,7 +86,6 @@ mod = module
 mon = monitor
 rnd = random
 viz = visualization
-ndarray.random = random  # mx.nd.random is mx.random
 
 # What MXNet has beside its Symbol API, and what does the same here.
 _ELSEWHERE = {
