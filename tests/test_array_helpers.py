@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +37,107 @@ def test_names_of_metrics_from_functions() -> None:
     assert mx.metric.np(error, name="mine").name == "mine"
     assert mx.metric.np(lambda label, output: 0.0).name == "custom(<lambda>)"
     assert mx.metric.create(lambda label, output: 0.0).name == "custom(<lambda>)"
+
+
+@pytest.mark.parametrize("written", [json.dumps, dict])
+def test_metrics_from_their_configuration(written: Callable[[Any], Any]) -> None:
+    for name, given in (("acc", {"axis": 2}), ("perplexity", {"ignore_label": 0}), ("mse", {})):
+        config = mx.metric.create(name, **given).get_config()
+        assert mx.metric.create(written(config)).get_config() == config
+    both = mx.metric.create(["acc", mx.metric.TopKAccuracy(2)])
+    again = mx.metric.create(written(both.get_config()))
+    assert isinstance(again, mx.metric.CompositeEvalMetric)
+    assert [type(one).__name__ for one in again.metrics] == ["Accuracy", "TopKAccuracy"]
+    assert again.metrics[1].top_k == 2
+
+
+@pytest.mark.parametrize("given", ['{"name": "acc"}', {"name": "acc"}, "{", "[1]", '["acc"]'])
+def test_a_configuration_that_names_no_metric(given: Any) -> None:
+    with pytest.raises(ValueError, match=r'a metric is written as \["name", .*"metric": "name"'):
+        mx.metric.create(given)
+
+
+def test_a_configuration_has_its_arguments() -> None:
+    with pytest.raises(AssertionError, match="has arguments of its own"):
+        mx.metric.create({"metric": "acc"}, axis=0)
+
+
+def test_other_names_of_a_metric() -> None:
+    @mx.metric.register
+    @mx.metric.alias("over", "LAP")
+    class Overlap(mx.metric.EvalMetric):
+        pass
+
+    @mx.metric.alias("secret")
+    class Unregistered(mx.metric.EvalMetric):
+        pass
+
+    for name in ("overlap", "OVER", "lap"):
+        assert type(mx.metric.create(name, "x")) is Overlap
+    assert type(mx.metric.create("secret", "x")) is Unregistered
+    with pytest.raises(AssertionError, match="'unregistered' is not registered"):
+        mx.metric.create("unregistered", "x")
+
+
+class Tasks(mx.metric.EvalMetric):
+    """A value per task, as metrics of several outputs are written."""
+
+    def reset(self) -> None:
+        self.num_inst, self.sum_metric = [0, 0], [0.0, 0.0]
+
+    def update(self, labels: Any, preds: Any) -> None:
+        for task in range(2):
+            self.num_inst[task] += 1
+            self.sum_metric[task] += task + 1.0
+
+    def get(self) -> Any:
+        pairs = zip(self.sum_metric, self.num_inst, strict=True)
+        return zip(*((f"task{i}", a / n) for i, (a, n) in enumerate(pairs)), strict=True)
+
+
+class NamedTasks(Tasks):
+    def get_name_value(self) -> list[tuple[str, float]]:
+        return list(zip(*self.get(), strict=True))
+
+
+def test_metrics_with_several_values() -> None:
+    """By MXNet 1.9.1."""
+    values = {Tasks: [(("task0", "task1"), (1.0, 2.0))], NamedTasks: [("task0", 1.0), ("task1", 2)]}
+    for kind, found in values.items():
+        metric = kind("tasks")
+        metric.update([], [])
+        assert metric.get_name_value() == metric.get_global_name_value() == found
+        # The composite metric starts with what its parts have counted.
+        joined = mx.metric.CompositeEvalMetric([metric])
+        assert joined.get() == joined.get_global() == (["task0", "task1"], [1.0, 2.0])
+        assert joined.get_global_name_value() == [("task0", 1.0), ("task1", 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("found", "pairs"),
+    [
+        (("a", [1.5]), [("a", 1.5)]),
+        ((["a"], 1.5), [("a", 1.5)]),
+        ((["a", "b"], [1.5, 2.5]), [("a", 1.5), ("b", 2.5)]),
+    ],
+)
+def test_one_name_or_value_is_a_list_of_one(found: Any, pairs: list[tuple[str, float]]) -> None:
+    class Fixed(mx.metric.EvalMetric):
+        def get(self) -> Any:
+            return found
+
+    assert Fixed("x").get_name_value() == Fixed("x").get_global_name_value() == pairs
+
+
+def test_a_metric_that_says_that_it_counts_altogether() -> None:
+    class Both(mx.metric.EvalMetric):
+        def get_global(self) -> Any:
+            return "all", 2.0
+
+    assert Both("x", has_global_stats=True).get_global_name_value() == [("all", 2.0)]
+    ((name, value),) = Both("x").get_global_name_value()
+    assert name == "x" and np.isnan(value)
+    assert "has_global_stats" not in Both("x", has_global_stats=True).get_config()
 
 
 def test_texts_of_either_kind() -> None:

@@ -102,6 +102,7 @@ def test_verbosity(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_register() -> None:
     @mx.init.register
+    @mx.init.alias("sevens")
     class Seven(mx.init.Initializer):
         def _init_weight(self, name: str, arr: mx.nd.NDArray) -> None:
             arr[:] = 7
@@ -109,6 +110,8 @@ def test_register() -> None:
     array = mx.nd.zeros((2,))
     mx.init.create("seven")("x_weight", array)
     assert array.asnumpy().tolist() == [7, 7]
+    for given in ("sevens", '["sevens", {}]', '{"initializer": "sevens"}'):
+        assert type(mx.init.create(given)) is Seven
 
 
 class Noting(mx.init.Initializer):

@@ -185,20 +185,20 @@ _LEGACY_ENDINGS = {
 
 
 def _root_mean_square(arr: NDArray) -> str:
-    values = arr.asnumpy().astype(np.float64)
-    return str(math.sqrt(float((values * values).mean())))
+    return str(math.sqrt(float(np.square(arr.asnumpy().astype(np.float64)).mean())))
 
 
 _registry: Registry[Initializer] = Registry(Initializer, "initializer")
+alias = _registry.alias
 
 
 def register(klass: type[Initializer]) -> type[Initializer]:
     """Register a class, so that its name in lower case finds it."""
-    return _registry.register()(klass)
+    return _registry.add(klass)
 
 
-def create(initializer: Initializer | str, **kwargs: Any) -> Initializer:
-    """An initializer by name or from the text of its :meth:`Initializer.dumps`.
+def create(initializer: Initializer | str | dict[str, Any], **kwargs: Any) -> Initializer:
+    """An initializer by name, from a configuration, or the text of :meth:`Initializer.dumps`.
 
     Raises:
         AssertionError: the name is not registered.

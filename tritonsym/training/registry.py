@@ -30,46 +30,71 @@ class Registry(Generic[Class]):
         """Register the decorated class under its own name and these."""
 
         def decorate(klass: Decorated) -> Decorated:
-            made: Any = klass
-            assert isinstance(made, type) and issubclass(made, self.base), (
-                f"{shown(made)} is no {self.kind}"
-            )
-            for name in (made.__name__, *names):
-                key = name.lower()
-                if self._classes.get(key, made) is not made:
-                    warnings.warn(f"the {self.kind} {key} is replaced by {made}", stacklevel=3)
-                self._classes[key] = made
-            return klass
+            self.add(klass)
+            return self.add(klass, *names) if names else klass
 
         return decorate
 
+    def alias(self, *aliases: str) -> Callable[[Decorated], Decorated]:
+        """Register the decorated class under these names, beside its own or without it."""
+
+        def decorate(klass: Decorated) -> Decorated:
+            return self.add(klass, *aliases)
+
+        return decorate
+
+    def add(self, klass: Decorated, *names: str) -> Decorated:
+        """Register a class under these names, or under its own where there are none."""
+        made: Any = klass
+        assert isinstance(made, type) and issubclass(made, self.base), (
+            f"{shown(made)} is no {self.kind}"
+        )
+        for name in names or (made.__name__,):
+            key = name.lower()
+            if self._classes.get(key, made) is not made:
+                warnings.warn(f"the {self.kind} {key} is replaced by {made}", stacklevel=3)
+            self._classes[key] = made
+        return klass
+
     def create(self, given: Any, *args: Any, **kwargs: Any) -> Class:
-        """An object from a name, from JSON such as ``["name", {"argument": 1}]``, or as it is.
+        """An object from a name, from a configuration, or as it is.
+
+        A configuration is a dict that has the name under the kind's, beside the arguments, JSON of
+        such a dict, or JSON such as ``["name", {"argument": 1}]``.
 
         Raises:
             AssertionError: a name that is not registered, or arguments beside an object.
-            ValueError: a text that looks like JSON and is none.
+            ValueError: a text that looks like JSON and is none, or a configuration without a name.
         """
         if isinstance(given, self.base):
             assert not args and not kwargs, f"a {self.kind} that is made already has its arguments"
             return given
-        assert isinstance(given, str), f"a {self.kind} is created by name, got {shown(given)}"
-        if given.startswith("["):
+        if isinstance(given, dict) or (isinstance(given, str) and given.startswith(("[", "{"))):
             assert not args and not kwargs, f"{shown(given)} has arguments of its own"
-            name, arguments = self._from_json(given)
+            name, arguments = self._configured(given)
             return self.create(name, **arguments)
+        assert isinstance(given, str), f"a {self.kind} is created by name, got {shown(given)}"
         klass = self._classes.get(given.lower())
         assert klass is not None, (
             f"{shown(given)} is not registered as a {self.kind}: there are {listed(self._classes)}"
         )
         return klass(*args, **kwargs)
 
-    def _from_json(self, text: str) -> tuple[str, dict[str, Any]]:
-        try:
-            parsed = json.loads(text)
-        except (ValueError, RecursionError):
-            parsed = None
+    def _configured(self, given: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The name and the arguments of a configuration."""
+        parsed: Any = given
+        if isinstance(given, str):
+            try:
+                parsed = json.loads(given)
+            except (ValueError, RecursionError):
+                parsed = None
         match parsed:
-            case [str(name), dict(arguments)] if not name.startswith("["):
+            case [str(name), dict(arguments)] if not name.startswith(("[", "{")):
                 return name, arguments
-        raise ValueError(f'a {self.kind} is written as ["name", {{arguments}}], got {shown(text)}')
+            case dict() if self.kind in parsed:
+                arguments = dict(parsed)
+                return arguments.pop(self.kind), arguments
+        raise ValueError(
+            f'a {self.kind} is written as ["name", {{arguments}}] or as '
+            f'{{"{self.kind}": "name", arguments}}, got {shown(given)}'
+        )

@@ -6,6 +6,7 @@ from .base import (
     CompositeEvalMetric,
     CustomMetric,
     EvalMetric,
+    alias,
     check_label_shapes,
     create,
     np,

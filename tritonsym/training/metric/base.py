@@ -55,22 +55,28 @@ class EvalMetric:
         name: what the value is called.
         output_names: which outputs of the network it looks at, where :meth:`update_dict` is used.
         label_names: which labels.
+        has_global_stats: whether :meth:`get_global` counts for itself. Where it is not given,
+            ``global_num_inst`` says it.
+        kwargs: what else :meth:`get_config` is to give.
     """
 
     # Those of a subclass that counts batches since the last reset alone.
     global_num_inst: float = 0
     global_sum_metric: float = 0.0
+    _has_global_stats = False
 
     def __init__(
         self,
         name: str,
         output_names: Names = None,
         label_names: Names = None,
+        has_global_stats: bool = False,
         **kwargs: Any,
     ) -> None:
         self.name = str(name)
         self.output_names = output_names
         self.label_names = label_names
+        self._has_global_stats = has_global_stats
         self._kwargs = kwargs
         self.reset()
 
@@ -133,7 +139,7 @@ class EvalMetric:
 
     def get_global(self) -> tuple[Any, Any]:
         """The name and the value since the last full reset; a metric that counts none has one."""
-        if not self.global_num_inst:
+        if not self._counts_globally():
             return self.get()
         return self.name, self._value(self.global_sum_metric, self.global_num_inst)
 
@@ -145,15 +151,24 @@ class EvalMetric:
         return _name_values(self.get())
 
     def get_global_name_value(self) -> list[tuple[str, float]]:
-        """Pairs of name and value since the last full reset."""
+        """Pairs of name and value since the last full reset; a metric that counts none has one."""
+        if not self._counts_globally():
+            return self.get_name_value()
         return _name_values(self.get_global())
+
+    def _counts_globally(self) -> bool:
+        return self._has_global_stats or bool(self.global_num_inst)
 
 
 def _name_values(found: tuple[Any, Any]) -> list[tuple[str, float]]:
     names, values = found
-    if isinstance(names, list):
-        return list(zip(names, values, strict=True))
-    return [(names, values)]
+    return list(
+        zip(
+            names if isinstance(names, list) else [names],
+            values if isinstance(values, list) else [values],
+            strict=False,
+        )
+    )
 
 
 class PairwiseMetric(EvalMetric):
@@ -190,15 +205,18 @@ class PairwiseMetric(EvalMetric):
 
 
 registry: Registry[EvalMetric] = Registry(EvalMetric, "metric")
+alias = registry.alias
 
 
 def register(klass: type[EvalMetric]) -> type[EvalMetric]:
     """Register a class, so that its name in lower case finds it."""
-    return registry.register()(klass)
+    return registry.add(klass)
 
 
 def create(metric: Any, *args: Any, **kwargs: Any) -> EvalMetric:
     """A metric by name, from a function of labels and predictions, or several from a list.
+
+    What :meth:`EvalMetric.get_config` gave makes the metric again, also as JSON.
 
     Raises:
         AssertionError: the name is not registered.
@@ -221,8 +239,10 @@ class CompositeEvalMetric(EvalMetric):
         output_names: Names = None,
         label_names: Names = None,
     ) -> None:
-        self.metrics = [create(metric) for metric in metrics or []]
-        super().__init__(name, output_names, label_names)
+        self.metrics: list[EvalMetric] = []
+        super().__init__(name, output_names, label_names, has_global_stats=True)
+        # Afterwards, since they keep what they have counted.
+        self.metrics += [create(metric) for metric in metrics or []]
 
     def add(self, metric: Any) -> None:
         """Add one more."""
@@ -268,16 +288,21 @@ class CompositeEvalMetric(EvalMetric):
 
     def get(self) -> tuple[Any, Any]:
         """A list of names and a list of values."""
-        return _joined([metric.get_name_value() for metric in self.metrics])
+        return _joined([metric.get() for metric in self.metrics])
 
     def get_global(self) -> tuple[Any, Any]:
         """A list of names and a list of values since the last full reset."""
-        return _joined([metric.get_global_name_value() for metric in self.metrics])
+        return _joined([metric.get_global() for metric in self.metrics])
 
 
-def _joined(parts: Sequence[Sequence[tuple[str, float]]]) -> tuple[list[str], list[float]]:
-    pairs = [pair for part in parts for pair in part]
-    return [name for name, _ in pairs], [value for _, value in pairs]
+def _joined(parts: Sequence[tuple[Any, Any]]) -> tuple[list[str], list[float]]:
+    """All names and all values; a part has one of each, or several of both."""
+    names: list[str] = []
+    values: list[float] = []
+    for name, value in parts:
+        names += [name] if isinstance(name, str) else name
+        values += value if isinstance(value, (list, tuple)) else [value]
+    return names, values
 
 
 @registry.register()

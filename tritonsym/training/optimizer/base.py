@@ -485,7 +485,7 @@ registry: Registry[Optimizer] = Registry(Optimizer, "optimizer")
 
 def register(klass: type[Optimizer]) -> type[Optimizer]:
     """Register a class, so that its name in lower case finds it."""
-    return registry.register()(klass)
+    return registry.add(klass)
 
 
 def create(name: str | Optimizer, **kwargs: Any) -> Optimizer:
