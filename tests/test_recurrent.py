@@ -135,3 +135,21 @@ def test_a_vector_of_another_length() -> None:
         fused.unpack_weights({"f_parameters": mx.nd.zeros((100,))})
     with pytest.raises(mx.MXNetError, match="mode='vanilla'"):
         mx.rnn.FusedRNNCell(3, mode="vanilla")
+
+
+def test_first_states_have_the_shapes_of_the_cell() -> None:
+    """By MXNet 1.9.1, whatever shape the caller gives."""
+    states = mx.rnn.LSTMCell(3, prefix="l_").begin_state(func=mx.sym.ones, shape=(2, 7))
+    assert [state.name for state in states] == ["l_begin_state_0", "l_begin_state_1"]
+    assert [state.attr("shape") for state in states] == ["(0, 3)"] * 2
+    assert [state.attr("__layout__") for state in states] == ["NC"] * 2
+
+
+def test_a_cell_that_says_nothing_of_its_state_takes_the_shape_of_the_caller() -> None:
+    class Plain(mx.rnn.BaseRNNCell):
+        @property
+        def state_info(self) -> list[None]:
+            return [None]
+
+    (state,) = Plain("p_").begin_state(func=mx.sym.ones, shape=(2, 3))
+    assert (state.name, state.attr("shape")) == ("p_begin_state_0", "(2, 3)")

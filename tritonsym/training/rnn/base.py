@@ -122,7 +122,7 @@ class BaseRNNCell:
 
         Args:
             func: what makes them: ``mx.sym.zeros``, or ``mx.sym.Variable`` for inputs.
-            kwargs: handed to it.
+            kwargs: handed to it, without what :attr:`state_info` says itself, such as the shape.
         """
         assert not self._modified, (
             "After applying modifier cells (e.g. DropoutCell) the base cell cannot be called "
@@ -133,7 +133,8 @@ class BaseRNNCell:
         for info in self.state_info:
             self._init_counter += 1
             name = f"{self._prefix}begin_state_{self._init_counter}"
-            states.append(make(name=name, **info, **kwargs))
+            # A cell of a program's own may know nothing of its states.
+            states.append(make(name=name, **{**kwargs, **(info or {})}))
         return states
 
     def unpack_weights(self, args: Mapping[str, NDArray]) -> Weights:
