@@ -377,3 +377,142 @@ def test_a_formula_that_a_program_changes(made: Any, replaced: bool) -> None:
         update([0, 1], grads, weights)
         found.append(weights[0].asnumpy().tolist())
     assert found == [[-1.0] * 2, [-3.0] * 2, [-6.0] * 2, [-10.0] * 2]
+
+
+def numbers_after(optimizer: mx.optimizer.Optimizer, together: bool = True) -> np.ndarray:
+    """Three weights after two updates, in one call for all or in one for each."""
+    update = mx.optimizer.get_updater(optimizer)
+    arrays = [mx.nd.ones((2,)) for _ in range(3)]
+    grads = [mx.nd.full((2,), 0.5) for _ in range(3)]
+    for _ in range(2):
+        if together:
+            update([0, 1, 2], grads, arrays)
+        else:
+            for each in zip(range(3), grads, arrays, strict=True):
+                update(*each)
+    return np.stack([array.asnumpy() for array in arrays])
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_subclass_says_the_rate_of_a_weight(together: bool) -> None:
+    class Rated(mx.optimizer.NAG):
+        def _get_lr(self, index: int) -> float:
+            return super()._get_lr(index) * (index + 1) / self._index_update_count[index]
+
+        def _get_wd(self, index: int) -> float:
+            return 0.1 * index
+
+    expected = []
+    for index in range(3):
+        weight = 1.0
+        for count in (1, 2):
+            weight -= 0.1 * (index + 1) / count * (0.5 + 0.1 * index * weight)
+        expected.append([weight] * 2)
+    found = numbers_after(Rated(learning_rate=0.1), together)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_method_on_an_object_says_the_rate() -> None:
+    optimizer = mx.optimizer.NAG(learning_rate=1.0)
+    optimizer._get_lr = lambda index: 0.1 * (index + 1)
+    found = numbers_after(optimizer)
+    np.testing.assert_allclose(found[:, 0], [0.9, 0.8, 0.7], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "asks_for_all"), [("SGD", True), ("Adam", False)])
+def test_gradient_descent_asks_for_the_rates_of_all_weights(
+    method: str, asks_for_all: bool
+) -> None:
+    """As MXNet 1.9.1's does: what a subclass says of one weight counts for other methods."""
+
+    class One(getattr(mx.optimizer, method)):
+        def _get_lr(self, index: int) -> float:
+            return 0.0
+
+    class All(getattr(mx.optimizer, method)):
+        def _get_lrs(self, indices: Any) -> list[float]:
+            return [0.0 for _ in indices]
+
+    assert (numbers_after(One()) == 1).all() != asks_for_all
+    assert (numbers_after(All()) == 1).all()
+
+
+def test_a_module_asks_a_subclass_for_the_rate() -> None:
+    class Rated(mx.optimizer.Adam):
+        def _get_lr(self, index: int) -> float:
+            return 0.5 * index
+
+    module = trained_module(Rated(rescale_grad=0.25))
+    values = {name: array.asnumpy() for name, array in module.get_params()[0].items()}
+    assert (values["fc_weight"] == 1).all()  # the first one, of index 0
+    assert (values["fc_bias"] != 0).all()
+
+
+def trained_module(optimizer: mx.optimizer.Optimizer) -> mx.mod.Module:
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(net, name="softmax"))
+    batches = mx.io.NDArrayIter(weights(0, 4, 5), np.array([0, 1, 2, 0]), 4)
+    module.fit(batches, optimizer=optimizer, initializer=mx.init.One(), num_epoch=2)
+    return module
+
+
+def kinds_of(method: type) -> tuple[type, list[tuple[str, ...]]]:
+    """A subclass with methods of its own, and what they are called with."""
+    calls: list[tuple[str, ...]] = []
+
+    def kind(given: Any) -> str:
+        return f"{type(given).__name__}{len(given) if isinstance(given, (list, tuple)) else ''}"
+
+    class Own(method):
+        def create_state_multi_precision(self, index: Any, weight: Any) -> Any:
+            calls.append(("create", kind(index), kind(weight)))
+            return super().create_state_multi_precision(index, weight)
+
+        def update_multi_precision(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+            calls.append(("update", *map(kind, (index, weight, grad))))
+            super().update_multi_precision(index, weight, grad, state)
+
+    return Own, calls
+
+
+@pytest.mark.parametrize(
+    ("method", "taken"),
+    [
+        (mx.optimizer.Adam, [("int", "NDArray", "NDArray")] * 5),
+        (mx.optimizer.SGD, [("tuple4",) * 3, ("tuple1",) * 3]),
+        (mx.optimizer.LAMB, [("tuple5",) * 3]),
+    ],
+)
+def test_a_method_of_its_own_is_called_as_mxnet_calls_it(
+    method: type, taken: list[tuple[str, ...]]
+) -> None:
+    kind, calls = kinds_of(method)
+    arrays, copies = ([mx.nd.array(weights(i, 3)) for i in range(5)] for _ in "ab")
+    own, usual = (mx.optimizer.get_updater(made(learning_rate=0.1)) for made in (kind, method))
+    for step in range(2):
+        grads = [mx.nd.array(weights(10 + step + i, 3)) for i in range(5)]
+        own(list(range(5)), grads, arrays)
+        usual(list(range(5)), grads, copies)
+    updates = [("update", *names) for names in taken]
+    assert calls == [("create", "int", "NDArray")] * 5 + updates * 2
+    for one, other in zip(arrays, copies, strict=True):
+        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=1e-6)
+
+
+def test_weights_that_come_at_once_are_of_one_dtype() -> None:
+    kind, calls = kinds_of(mx.optimizer.SGD)
+    dtypes = ["float32", "float64", "float32"]
+    arrays = [mx.nd.ones((2,), dtype=dtype) for dtype in dtypes]
+    mx.optimizer.get_updater(kind())([0, 1, 2], arrays, arrays)
+    assert calls[3:] == [("update", *("tuple2",) * 3), ("update", *("tuple1",) * 3)]
+
+
+@pytest.mark.parametrize("method", [mx.optimizer.SGD, mx.optimizer.Adam])
+def test_a_module_calls_a_method_of_its_own(method: type) -> None:
+    kind, calls = kinds_of(method)
+    found = trained_module(kind(rescale_grad=0.25)).get_params()[0]
+    each = 1 if method is mx.optimizer.SGD else 2
+    assert [call[0] for call in calls] == ["create"] * 2 + ["update"] * 2 * each
+    usual = trained_module(method(rescale_grad=0.25)).get_params()[0]
+    for name, array in usual.items():
+        np.testing.assert_allclose(found[name].asnumpy(), array.asnumpy(), rtol=1e-5)

@@ -63,7 +63,10 @@ LAYERS = (
     ("training", "registry lr_scheduler rnn_weights initializer"),
     ("training.metric", "base classification regression __init__"),
     ("training.io", "base arrays from_files __init__"),
-    ("training.optimizer", "base rates compiled methods large_batches variants foreign_states"),
+    (
+        "training.optimizer",
+        "changing base rates compiled methods large_batches variants foreign_states",
+    ),
     ("training.optimizer", "updater __init__"),
     ("training", "step upload model callback kvstore monitor visualization"),
     ("training.module", "checks internals base parameters with_parameters module bucketing"),

@@ -143,7 +143,7 @@ def _can_be_one(executor: Executor, optimizer: Optimizer, names: Sequence[str]) 
     """Whether a step of these parameters can be compiled: all outputs are losses, all is known."""
     return (
         bool(names)
-        and type(optimizer).update is Optimizer.update
+        and not optimizer.updates_arrays
         and all(map(is_loss, executor._symbol._entries))
         and all(executor._grad_req[name] == "write" for name in names)
         and sum(request != "null" for request in executor._grad_req.values()) == len(names)

@@ -23,34 +23,14 @@ from ...graph.trace import Graph
 from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
 from ...ndarray.values import write, write_numbers
-from ...ops.optimizer import Scalar
 from ..lr_scheduler import LRScheduler
 from ..registry import Registry
+from .changing import Rates, rates_at
 
 if TYPE_CHECKING:
     from ...symbol.core import Symbol
 
 State = Any  # None, an array, or a tuple or list of states
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What changes from one update to the next: numbers, or float64 expressions of one axis.
-
-    Attributes:
-        lr, wd: the parameter's learning rate and decay.
-        rescale_grad: what gradients are multiplied by.
-        count: the number of the update, from 1.
-        own: the method's own numbers, as :meth:`Optimizer.own_rates` gives them.
-        place: which one of the weights of the call it is.
-    """
-
-    lr: Scalar
-    wd: Scalar
-    rescale_grad: Scalar
-    count: Scalar
-    own: tuple[Scalar, ...] = ()
-    place: int = 0
 
 
 def check_number(name: str, given: Any) -> None:
@@ -74,7 +54,7 @@ class Optimizer:
     """Changes weights by their gradients.
 
     A subclass says how: in :meth:`step` as expressions, which a plan can contain, or, as in
-    programs written for MXNet, in :meth:`update` on arrays.
+    programs written for MXNet, in :meth:`update` or :meth:`update_multi_precision` on arrays.
 
     Args:
         rescale_grad: what gradients are multiplied by first.
@@ -244,6 +224,22 @@ class Optimizer:
 
     # ---- updating arrays ----
 
+    # How many weights of one dtype :meth:`update_multi_precision` of a program's own gets at once,
+    # as tuples; with 0 it gets one, and no tuple.
+    aggregate_num = 0
+
+    @property
+    def updates_arrays(self) -> bool:
+        """Whether a program has methods of its own that update arrays, which no plan contains."""
+        return self._overrides("update", "update_multi_precision")
+
+    def _overrides(self, *names: str) -> bool:
+        """Whether the class or the object has another method instead of one of these."""
+        return any(
+            getattr(getattr(self, name), "__func__", None) is not vars(Optimizer)[name]
+            for name in names
+        )
+
     def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
         """Change a weight and its state, or lists of them.
 
@@ -256,8 +252,7 @@ class Optimizer:
 
     def update_multi_precision(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
         """:meth:`update`, for states of :meth:`create_state_multi_precision`."""
-        own = type(self).update is not Optimizer.update
-        if not own:
+        if not self._overrides("update"):
             self._apply(index, weight, grad, state)
         elif isinstance(index, (list, tuple)):
             for each in zip(index, weight, grad, state, strict=True):
@@ -283,9 +278,31 @@ class Optimizer:
         """The rates of some parameters at their present update: each kind for all of them."""
         counts = [*map(self._index_update_count.__getitem__, indices)]
         scales, own = [float(self.rescale_grad)] * len(counts), self.own_rates(indices)
-        return [self._get_lrs(indices), self._get_wds(indices), scales, counts, *own]
+        return [
+            self._asked("_get_lr", indices),
+            self._asked("_get_wd", indices),
+            scales,
+            counts,
+            *own,
+        ]
 
     # ---- rates ----
+
+    # Whether the rates are those of :meth:`_get_lrs` and :meth:`_get_wds`, as MXNet's method asks
+    # for them, whatever :meth:`_get_lr` and :meth:`_get_wd` of a subclass say.
+    asks_for_all = False
+
+    def _asked(self, name: str, indices: Sequence[Any]) -> list[float]:
+        """The rates of some parameters: of one after the other, where a subclass says them so."""
+        if self.asks_for_all or not self._overrides(name):
+            found: list[float] = getattr(self, name + "s")(indices)
+            return found
+        return [float(getattr(self, name)(index)) for index in indices]
+
+    @property
+    def may_decay(self) -> bool:
+        """Whether there can be a weight that decays."""
+        return self.wd != 0.0 or self._overrides("_get_wd", "_get_wds")
 
     @property
     def learning_rate(self) -> float:
@@ -402,7 +419,7 @@ def update_of(
     lr, wd, rescale_grad, counts, *numbers_of_its_own = vectors
     given = Rates(lr, wd, rescale_grad, counts, tuple(numbers_of_its_own))
     # What most optimizers do not use is left out, instead of computed with 0 and 1.
-    if optimizer.wd == 0.0:
+    if not optimizer.may_decay:
         given = replace(given, wd=0.0)
     if optimizer.rescale_grad == 1.0:
         given = replace(given, rescale_grad=1.0)
@@ -425,7 +442,7 @@ def update_of(
         )
         tensors += [array._tensor for array in arrays]
         wide = FLOAT32 if optimizer.keeps_copy(weight.dtype) else first.dtype
-        own = _rates_at(rates, place, wide)
+        own = rates_at(rates, place, wide)
         with _saying(optimizer, weight, state):
             new = optimizer.expressions(first, second, tuple(kept), own)
         if [(x.shape, x.dtype) for x in new] != [(x.shape, x.dtype) for x in (first, *kept)]:
@@ -450,25 +467,6 @@ def _saying(
 def _unfit(weight: NDArray, state: State) -> str:
     kept = ", ".join(f"{_dtype(array)}{array.shape}" for array in arrays_in(state))
     return f"a weight is {_dtype(weight)}{weight.shape}, its states {kept or 'none'}"
-
-
-def _rates_at(rates: Rates, place: int, dtype: DType) -> Rates:
-    """The rates of one weight, in the dtype that it is computed in; the count stays exact."""
-
-    def at(vector: Scalar) -> Scalar:
-        return narrow(vector, 0, place, place + 1) if isinstance(vector, Expr) else vector
-
-    def converted(vector: Scalar) -> Scalar:
-        return cast(vector, dtype) if isinstance(vector, Expr) else vector
-
-    return Rates(
-        lr=at(converted(rates.lr)),
-        wd=at(converted(rates.wd)),
-        rescale_grad=at(converted(rates.rescale_grad)),
-        count=at(rates.count),
-        own=tuple(at(converted(number)) for number in rates.own),
-        place=place,
-    )
 
 
 def _dtype(array: NDArray) -> DType:

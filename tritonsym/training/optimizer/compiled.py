@@ -85,7 +85,7 @@ def formula_of(optimizer: Optimizer) -> dict[str, Any]:
     given = vars(optimizer).items()
     found = {name: _as_it_is_now(value) for name, value in given if name not in _GIVEN}
     # Under a name that no attribute has.
-    found[""] = type(optimizer), optimizer.wd == 0.0, optimizer.rescale_grad == 1.0
+    found[""] = type(optimizer), optimizer.may_decay, optimizer.rescale_grad == 1.0
     return found
 
 

@@ -25,6 +25,8 @@ class LAMB(Optimizer):
         kwargs: of :class:`Optimizer`.
     """
 
+    aggregate_num = 45
+
     def __init__(
         self,
         learning_rate: float = 0.001,
@@ -93,6 +95,8 @@ class LARS(Optimizer):
     """
 
     copy_is_last = True
+    aggregate_num = 4
+    asks_for_all = True
     own_count = 2
     decaying = ("_weight",)
 

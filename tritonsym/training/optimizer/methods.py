@@ -22,6 +22,8 @@ class SGD(Optimizer):
     """
 
     copy_is_last = True
+    aggregate_num = 4
+    asks_for_all = True
 
     def __init__(self, momentum: float = 0.0, lazy_update: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)

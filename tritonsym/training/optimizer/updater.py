@@ -79,10 +79,10 @@ class Updater:
                 known(self.optimizer, index)
                 return
         states = self.states_of(index, weight)
-        if type(self.optimizer).update is Optimizer.update:
-            self._update(list(index), list(weight), list(grad), states)
+        if self.optimizer.updates_arrays:
+            self._hand_over([*zip(index, weight, grad, states, strict=True)])
         else:
-            self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+            self._update(list(index), list(weight), list(grad), states)
 
     def kept(self, indices: Sequence[Any]) -> Iterator[State]:
         """The states of some weights as they are now; of one that has none, nothing known."""
@@ -126,6 +126,21 @@ class Updater:
         else:
             self._programs[key] = [weakref.ref(array) for array in arrays]
             self.optimizer.update_multi_precision(index, weight, grad, states)
+
+    def _hand_over(self, rows: Sequence[tuple[Any, NDArray, NDArray, State]]) -> None:
+        """Let a program's own method update, as many weights of one dtype at once as it takes."""
+        optimizer, most = self.optimizer, self.optimizer.aggregate_num
+        if most < 1:
+            for row in rows:
+                optimizer.update_multi_precision(*row)
+            return
+        alike: dict[str, list[tuple[Any, NDArray, NDArray, State]]] = {}
+        for row in rows:
+            alike.setdefault(as_dtype(row[1].dtype).name, []).append(row)
+        for same in alike.values():
+            for start in range(0, len(same), most):
+                index, weight, grad, states = zip(*same[start : start + most], strict=True)
+                optimizer.update_multi_precision(index, weight, grad, list(states))
 
     def sync_state_context(self, state: State, context: Context) -> State:
         """A state on a context."""
