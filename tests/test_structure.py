@@ -423,8 +423,9 @@ import tritonsym.lr_scheduler as schedulers
 import tritonsym.operator
 import tritonsym.visualization
 from tritonsym.io.io import DataBatch, DataDesc, DataIter, NDArrayIter
+from tritonsym.io.utils import _init_data
 from tritonsym.kvstore.kvstore import KVStore
-from tritonsym.module.base_module import BaseModule
+from tritonsym.module.base_module import BaseModule, _as_list
 from tritonsym.module.bucketing_module import BucketingModule
 from tritonsym.module.module import Module
 from tritonsym.module.python_module import PythonLossModule, PythonModule
@@ -441,6 +442,9 @@ import tritonsym as mx
 assert mx.mod.Module is Module and mx.mod.BaseModule is BaseModule
 assert mx.module.module.Module is Module and mx.rnn.io.encode_sentences is encode_sentences
 assert mx.rnn.rnn.do_rnn_checkpoint is do_rnn_checkpoint
+assert _as_list(1) == _as_list([1]) == [1]
+((name, found),) = mx.io._init_data(mx.nd.ones((2, 3)), allow_empty=False, default_name="data")
+assert name == "data" and found.shape == (2, 3) and mx.io._init_data is _init_data
 """
 
 

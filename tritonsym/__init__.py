@@ -50,6 +50,7 @@ for _name, _module in {
     "initializer": initializer,
     "io": io,
     "io.io": io,
+    "io.utils": io,
     "kvstore": kvstore,
     "kvstore.kvstore": kvstore,
     "lr_scheduler": lr_scheduler,

@@ -31,6 +31,10 @@ def as_list(given: Any) -> list[Any]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
+# What a program that has written its own `fit` calls it.
+_as_list = as_list
+
+
 class BaseModule:
     """A network that is trained with batches.
 
