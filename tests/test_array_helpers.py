@@ -51,7 +51,12 @@ def test_metrics_from_their_configuration(written: Callable[[Any], Any]) -> None
     assert again.metrics[1].top_k == 2
 
 
-@pytest.mark.parametrize("given", ['{"name": "acc"}', {"name": "acc"}, "{", "[1]", '["acc"]'])
+NESTED = '{"metric": ' * 500 + '"acc"' + "}" * 500
+
+
+@pytest.mark.parametrize(
+    "given", ['{"name": "acc"}', {"name": "acc"}, "{", "[1]", '["acc"]', NESTED]
+)
 def test_a_configuration_that_names_no_metric(given: Any) -> None:
     with pytest.raises(ValueError, match=r'a metric is written as \["name", .*"metric": "name"'):
         mx.metric.create(given)

@@ -88,12 +88,13 @@ class Registry(Generic[Class]):
                 parsed = json.loads(given)
             except (ValueError, RecursionError):
                 parsed = None
+        if isinstance(parsed, dict) and self.kind in parsed:
+            arguments = dict(parsed)
+            parsed = [arguments.pop(self.kind), arguments]
         match parsed:
+            # A configuration in the place of the name could go on so without an end.
             case [str(name), dict(arguments)] if not name.startswith(("[", "{")):
                 return name, arguments
-            case dict() if self.kind in parsed:
-                arguments = dict(parsed)
-                return arguments.pop(self.kind), arguments
         raise ValueError(
             f'a {self.kind} is written as ["name", {{arguments}}] or as '
             f'{{"{self.kind}": "name", arguments}}, got {shown(given)}'
