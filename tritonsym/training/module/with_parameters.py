@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...binding.executor import Executor
@@ -64,12 +65,7 @@ class ModuleWithParameters(Internals, BaseModule):
         Raises:
             RuntimeError, TypeError, MXNetError: as :meth:`init_params`.
         """
-        parameters, states = self._arrays()
-        copies, _ = values_for(parameters, self._arg_params, False)
-        more_copies, _ = values_for(states, self._aux_params, False)
-        for target, value in copies + more_copies:
-            if value is not target._tensor:
-                write(target._tensor, value)
+        _write([*zip(self._arrays(), (self._arg_params, self._aux_params), strict=True)], False)
         self._sync_params_from_devices()
 
     # ---- values ----
@@ -105,13 +101,10 @@ class ModuleWithParameters(Internals, BaseModule):
         if initializer is None and arg_params is None and aux_params is None:
             initializer = Uniform(0.01)
         attributes = self._symbol.attr_dict()
-        copies, unset = values_for(self._kept.parameters, arg_params, allow_missing)
-        more_copies, more_unset = values_for(self._kept.states, aux_params, allow_missing)
-        for target, value in copies + more_copies:
-            if value is not target._tensor:
-                write(target._tensor, value)
+        groups = [(self._kept.parameters, arg_params), (self._kept.states, aux_params)]
+        unset = _write(groups, allow_missing)
         if initializer is not None:
-            for name, target in unset + more_unset:
+            for name, target in unset:
                 initializer(InitDesc(name, attributes.get(name)), target)
         self.params_initialized = True
         self._sync_params_from_devices()
@@ -154,3 +147,19 @@ class ModuleWithParameters(Internals, BaseModule):
         """Set the arrays of ``state_names``: from arrays, or all to one number."""
         for place, target in enumerate(self.get_states()):
             target[:] = states[place] if states is not None else value
+
+
+def _write(
+    groups: Sequence[tuple[Mapping[str, NDArray], Parameters | None]], allow_missing: bool
+) -> list[tuple[str, NDArray]]:
+    """Copy values into arrays of the same names, if all fit; the arrays that have been given none.
+
+    Raises:
+        RuntimeError, TypeError, MXNetError: see `values_for`; then nothing is written.
+    """
+    found = [values_for(arrays, given, allow_missing) for arrays, given in groups]
+    for copies, _ in found:
+        for target, value in copies:
+            if value is not target._tensor:
+                write(target._tensor, value)
+    return [one for _, unset in found for one in unset]
