@@ -401,6 +401,7 @@ NOT_TRAINED: dict[str, Trained] = {
     "the slopes as well": lambda q, k, v, h: [*trained(q, k, v, h), slopes(q, k, v, h)],
     "one head for all": lambda q, k, v, h: trained(q, k, v, broadcast(first_row(h), h.shape)),
     "the share of another axis": lambda q, k, v, h: along(q, k, v, h, 1),
+    "the share of something else": lambda q, k, v, h: along(q, k, v, h, 2, squared=True),
 }
 
 
@@ -413,11 +414,13 @@ def slopes(query: Expr, key: Expr, value: Expr, head: Expr) -> Expr:
     return slope_of(weights, dot(head, value, transpose_b=True), 0.25)
 
 
-def along(query: Expr, key: Expr, value: Expr, head: Expr, axis: int) -> list[Expr]:
+def along(
+    query: Expr, key: Expr, value: Expr, head: Expr, axis: int, squared: bool = False
+) -> list[Expr]:
     weights = softmax(dot(query, key, transpose_b=True) * 0.25)
     wide = cast(weights, FLOAT32)
     given = cast(dot(head, value, transpose_b=True), FLOAT32)
-    gradient = (given - reduce("sum", given * wide, (axis,))) * wide
+    gradient = (given - reduce("sum", given * (given if squared else wide), (axis,))) * wide
     return [dot(weights, value), dot(cast(gradient, query.dtype) * 0.25, key)]
 
 

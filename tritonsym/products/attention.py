@@ -343,10 +343,7 @@ def _all_rows(operands: Sequence[_Operand], sources: Sequence[Expr]) -> list[Exp
 def _in_rows(x: Expr, turned: bool) -> Expr:
     """An operand with its tokens as rows; or rows as columns, which is the same."""
     *batch, rows, columns = range(len(x.shape))
-    order = [*batch, columns, rows]
-    if turned and x.primitive == "permute":  # one view, whose turns add up
-        return permute(x.inputs[0], [x.integers("axes")[axis] for axis in order])
-    return permute(x, order) if turned else x
+    return permute(x, (*batch, columns, rows)) if turned else x
 
 
 def _by_head(x: Expr, by_token: bool) -> Expr:
