@@ -592,6 +592,20 @@ def test_what_is_computed_again_keeps_its_kernels(gpu: mx.Context) -> None:
     assert [natives(training.plan) for training in executor._training.values()] == [[]]
 
 
+def test_gradients_are_added_in_one_order(gpu: mx.Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device, where a library would add what is ready first."""
+    ordered: list[torch.Tensor] = []
+
+    def spy(step: Callable[[], object], out: torch.Tensor) -> Callable[[], object]:
+        ordered.append(out)
+        return step
+
+    monkeypatch.setattr(attention, "in_one_order", spy)
+    executor = bound(gpu, grad_req="write")
+    executor.forward(is_train=True)
+    assert len(ordered) == 1 and ordered[0].shape == (2 * 4 * 3 * 24 * 16,)
+
+
 def test_a_second_run_has_the_same_gradients(gpu: mx.Context) -> None:
     """Also after another of other numbers."""
     executor = bound(gpu, grad_req="write")

@@ -76,6 +76,8 @@ def test_layers_that_are_alike_are_asked_once(monkeypatch: pytest.MonkeyPatch) -
             lambda x, y: sym.slice_like(x, Variable("z", shape=(1, 3, 5, 5)), axes=(2, 3)),
             (0, 3, 5, 5),
         ),
+        # Parts into which only some lengths can be cut.
+        (lambda x, y: sym.SliceChannel(x, num_outputs=7, axis=0)[0], (0, 3, 10, 10)),
         # What may be shorter than it is cut to, or have an axis less, is not known.
         (lambda x, y: sym.slice(x, begin=(0,), end=(10,)), (0, 3, 10, 10)),
         (lambda x, y: sym.squeeze(x), ()),
