@@ -124,3 +124,19 @@ def test_operators_of_a_caller_are_asked_one_by_one() -> None:
     alike = [sym.Custom(x, op_type="numbered_in_inference") for _ in range(3)]
     _, outputs, _ = sym.Group(alike).infer_shape(x=(5,))
     assert len(set(outputs)) == 3
+
+
+def test_a_caller_s_operator_is_not_asked_what_would_be() -> None:
+    """It is asked when lengths are known, and not with those that only might be."""
+    asked: list[Any] = []
+
+    class Doubled(mx.operator.CustomOpProp):
+        def infer_shape(self, in_shape: Any) -> Any:
+            asked.append([list(shape) for shape in in_shape])
+            return in_shape, [[in_shape[0][0], 2 * in_shape[0][1]]], []
+
+    mx.operator.register("doubled_in_inference")(Doubled)
+    x = Variable("x", shape=(0, 4))
+    doubled = sym.Custom(x, op_type="doubled_in_inference")
+    assert doubled.infer_shape_partial()[1] == [()] and asked == []
+    assert doubled.infer_shape_partial(x=(3, 4))[1] == [(3, 8)] and asked == [[[3, 4]]]
