@@ -13,14 +13,13 @@ import pytest
 
 import tritonsym as mx
 from memory_checker import check_plan
-from tritonsym.compiler import compiler
 from tritonsym.expressions.expr import Expr, input_
 from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import FLOAT32
 from tritonsym.graph.trace import Graph
 from tritonsym.ops.convolution import convolve
 from tritonsym.ops.windows import window_of
-from tritonsym.rewrites import scaled_kernels
+from tritonsym.rewrites import for_cpu, scaled_kernels
 from tritonsym.rewrites.scaled_kernels import with_scaled_kernels
 
 sym = mx.sym
@@ -198,7 +197,7 @@ def test_other_steps_stay(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     symbol = OTHERS[name]()
     executor = bound(symbol)
     with monkeypatch.context() as patch:
-        patch.setattr(compiler, "with_scaled_kernels", lambda graph: graph)
+        patch.setattr(for_cpu, "with_scaled_kernels", lambda graph: graph)
         assert steps(executor) == steps(bound(symbol))
     with mx.switched(fusion=False):
         plain = bound(symbol)
