@@ -2,7 +2,7 @@
 
 Each query is multiplied with all keys, and the softmax of these scores weighs the values. Kernels
 of ours write the scores of all queries, make them probabilities and read those for the last
-product: four passes over what is often the largest value of a network, and eight more for its
+product: four passes over what is often the largest value of a network, and seven more for its
 gradients. A library keeps the scores of some queries on the chip, and for gradients computes them
 once more. Where nothing else needs scores or probabilities, the result is its call, and so are the
 gradients, all by one.
