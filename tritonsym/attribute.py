@@ -23,6 +23,13 @@ def stored_key(key: str) -> str:
     return f"__{key}__" if key in HIDDEN_KEYS else key
 
 
+def stored_attributes(given: Mapping[str, str]) -> dict[str, str]:
+    """The attributes as they are stored: each key in the spelling of :func:`stored_key`."""
+    if given.keys().isdisjoint(HIDDEN_KEYS):
+        return dict(given)
+    return {stored_key(key): value for key, value in given.items()}
+
+
 def shown_attributes(stored: Mapping[str, str]) -> dict[str, str]:
     """The attributes as a user sees them: hidden keys under both spellings."""
     plain = {key[2:-2]: value for key, value in stored.items() if key[2:-2] in HIDDEN_KEYS}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ..attribute import is_user_key, stored_key
+from ..attribute import is_user_key, stored_attributes
 from ..foundation.errors import LoweringError, MXNetError
 from ..foundation.text import escaped, listed, shown
 from .op import Op
@@ -94,15 +94,13 @@ def toposort(entries: Iterable[Entry]) -> list[Node]:
         stack = [entry.node]
         while stack:
             node = stack[-1]
-            if node not in order:
-                depth = len(stack)
-                for source in reversed(node.inputs):
-                    if source.node not in order:
-                        stack.append(source.node)
-                if len(stack) > depth:
-                    continue
-                order[node] = None
-            stack.pop()
+            waits = False
+            for source in reversed(node.inputs):
+                if source.node not in order:
+                    stack.append(source.node)
+                    waits = True
+            if not waits:
+                order[stack.pop()] = None
     return list(order)
 
 
@@ -137,7 +135,7 @@ def missing_input(
     op: Op, node_name: str, key: str, attributes: Mapping[str, str], line: tuple[str, int]
 ) -> Entry:
     """A variable for an input that was not given; it inherits the operator's attributes."""
-    stored = {stored_key(k): v for k, v in attributes.items()}
+    stored = stored_attributes(attributes)
     if key in op.initial:
         stored["__init__"] = op.initial[key]
     return Entry(Node(None, f"{node_name}_{key}", stored, (), line), 0)
@@ -157,8 +155,7 @@ def make_node(
     """
     parameters = parse_parameters(op, attributes)
     names = op.input_names(parameters)
-    stored = {stored_key(key): value for key, value in attributes.items()}
-    node = Node(op, name, stored, inputs, line, parameters)
+    node = Node(op, name, stored_attributes(attributes), inputs, line, parameters)
     if len(names) != len(inputs):
         raise MXNetError(
             f"{node.describe()} needs {len(names)} inputs ({listed(names) or 'none'}), "

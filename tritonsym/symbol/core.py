@@ -13,7 +13,7 @@ from ..attribute import (
     current_attributes,
     is_user_key,
     shown_attributes,
-    stored_key,
+    stored_attributes,
 )
 from ..context import Context
 from ..foundation import collector
@@ -186,7 +186,7 @@ class Symbol:
             MXNetError: an operator's parameter that it does not have, or one that would give it
                 other inputs or outputs than it has been connected with.
         """
-        given = {stored_key(key): value for key, value in checked_attributes(attributes).items()}
+        given = stored_attributes(checked_attributes(attributes))
         node = self._entries[0].node
         merged = {**node.attributes, **given}
         if node.op is not None:
@@ -489,16 +489,17 @@ class Symbol:
         raise NotImplementedForSymbol("__bool__", "Compare names, or use `is`.")
 
 
+@collector.paused()
 def read_json(text: str) -> tuple[Entry, ...]:
     """The outputs of a graph in MXNet's JSON text.
 
     Raises:
         MXNetError: the text is no graph, or has an operator that is not registered.
     """
-    entries = tuple(json_file.parse(text, caller_line()))
+    nodes, entries = json_file.parse(text, caller_line())
     # Numbers of nodes made from now on must not repeat names that the text has.
-    current_names().reserve(node.name for node in toposort(entries))
-    return entries
+    current_names().reserve(node.name for node in nodes)
+    return tuple(entries)
 
 
 def _in_place(operator: str) -> Callable[[Symbol, Any], Symbol]:
@@ -574,8 +575,7 @@ def apply(
         single[key] if key in single else missing_input(op, node_name, key, attributes, line)
         for key in names
     )
-    stored = {stored_key(key): value for key, value in attributes.items()}
-    node = Node(op, node_name, stored, inputs, line, parameters)
+    node = Node(op, node_name, stored_attributes(attributes), inputs, line, parameters)
     if not node.visible_count:
         raise MXNetError(f"{node.describe()} has no outputs with {shown(attributes)}")
     return Symbol([Entry(node, i) for i in range(node.visible_count)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..attribute import checked_attributes, current_attributes, stored_key
+from ..attribute import checked_attributes, current_attributes, stored_attributes
 from ..foundation.dtype import as_dtype
 from ..foundation.errors import caller_line
 from ..foundation.shape import Shape, given_shape
@@ -66,8 +66,7 @@ def Variable(
                 f"and end with double underscores, e.g, __{escaped(key)}__"
             )
         attributes[key] = checked_text(f"attribute {key}", str(value))
-    stored = {stored_key(key): value for key, value in attributes.items()}
-    return Symbol([Entry(Node(None, name, stored, (), caller_line()), 0)])
+    return Symbol([Entry(Node(None, name, stored_attributes(attributes), (), caller_line()), 0)])
 
 
 def _initializer(init: Any) -> str:

@@ -100,9 +100,11 @@ def read(path: str | Path) -> str:
         raise MXNetError(f"{shown(str(path))} is no JSON graph: it is not UTF-8 text") from None
 
 
-@collector.paused()
-def parse(text: str, line: tuple[str, int]) -> list[Entry]:
-    """The outputs of the graph in a text; ``line`` is recorded as the place that made its nodes.
+def parse(text: str, line: tuple[str, int]) -> tuple[list[Node], list[Entry]]:
+    """The nodes of the graph in a text, and its outputs.
+
+    Args:
+        line: is recorded as the place that made the nodes.
 
     Raises:
         MXNetError: anything in it that is not as it should be.
@@ -124,7 +126,7 @@ def parse(text: str, line: tuple[str, int]) -> list[Entry]:
         nodes.append(_node(record, position, nodes, version, line))
     if not graph["heads"]:
         raise _problem('"heads" is empty: the graph has no output')
-    return [_entry(item, nodes, "head", i) for i, item in enumerate(graph["heads"])]
+    return nodes, [_entry(item, nodes, "head", i) for i, item in enumerate(graph["heads"])]
 
 
 def _problem(text: str) -> MXNetError:
@@ -162,7 +164,8 @@ def _version(attributes: Any) -> int:
 
 
 def _are_indices(values: Sequence[Any]) -> bool:
-    return {*map(type, values)} == {int} and min(values) >= 0  # True is of another type
+    wrong = [value for value in values if type(value) is not int or value < 0]  # True is no int
+    return not wrong
 
 
 def _entry(item: Any, nodes: Sequence[Node], role: str, place: int, owner: str = "") -> Entry:
@@ -249,10 +252,10 @@ def _attributes(record: Mapping[str, Any], position: int) -> dict[str, str]:
     return merged
 
 
-def _upgraded(attributes: Mapping[str, str], version: int) -> dict[str, str]:
+def _upgraded(attributes: dict[str, str], version: int) -> dict[str, str]:
     """Attributes in today's spelling: hidden keys of older texts become ``__key__``."""
     if version >= VERSION:
-        return dict(attributes)
+        return attributes
     plain = {key: value for key, value in attributes.items() if key not in HIDDEN_KEYS}
     hidden = {stored_key(key): attributes[key] for key in HIDDEN_KEYS if key in attributes}
     return {**plain, **hidden}
