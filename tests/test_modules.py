@@ -225,6 +225,49 @@ def test_several_gpus_are_refused() -> None:
         mx.mod.Module(perceptron(), context=[])
 
 
+def test_states_are_carried_from_one_batch_to_the_next() -> None:
+    h, c = (mx.sym.Variable(name, shape=(2, 3)) for name in "hc")
+    step = mx.sym.broadcast_add(h, mx.sym.Variable("data"))
+    net = mx.sym.Group([step + c, mx.sym.BlockGrad(step), mx.sym.BlockGrad(c * 2)])
+    module = mx.mod.Module(net, label_names=None, state_names=["h", "c"])
+    module.bind([("data", (2, 3))], for_training=False)
+    module.init_params()
+    module.set_states(value=1)
+    for expected in (1 + 1 + 1, 2 + 1 + 2, 3 + 1 + 4):
+        module.forward(mx.io.DataBatch([mx.nd.ones((2, 3))]))
+        outputs = module.get_outputs(merge_multi_context=False)
+        assert (outputs[0][0].asnumpy() == expected).all()
+        module.set_states(states=outputs[1:])
+    (h_now,), (c_now,) = module.get_states(merge_multi_context=False)
+    assert (h_now.asnumpy() == 4).all() and (c_now.asnumpy() == 8).all()
+    module.set_states(states=[mx.nd.zeros((2, 3)), h_now])
+    assert [x.asnumpy()[0, 0] for x in module.get_states()] == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({}, AssertionError),
+        ({"states": [mx.nd.zeros((2,))] * 2, "value": 1}, AssertionError),
+        ({"states": [mx.nd.zeros((2,))]}, AssertionError),
+        ({"states": [mx.nd.zeros((2,)), mx.nd.zeros((3,))]}, mx.MXNetError),
+        ({"states": [mx.nd.zeros((2,)), 0]}, TypeError),
+        ({"value": "none"}, TypeError),
+    ],
+)
+def test_states_that_do_not_fit_change_nothing(
+    given: dict[str, Any], error: type[Exception]
+) -> None:
+    net = mx.sym.Variable("data") + mx.sym.Variable("g") + mx.sym.Variable("h")
+    module = mx.mod.Module(net, label_names=None, state_names=["h", "g"])
+    module.bind([("data", (2,))], for_training=False)
+    module.init_params()
+    module.set_states(value=5)
+    with pytest.raises(error):
+        module.set_states(**given)
+    assert all((one.asnumpy() == 5).all() for one in module.get_states())
+
+
 def test_names_that_published_programs_use() -> None:
     """They are not public in MXNet either."""
     module = mx.mod.Module(perceptron())

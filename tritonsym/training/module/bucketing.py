@@ -13,7 +13,7 @@ from ...ndarray.create import array, save
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
 from ..model import load_params, params_name, states_name
-from .base import BaseModule, Outputs, Parameters, Requests, has_other_steps, steps_of
+from .base import BaseModule, Parameters, Requests, has_other_steps, steps_of
 from .checks import as_batch
 from .internals import Internals
 from .module import Module
@@ -209,9 +209,9 @@ class BucketingModule(Internals, BaseModule):
         assert self.binded and self.params_initialized, "bind and initialize the module first"
         return self._modules[self._default_key].get_params()
 
-    def get_states(self, merge_multi_context: bool = True) -> Outputs:
-        """The arrays of ``state_names``."""
-        return self._module.get_states()
+    def get_states(self, merge_multi_context: bool = True) -> Any:
+        """The arrays of ``state_names``; without ``merge_multi_context`` each in a list of one."""
+        return self._module.get_states(merge_multi_context)
 
     def set_states(self, states: Any = None, value: float | None = None) -> None:
         """Set the arrays of ``state_names``."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...binding.executor import Executor
 from ...context import Context
+from ...foundation.text import listed
 from ...ndarray.core import NDArray
 from ...ndarray.values import write
 from ..initializer import InitDesc, Uniform
-from .base import BaseModule, Outputs, Parameters
+from .base import BaseModule, Parameters, merged
 from .checks import check_known, warn_of_values
 from .internals import Internals
 from .parameters import Kept, values_for
@@ -139,14 +140,34 @@ class ModuleWithParameters(Internals, BaseModule):
             {name: array.copyto(cpu) for name, array in (self._aux_params or {}).items()},
         )
 
-    def get_states(self, merge_multi_context: bool = True) -> Outputs:
-        """The arrays of ``state_names``."""
-        return [self._bound().arg_dict[name] for name in self._state_names]
+    def get_states(self, merge_multi_context: bool = True) -> Any:
+        """The arrays of ``state_names``; without ``merge_multi_context`` each in a list of one."""
+        return merged([*self._states().values()], merge_multi_context)
 
     def set_states(self, states: Any = None, value: float | None = None) -> None:
-        """Set the arrays of ``state_names``: from arrays, or all to one number."""
-        for place, target in enumerate(self.get_states()):
-            target[:] = states[place] if states is not None else value
+        """Set the arrays of ``state_names``: from as many arrays, or all to one number.
+
+        An array may be in a list of its own, as :meth:`get_states` and :meth:`get_outputs` give it
+        without ``merge_multi_context``.
+
+        Raises:
+            AssertionError: both are given, neither is, or another number of arrays.
+            TypeError, MXNetError: as :meth:`init_params`. Nothing is written in these cases.
+        """
+        targets = self._states()
+        assert (states is None) != (value is None), "set_states needs states or a value, not both"
+        if states is None:
+            for target in targets.values():
+                target[:] = value
+            return
+        arrays = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in states]
+        assert len(arrays) == len(targets), (
+            f"the module has {len(targets)} states ({listed(targets) or 'none'}), got {len(arrays)}"
+        )
+        _write([(targets, dict(zip(targets, arrays, strict=True)))], allow_missing=False)
+
+    def _states(self) -> dict[str, NDArray]:
+        return {name: self._bound().arg_dict[name] for name in self._state_names}
 
 
 def _write(
