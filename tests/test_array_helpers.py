@@ -29,6 +29,14 @@ def test_a_shape_that_an_array_cannot_have(target: tuple[int, ...]) -> None:
         mx.nd.ones((2, 3)).broadcast_to(target)
 
 
+def test_how_arrays_are_stored() -> None:
+    made = mx.nd.zeros((2,), stype="default")
+    copied = made.tostype(made.stype)
+    made[:] = 1
+    assert (made.asnumpy() == 1).all() and (copied.asnumpy() == 0).all()
+    assert mx.nd.empty((3,), stype="default").shape == (3,)
+
+
 def test_names_of_metrics_from_functions() -> None:
     def error(label: np.ndarray, output: np.ndarray) -> float:
         return 0.0

@@ -72,6 +72,8 @@ MAKING = [
     refuse("zeros-text", lambda s: nd.zeros("ab"), (TypeError, MXNetError), "'ab'"),
     refuse("zeros-none", lambda s: nd.zeros(None), (TypeError, MXNetError), "None"),
     refuse("zeros-large", lambda s: nd.zeros((2**50,)), MXNetError, "bytes"),
+    refuse("zeros-sparse", lambda s: nd.zeros((2,), stype="csr"), ValueError, "'csr'"),
+    refuse("copy-sparse", lambda s: nd.ones((2,)).tostype("row_sparse"), ValueError, "row_sparse"),
     refuse("zeros-larger", lambda s: nd.zeros((2**62, 2**62)), MXNetError),
     refuse("zeros-huge", lambda s: nd.zeros((HUGE,)), MXNetError),
     refuse("zeros-axes", lambda s: nd.zeros((1,) * 100), MXNetError, "100", "axes"),

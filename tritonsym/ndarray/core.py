@@ -27,7 +27,7 @@ from ..graph.op import Op, find
 from ..ops.movement import reshaped
 from . import params_file
 from .indexing import indexed, is_everything, store
-from .values import as_number, as_tensor, check_writable, converted, write
+from .values import as_number, as_tensor, check_dense, check_writable, converted, write
 
 
 class NDArray:
@@ -185,6 +185,15 @@ class NDArray:
         if wanted.torch == self._tensor.dtype:
             return self.copy() if copy else self
         return invoke_one("Cast", (self,), {"dtype": wanted})
+
+    def tostype(self, stype: str) -> NDArray:
+        """A copy that is stored so, which can only be densely.
+
+        Raises:
+            ValueError: anything but ``default``.
+        """
+        check_dense(stype)
+        return self.copy()
 
     def detach(self) -> NDArray:
         """The same memory without a history of gradients."""

@@ -24,7 +24,7 @@ from ..graph import frontend
 from ..ops.elementwise import NOT_COMMUTATIVE
 from . import params_file
 from .core import NDArray, apply_binary, invoke, invoke_one, tensor_of
-from .values import as_number, converted
+from .values import as_number, check_dense, converted
 
 
 def filled(
@@ -113,13 +113,26 @@ def from_dlpack(tensor: Any) -> NDArray:
     return from_torch(torch.utils.dlpack.from_dlpack(tensor))
 
 
-def empty(shape: Any, ctx: Context | None = None, dtype: Any = None) -> NDArray:
+def empty(
+    shape: Any, ctx: Context | None = None, dtype: Any = None, stype: str | None = None
+) -> NDArray:
     """An array whose values are not set."""
-    return zeros(shape, ctx, dtype)
+    return zeros(shape, ctx, dtype, stype)
 
 
-def zeros(shape: Any, ctx: Context | None = None, dtype: Any = None, **kwargs: Any) -> NDArray:
-    """Zeros; float32 if no dtype is given."""
+def zeros(
+    shape: Any,
+    ctx: Context | None = None,
+    dtype: Any = None,
+    stype: str | None = None,
+    **kwargs: Any,
+) -> NDArray:
+    """Zeros; float32 if no dtype is given.
+
+    Raises:
+        ValueError: ``stype`` says that they are stored sparsely.
+    """
+    check_dense(stype)
     return full(shape, 0, ctx, dtype, **kwargs)
 
 

@@ -13,6 +13,7 @@ from ..expressions.reference import Tensor
 from ..foundation.dtype import DType
 from ..foundation.errors import MXNetError
 from ..foundation.shape import Shape
+from ..foundation.text import shown
 from ..graph.frontend import Number
 
 
@@ -42,6 +43,14 @@ def as_tensor(value: Any, what: str) -> Tensor:
     if not (readable and all(s >= 0 and s % array.itemsize == 0 for s in array.strides)):
         array = np.array(array, array.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(array)
+
+
+def check_dense(stype: Any) -> None:
+    """Raise ValueError for another way to store an array than densely: it is not known here."""
+    if stype not in (None, "default"):
+        raise ValueError(
+            f"stype {shown(stype)}: arrays are stored densely here; leave it out, or say 'default'"
+        )
 
 
 def as_number(value: Any, what: str) -> float:
