@@ -15,6 +15,8 @@ from itertools import repeat
 
 # One call for so many that count is made before them, and one at the least.
 UNCOUNTED = 4
+# Calls whose launches a device's queue holds: it has room for about a thousand launches.
+IN_QUEUE = 10
 
 
 def seconds_per_call(function: Callable[[], object], count: int) -> float:
@@ -29,6 +31,19 @@ def seconds_per_call(function: Callable[[], object], count: int) -> float:
     finally:
         if collecting:
             gc.enable()
+
+
+def host_seconds(function: Callable[[], object], wait: Callable[[], object], count: int) -> float:
+    """How long the host is busy with a call whose work a device does: the median of short runs.
+
+    The device catches up after each: one whose queue is full makes the host wait for its work.
+    """
+    runs = []
+    for _ in range(-(-count // IN_QUEUE)):
+        wait()
+        runs.append(seconds_per_call(function, IN_QUEUE))
+    wait()
+    return statistics.median(runs)
 
 
 def _stay(number: int) -> None:

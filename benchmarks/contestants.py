@@ -16,7 +16,7 @@ import tritonsym as mx
 
 from . import symbols, torch_peers
 from .checking import deviation
-from .clocks import Contestant, seconds_per_call
+from .clocks import Contestant, host_seconds
 from .devices import MOST_ROTATED, ROTATED_BYTES, Device
 from .mxnet_peer import MXNetProcess
 from .report import EAGER, MXNET, OURS
@@ -174,7 +174,7 @@ def _enter_local(
     return Entrant(
         _moving(device, name, calls),
         _rotated(device, name, prepare, workload, given, prepared) if name in ROTATING else None,
-        None if on_cpu else partial(_host_seconds, device, prepared.call),
+        None if on_cpu else partial(host_seconds, prepared.call, device.wait),
         seconds,
         peak,
     )
@@ -195,13 +195,6 @@ def _twice(prepare: Preparation, workload: Workload, given: Tensors) -> object:
     prepared = prepare(workload, given)
     prepared.call()
     return prepared, prepared.call()
-
-
-def _host_seconds(device: Device, call: Callable[[], object], count: int) -> float:
-    device.wait()
-    seconds = seconds_per_call(call, count)
-    device.wait()
-    return seconds
 
 
 def _rotated(

@@ -312,6 +312,25 @@ def test_contestants_take_turns() -> None:
         assert 3 / 9 < followed / rounds < 5 / 9, pair
 
 
+def test_the_host_does_not_wait_for_a_device_whose_queue_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, queued = 0.0, 0
+
+    def call() -> None:
+        nonlocal now, queued
+        queued += 2
+        now += 1e-6 if queued <= 1000 else 1e-3
+
+    def wait() -> None:
+        nonlocal queued
+        queued = 0
+
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now)
+    assert clocks.host_seconds(call, wait, 1000) == pytest.approx(1e-6)
+    assert queued == 0, "what comes next begins with an empty queue"
+
+
 def test_all_move_before_each_round() -> None:
     calls: list[tuple[str, int | None]] = []
 
