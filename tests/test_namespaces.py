@@ -75,3 +75,16 @@ def test_a_namespace_names_itself(module: Any, space: str) -> None:
         _ = getattr(module, space).box_nms
     with pytest.raises(AttributeError, match=rf"{space}' has no attribute 'Convolution', but"):
         _ = getattr(module, space).Convolution
+
+
+def test_programs_ask_for_the_names_and_attributes_that_new_symbols_get() -> None:
+    outer = mx.name.NameManager.current
+    with mx.name.Prefix("part_") as names, mx.AttrScope(__group__="one"):
+        assert mx.name.NameManager.current is names
+        assert mx.name.NameManager.current.get(None, "dense") == "part_dense0"
+        assert mx.AttrScope.current.get({"__other__": "2"}) == {
+            "__group__": "one",
+            "__other__": "2",
+        }
+    assert mx.name.NameManager.current is outer
+    assert mx.AttrScope.current.get(None) == {}

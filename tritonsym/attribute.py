@@ -56,7 +56,14 @@ def checked_attributes(given: Any) -> dict[str, str]:
     return dict(given)
 
 
-class AttrScope:
+class _OfThread(type):
+    @property
+    def current(cls) -> AttrScope:
+        """The innermost attribute scope of this thread."""
+        return _current.stack[-1]
+
+
+class AttrScope(metaclass=_OfThread):
     """Attributes for all symbols made within: ``with AttrScope(ctx_group="a"): ...``.
 
     Raises:
@@ -92,8 +99,3 @@ class _Current(threading.local):
 
 
 _current = _Current()
-
-
-def current_attributes() -> AttrScope:
-    """The innermost attribute scope of this thread."""
-    return _current.stack[-1]

@@ -9,7 +9,14 @@ from types import TracebackType
 from .foundation.text import checked_text
 
 
-class NameManager:
+class _OfThread(type):
+    @property
+    def current(cls) -> NameManager:
+        """The innermost name manager of this thread."""
+        return _current.stack[-1]
+
+
+class NameManager(metaclass=_OfThread):
     """Gives unnamed nodes a name: their hint and a number, counted per hint."""
 
     def __init__(self) -> None:
@@ -66,8 +73,3 @@ class _Current(threading.local):
 
 
 _current = _Current()
-
-
-def current_names() -> NameManager:
-    """The innermost name manager of this thread."""
-    return _current.stack[-1]

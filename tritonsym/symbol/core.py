@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..attribute import (
+    AttrScope,
     checked_attributes,
-    current_attributes,
     is_user_key,
     shown_attributes,
     stored_attributes,
@@ -25,7 +25,7 @@ from ..graph import frontend
 from ..graph.backward import backward_of_sum
 from ..graph.node import Entry, Node, missing_input, parse_parameters, toposort, variables
 from ..graph.op import find
-from ..name import current_names
+from ..name import NameManager
 from . import inference, json_file
 
 if TYPE_CHECKING:
@@ -498,7 +498,7 @@ def read_json(text: str) -> tuple[Entry, ...]:
     """
     nodes, entries = json_file.parse(text, caller_line())
     # Numbers of nodes made from now on must not repeat names that the text has.
-    current_names().reserve(node.name for node in nodes)
+    NameManager.current.reserve(node.name for node in nodes)
     return tuple(entries)
 
 
@@ -563,14 +563,14 @@ def apply(
         op, args, kwargs or {}, lambda value: isinstance(value, Symbol), "Symbol"
     )
     op.schema.check_names(key for key in call.attributes if not is_user_key(key))
-    scoped = current_attributes().get(_attributes_of(attr))
+    scoped = AttrScope.current.get(_attributes_of(attr))
     attributes = {**scoped, **call.attributes}
     line = caller_line()
     parameters = parse_parameters(op, attributes)
     names = op.input_names(parameters)
     given = call.by_name(op, names)
     single = {key: symbol._single(key) for key, symbol in given.items()}
-    node_name = current_names().get(name, _hint(alias))
+    node_name = NameManager.current.get(name, _hint(alias))
     inputs = tuple(
         single[key] if key in single else missing_input(op, node_name, key, attributes, line)
         for key in names

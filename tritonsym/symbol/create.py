@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..attribute import checked_attributes, current_attributes, stored_attributes
+from ..attribute import AttrScope, checked_attributes, stored_attributes
 from ..foundation.dtype import as_dtype
 from ..foundation.errors import caller_line
 from ..foundation.shape import Shape, given_shape
@@ -45,7 +45,7 @@ def Variable(
         ValueError: an attribute that is not supported or no text, or a text without a UTF-8 form.
     """
     checked_text("variable `name`", name)
-    attributes = current_attributes().get({} if attr is None else checked_attributes(attr))
+    attributes = AttrScope.current.get({} if attr is None else checked_attributes(attr))
     if shape is not None:
         lengths = (shape,) if isinstance(shape, int) else shape
         given_shape(name, tuple(lengths) if isinstance(lengths, list) else lengths)
