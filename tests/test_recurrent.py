@@ -153,3 +153,33 @@ def test_a_cell_that_says_nothing_of_its_state_takes_the_shape_of_the_caller() -
 
     (state,) = Plain("p_").begin_state(func=mx.sym.ones, shape=(2, 3))
     assert (state.name, state.attr("shape")) == ("p_begin_state_0", "(2, 3)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "gates"), [(mx.rnn.RNNCell, 1), (mx.rnn.LSTMCell, 4), (mx.rnn.GRUCell, 3)]
+)
+def test_cells_that_programs_derive_find_the_weights(kind: type, gates: int) -> None:
+    class Scaled(kind):  # type: ignore[misc]
+        """Its state counts twice, and its output is what Activation makes of it."""
+
+        def __call__(self, inputs: mx.Symbol, states: list[mx.Symbol]) -> tuple[mx.Symbol, object]:
+            units = gates * self._num_hidden
+            i = mx.sym.FullyConnected(inputs, self._iW, self._iB, num_hidden=units)
+            h = mx.sym.FullyConnected(states[0], self._hW, self._hB, num_hidden=units)
+            return self._get_activation(i + 2 * h, "relu", name="out"), states
+
+    output, _ = Scaled(UNITS, prefix="s_")(mx.sym.Variable("x"), [mx.sym.Variable("h")])
+    x, h = numbers(0, BATCH, FEATURES), numbers(1, BATCH, UNITS)
+    weights = numbers(2, gates * UNITS, FEATURES), numbers(3, gates * UNITS, UNITS)
+    biases = numbers(4, gates * UNITS), numbers(5, gates * UNITS)
+    names = ("x", "h", "s_i2h_weight", "s_h2h_weight", "s_i2h_bias", "s_h2h_bias")
+    values = dict(zip(names, map(mx.nd.array, (x, h, *weights, *biases)), strict=True))
+    (found,) = output.eval(**values)
+    due = np.maximum(x @ weights[0].T + biases[0] + 2 * (h @ weights[1].T + biases[1]), 0)
+    np.testing.assert_allclose(found.asnumpy(), due, rtol=1e-5, atol=1e-5)  # sums of six
+
+
+def test_programs_read_how_a_fused_cell_was_made() -> None:
+    cell = mx.rnn.FusedRNNCell(UNITS, num_layers=2, mode="gru", bidirectional=True)
+    made = (cell._num_hidden, cell._num_layers, cell._mode, cell._bidirectional, cell._directions)
+    assert made == (UNITS, 2, "gru", True, ["l", "r"])

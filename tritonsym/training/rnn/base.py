@@ -189,8 +189,11 @@ class BaseRNNCell:
             outputs.append(output)
         return as_sequence(length, outputs, layout, merge_outputs)[0], states
 
-    def _dense(self, data: Symbol, group: str, units: int, name: str) -> Symbol:
-        """A dense layer with the cell's own weight and bias of a group."""
-        weight, bias = self._params.get(f"{group}_weight"), self._params.get(f"{group}_bias")
-        made: Symbol = symbol.FullyConnected(data, weight, bias, num_hidden=units, name=name)
+    def _get_activation(
+        self, inputs: Symbol, activation: str | Callable[..., Symbol], **kwargs: Any
+    ) -> Symbol:
+        """A function of a symbol, or the operator Activation of that name; programs call it too."""
+        if callable(activation):
+            return activation(inputs, **kwargs)
+        made: Symbol = symbol.Activation(inputs, act_type=activation, **kwargs)
         return made

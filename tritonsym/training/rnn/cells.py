@@ -8,11 +8,55 @@ from typing import Any
 from ... import symbol
 from ...ops.recurrent_calls import GATES
 from ...symbol.core import Symbol
-from ..initializer import LSTMBias
+from ..initializer import Initializer, LSTMBias
 from .base import BaseRNNCell, RNNParams, States
 
 
-class RNNCell(BaseRNNCell):
+class DenseCell(BaseRNNCell):
+    """A cell with a dense layer of its input, and another one of its state.
+
+    Their weights and biases are ``_iW``, ``_iB``, ``_hW`` and ``_hB``, as in MXNet: programs derive
+    cells that read them.
+
+    Args:
+        num_hidden: how many units.
+        prefix: how names begin.
+        params: parameters to share.
+        first_bias: what initializes the bias of the input's layer, if not the module's initializer.
+    """
+
+    def __init__(
+        self,
+        num_hidden: int,
+        prefix: str,
+        params: RNNParams | None,
+        first_bias: Initializer | None = None,
+    ) -> None:
+        super().__init__(prefix, params)
+        self._num_hidden = num_hidden
+        self._iW = self._params.get("i2h_weight")
+        self._iB = self._params.get("i2h_bias", init=first_bias)
+        self._hW = self._params.get("h2h_weight")
+        self._hB = self._params.get("h2h_bias")
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        """One state: the output."""
+        return [{"shape": (0, self._num_hidden), "__layout__": "NC"}]
+
+    def _dense(self, inputs: Symbol, state: Symbol, units: int, name: str) -> list[Symbol]:
+        """The two layers' outputs."""
+        layers = (
+            ("i2h", inputs, self._iW, self._iB),
+            ("h2h", state, self._hW, self._hB),
+        )
+        return [
+            symbol.FullyConnected(*given, num_hidden=units, name=f"{name}{group}")
+            for group, *given in layers
+        ]
+
+
+class RNNCell(DenseCell):
     """output = activation(W input + b + R state + c), which is also the new state.
 
     Args:
@@ -29,17 +73,8 @@ class RNNCell(BaseRNNCell):
         prefix: str = "rnn_",
         params: RNNParams | None = None,
     ) -> None:
-        super().__init__(prefix, params)
-        self._num_hidden = num_hidden
+        super().__init__(num_hidden, prefix, params)
         self._activation = activation
-        for group in ("i2h", "h2h"):
-            self._params.get(f"{group}_weight")
-            self._params.get(f"{group}_bias")
-
-    @property
-    def state_info(self) -> list[dict[str, Any]]:
-        """One state: the output."""
-        return [{"shape": (0, self._num_hidden), "__layout__": "NC"}]
 
     @property
     def _gate_names(self) -> Sequence[str]:
@@ -49,17 +84,13 @@ class RNNCell(BaseRNNCell):
         """One step."""
         self._counter += 1
         name = f"{self._prefix}t{self._counter}_"
-        from_input = self._dense(inputs, "i2h", self._num_hidden, f"{name}i2h")
-        from_state = self._dense(states[0], "h2h", self._num_hidden, f"{name}h2h")
+        from_input, from_state = self._dense(inputs, states[0], self._num_hidden, name)
         total = from_input + from_state
-        if callable(self._activation):
-            output = self._activation(total, name=f"{name}out")
-        else:
-            output = symbol.Activation(total, act_type=self._activation, name=f"{name}out")
+        output = self._get_activation(total, self._activation, name=f"{name}out")
         return output, [output]
 
 
-class LSTMCell(BaseRNNCell):
+class LSTMCell(DenseCell):
     """Long short-term memory.
 
     Hochreiter and Schmidhuber, "Long short-term memory", 1997; with the forget gate of Gers,
@@ -79,17 +110,12 @@ class LSTMCell(BaseRNNCell):
         params: RNNParams | None = None,
         forget_bias: float = 1.0,
     ) -> None:
-        super().__init__(prefix, params)
-        self._num_hidden = num_hidden
-        self._params.get("i2h_weight")
-        self._params.get("h2h_weight")
-        self._params.get("i2h_bias", init=LSTMBias(forget_bias))
-        self._params.get("h2h_bias")
+        super().__init__(num_hidden, prefix, params, LSTMBias(forget_bias))
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
         """Two states: the output, and the memory."""
-        return [{"shape": (0, self._num_hidden), "__layout__": "NC"} for _ in range(2)]
+        return [*super().state_info, *super().state_info]
 
     @property
     def _gate_names(self) -> Sequence[str]:
@@ -99,9 +125,7 @@ class LSTMCell(BaseRNNCell):
         """One step."""
         self._counter += 1
         name = f"{self._prefix}t{self._counter}_"
-        units = 4 * self._num_hidden
-        from_input = self._dense(inputs, "i2h", units, f"{name}i2h")
-        from_state = self._dense(states[0], "h2h", units, f"{name}h2h")
+        from_input, from_state = self._dense(inputs, states[0], 4 * self._num_hidden, name)
         parts = symbol.SliceChannel(from_input + from_state, num_outputs=4, name=f"{name}slice")
         in_gate = symbol.Activation(parts[0], act_type="sigmoid", name=f"{name}i")
         forget_gate = symbol.Activation(parts[1], act_type="sigmoid", name=f"{name}f")
@@ -114,7 +138,7 @@ class LSTMCell(BaseRNNCell):
         return output, [output, memory]
 
 
-class GRUCell(BaseRNNCell):
+class GRUCell(DenseCell):
     """The gated recurrent unit, whose reset gate acts on the product with the state.
 
     Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine
@@ -129,16 +153,7 @@ class GRUCell(BaseRNNCell):
     def __init__(
         self, num_hidden: int, prefix: str = "gru_", params: RNNParams | None = None
     ) -> None:
-        super().__init__(prefix, params)
-        self._num_hidden = num_hidden
-        for group in ("i2h", "h2h"):
-            self._params.get(f"{group}_weight")
-            self._params.get(f"{group}_bias")
-
-    @property
-    def state_info(self) -> list[dict[str, Any]]:
-        """One state: the output."""
-        return [{"shape": (0, self._num_hidden), "__layout__": "NC"}]
+        super().__init__(num_hidden, prefix, params)
 
     @property
     def _gate_names(self) -> Sequence[str]:
@@ -148,9 +163,8 @@ class GRUCell(BaseRNNCell):
         """One step."""
         self._counter += 1
         name = f"{self._prefix}t{self._counter}_"
-        before, units = states[0], 3 * self._num_hidden
-        from_input = self._dense(inputs, "i2h", units, f"{name}_i2h")
-        from_state = self._dense(before, "h2h", units, f"{name}_h2h")
+        before = states[0]
+        from_input, from_state = self._dense(inputs, before, 3 * self._num_hidden, f"{name}_")
         i = symbol.SliceChannel(from_input, num_outputs=3, name=f"{name}_i2h_slice")
         h = symbol.SliceChannel(from_state, num_outputs=3, name=f"{name}_h2h_slice")
         reset = symbol.Activation(i[0] + h[0], act_type="sigmoid", name=f"{name}_r_act")

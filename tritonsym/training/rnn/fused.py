@@ -44,6 +44,9 @@ class FusedRNNCell(BaseRNNCell):
     ) -> None:
         super().__init__(f"{mode}_" if prefix is None else prefix, params)
         self._layers = Layers(num_hidden, num_layers, mode, bidirectional)
+        # Programs read these one by one.
+        self._num_hidden, self._num_layers, self._mode = num_hidden, num_layers, mode
+        self._bidirectional, self._directions = bidirectional, list(self._layers.directions)
         self._dropout = dropout
         self._get_next_state = get_next_state
         self._forget_bias = forget_bias
