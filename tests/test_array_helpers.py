@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,21 @@ def test_how_arrays_are_stored() -> None:
     made[:] = 1
     assert (made.asnumpy() == 1).all() and (copied.asnumpy() == 0).all()
     assert mx.nd.empty((3,), stype="default").shape == (3,)
+
+
+def test_arrays_without_elements_are_kept_and_looked_at(tmp_path: Path) -> None:
+    """As buckets are that no sentence fits into."""
+    made = mx.nd.array(np.zeros((0, 4)), dtype="int32")
+    assert (made.shape, made.size, len(made), made.dtype) == ((0, 4), 0, 0, np.int32)
+    assert made.asnumpy().shape == (0, 4) and not made and list(made) == []
+    rows = mx.nd.ones((3, 4))
+    for one in (rows[3:], rows[1:1], made[0:2], made.copy(), pickle.loads(pickle.dumps(made))):
+        assert one.shape == (0, 4)
+    rows[3:] = 7
+    assert (rows.asnumpy() == 1).all()
+    mx.nd.save(str(tmp_path / "none.params"), {"none": made})
+    assert mx.nd.load(str(tmp_path / "none.params"))["none"].shape == (0, 4)
+    assert mx.nd.from_dlpack(made.to_dlpack_for_read()).shape == (0, 4)
 
 
 def test_names_of_metrics_from_functions() -> None:

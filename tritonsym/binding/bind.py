@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..context import Context, as_context, torch_device
 from ..foundation.dtype import FLOAT32, as_dtype
 from ..foundation.errors import MXNetError
+from ..foundation.shape import check_elements
 from ..foundation.text import escaped, listed, shown
 from ..graph.infer import infer_dtypes, infer_shapes, known_shape
 from ..graph.node import toposort, variables
@@ -200,6 +201,7 @@ def _by_name(
     for name, array in found.items():
         if not isinstance(array, NDArray):
             raise TypeError(f"{kinds}; {escaped(name)} is {type(array)}")
+        check_elements(f"{what}: {escaped(name)}", array.shape)
     return found
 
 

@@ -83,6 +83,12 @@ def check_array(shape: Shape, itemsize: int) -> None:
         )
 
 
+def check_elements(what: str, shape: Shape) -> None:
+    """Raise MXNetError for a shape without elements, with which nothing can be computed."""
+    if 0 in shape:
+        raise MXNetError(f"{what} has shape {shape}, which has no elements: leave it out")
+
+
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The shape that all of these broadcast to, by numpy's rules.
 

@@ -20,8 +20,7 @@ from ..expressions.reference import Tensor
 from ..foundation.allocation import allocating
 from ..foundation.dtype import as_dtype
 from ..foundation.errors import LoweringError, MXNetError
-from ..foundation.shape import MAX_AXES, Shape
-from ..foundation.text import shown
+from ..foundation.shape import MAX_AXES, Shape, check_elements
 from ..graph import frontend
 from ..graph.op import Op, find
 from ..ops.movement import reshaped
@@ -34,9 +33,10 @@ class NDArray:
     """An array of one dtype on one context.
 
     It wraps a torch tensor, whose memory never changes: whatever is assigned is written into it.
+    One without elements can be kept and looked at, but nothing computes with it.
 
     Raises:
-        MXNetError: the tensor has no elements or more axes than an array can have.
+        MXNetError: the tensor has more axes than an array can have.
     """
 
     __slots__ = ("__weakref__", "_context", "_tensor")
@@ -44,11 +44,8 @@ class NDArray:
     __array_ufunc__: ClassVar[None] = None
 
     def __init__(self, tensor: Tensor, context: Context) -> None:
-        if tensor.ndim > MAX_AXES or tensor.numel() == 0:
-            raise MXNetError(
-                f"arrays have at most {MAX_AXES} axes and cannot be empty, got {tensor.ndim} axes, "
-                f"shape {shown(tuple(tensor.shape))}"
-            )
+        if tensor.ndim > MAX_AXES:
+            raise MXNetError(f"arrays have at most {MAX_AXES} axes, got {tensor.ndim}")
         self._tensor = tensor
         self._context = context
 
@@ -100,8 +97,8 @@ class NDArray:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        if self.size == 1:
-            return bool(self.asscalar())
+        if self.size <= 1:
+            return self.size == 1 and bool(self.asscalar())
         raise ValueError("The truth value of an NDArray with multiple elements is ambiguous.")
 
     __hash__ = object.__hash__
@@ -143,6 +140,12 @@ class NDArray:
 
     def __dlpack__(self, **options: Any) -> Any:
         return self.to_torch().__dlpack__(**options)
+
+    def to_dlpack_for_read(self) -> Any:
+        """A capsule of its memory, for :func:`from_dlpack` of any library."""
+        return self.__dlpack__()
+
+    to_dlpack_for_write = to_dlpack_for_read
 
     def __dlpack_device__(self) -> Any:
         return self._tensor.__dlpack_device__()
@@ -273,13 +276,10 @@ class NDArray:
         Raises:
             IndexError: an index is out of range.
             ValueError: a key that is no number, slice or array of them.
-            MXNetError: nothing is selected.
         """
         if isinstance(key, NDArray) and key._tensor.dtype is not torch.bool:
             return invoke_one("take", (self, key))
         tensor = indexed(self._tensor, _without_arrays(key))
-        if tensor.numel() == 0:
-            raise MXNetError(f"index {key!r} selects nothing of shape {self.shape}")
         if not tensor.is_contiguous():
             tensor = tensor.clone(memory_format=torch.contiguous_format)
         return NDArray(tensor.reshape(1) if tensor.ndim == 0 else tensor, self._context)
@@ -456,6 +456,8 @@ def invoke(
             f"{', '.join(missing)}"
         )
     arrays: list[NDArray] = [given[name] for name in names]
+    for name, array in zip(names, arrays, strict=True):
+        check_elements(f"operator {op.name}: {name}", array.shape)
     targets = None if out is None else _targets(op, out)
     context = _common_context(op, arrays, targets, own.get("ctx", ""))
     with allocating(0, lambda: f"operator {op.name}"):

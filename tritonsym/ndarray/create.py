@@ -52,7 +52,7 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
 
     Raises:
         TypeError: the source is no array, or the context none.
-        MXNetError: a dtype that is not supported, or no elements.
+        MXNetError: a dtype that is not supported.
     """
     context = as_context(ctx)
     own = source_array._tensor.dtype if isinstance(source_array, NDArray) else FLOAT32
@@ -69,7 +69,7 @@ def from_torch(tensor: Tensor) -> NDArray:
 
     Raises:
         TypeError: it is no tensor.
-        MXNetError: it is empty, or of a dtype, on a device or in a form that arrays cannot have.
+        MXNetError: it is of a dtype, on a device or in a form that arrays cannot have.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"from_torch needs a torch tensor, got {type(tensor)}")

@@ -175,6 +175,6 @@ def _shape(reader: _Reader, axes: int, layout: str, what: str) -> tuple[int, ...
     if not 0 < axes <= MAX_AXES:
         raise MXNetError(f"damaged file: {what} has {axes} axes")
     shape = reader.unpack(f"{axes}{layout}", f"the shape of {what}")
-    if any(length <= 0 for length in shape):
+    if any(length < 0 for length in shape):
         raise MXNetError(f"damaged file: {what} has shape {shape}")
     return shape
