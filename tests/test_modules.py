@@ -127,8 +127,8 @@ def test_a_step_on_either_context(context: mx.Context) -> None:
     reference.set_params(*module.get_params())
     for one in (module, reference):
         there = mx.io.DataBatch(
-            [array.as_in_context(one._context) for array in batch.data],
-            [array.as_in_context(one._context) for array in batch.label],
+            [array.as_in_context(one._context[0]) for array in batch.data],
+            [array.as_in_context(one._context[0]) for array in batch.label],
         )
         for _ in range(2):
             one.forward_backward(there)
@@ -286,6 +286,13 @@ def test_names_that_published_programs_use() -> None:
     ):
         assert (array.asnumpy() == module.get_params()[0][name].asnumpy()).all()
         assert gradient is group.execs[0].grad_dict[name]
+    assert group.arg_names == ["data", *group.param_names, "softmax_label"]
+    assert (group.batch_size, group.slices) == (10, [slice(0, 10)])
+    assert group.contexts == module._context == [mx.cpu()]
+    (((rows, array),),), (((_, label),),) = group.data_arrays, group.label_arrays
+    assert (array[rows].asnumpy() == data).all() and (label.asnumpy() == labels).all()
+    assert (group.aux_names, group.aux_arrays, group.input_grad_arrays) == ([], [], None)
+    assert group.get_outputs()[0] is module.get_outputs()[0]
     with pytest.warns(UserWarning, match="already initialized and force_init=False"):
         module.init_params(mx.init.Zero())
     assert group.param_arrays[0][0].asnumpy().all()

@@ -48,8 +48,8 @@ class BucketingModule(Internals, BaseModule):
     ) -> None:
         super().__init__(logger)
         assert default_bucket_key is not None, "default_bucket_key is needed"
-        self._generate = sym_gen
-        self._default_key = default_bucket_key
+        self._sym_gen = sym_gen
+        self._default_bucket_key = default_bucket_key
         self._given = {
             "logger": logger,
             "context": context,
@@ -59,13 +59,13 @@ class BucketingModule(Internals, BaseModule):
         # Networks that take the place of those that are generated.
         self._symbols: dict[Any, Symbol] = {}
         self._modules: dict[Any, Module] = {}
-        self._key = default_bucket_key
+        self._curr_bucket_key = default_bucket_key
         self._module = self._made(default_bucket_key)
         self._monitor: Any = None
         self._loaded: tuple[Parameters, Parameters] | None = None
 
     def _made(self, key: Any) -> Module:
-        symbol, data_names, label_names = self._generate(key)
+        symbol, data_names, label_names = self._sym_gen(key)
         symbol = self._symbols.get(key, symbol)
         return Module(symbol, data_names, label_names, **self._given)
 
@@ -135,12 +135,12 @@ class BucketingModule(Internals, BaseModule):
         if self.binded and not force_rebind:
             self.logger.warning("Already bound, ignoring bind()")
             return
-        module = self._modules.get(self._default_key, self._module)
+        module = self._modules.get(self._default_bucket_key, self._module)
         module.bind(
             data_shapes, label_shapes, for_training, inputs_need_grad, force_rebind, None, grad_req
         )
-        self._modules = {self._default_key: module}
-        self._module, self._key = module, self._default_key
+        self._modules = {self._default_bucket_key: module}
+        self._module, self._curr_bucket_key = module, self._default_bucket_key
         self._grad_req = grad_req
         self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
         self.binded = True
@@ -155,7 +155,7 @@ class BucketingModule(Internals, BaseModule):
         assert self.binded, "call bind before switching bucket"
         if bucket_key not in self._modules:
             module = self._made(bucket_key)
-            first = self._modules[self._default_key]
+            first = self._modules[self._default_bucket_key]
             requests = self._grad_req
             if isinstance(requests, Mapping):  # the networks have not all the same arguments
                 known = module.symbol.list_arguments()
@@ -171,7 +171,7 @@ class BucketingModule(Internals, BaseModule):
             if self._monitor is not None:
                 module.install_monitor(self._monitor)
             self._modules[bucket_key] = module
-        self._module, self._key = self._modules[bucket_key], bucket_key
+        self._module, self._curr_bucket_key = self._modules[bucket_key], bucket_key
 
     def init_params(
         self,
@@ -184,7 +184,7 @@ class BucketingModule(Internals, BaseModule):
     ) -> None:
         """Give the parameters their first values; see :meth:`Module.init_params`."""
         assert self.binded, "call bind before initializing the parameters"
-        self._modules[self._default_key].init_params(
+        self._modules[self._default_bucket_key].init_params(
             initializer, arg_params, aux_params, allow_missing, force_init, allow_extra
         )
         self.params_initialized = True
@@ -199,7 +199,7 @@ class BucketingModule(Internals, BaseModule):
     ) -> None:
         """Give the parameters values; see :meth:`Module.set_params`."""
         assert self.binded, "call bind before setting the parameters"
-        self._modules[self._default_key].set_params(
+        self._modules[self._default_bucket_key].set_params(
             arg_params, aux_params, allow_missing, force_init, allow_extra
         )
         self.params_initialized = True
@@ -207,7 +207,7 @@ class BucketingModule(Internals, BaseModule):
     def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Copies of the parameters and of the auxiliary states, by name."""
         assert self.binded and self.params_initialized, "bind and initialize the module first"
-        return self._modules[self._default_key].get_params()
+        return self._modules[self._default_bucket_key].get_params()
 
     def get_states(self, merge_multi_context: bool = True) -> Any:
         """The arrays of ``state_names``; without ``merge_multi_context`` each in a list of one."""
@@ -229,7 +229,7 @@ class BucketingModule(Internals, BaseModule):
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring.")
             return
-        first = self._modules[self._default_key]
+        first = self._modules[self._default_bucket_key]
         first.init_optimizer(kvstore, optimizer, optimizer_params, force_init)
         for module in self._modules.values():
             if module is not first:
@@ -241,14 +241,14 @@ class BucketingModule(Internals, BaseModule):
     def prepare(self, data_batch: DataBatch, sparse_row_id_fn: Any = None) -> None:
         """Make what the batch's bucket needs, copy the batch, and stay with the present bucket."""
         assert self.binded and self.params_initialized, "bind and initialize the module first"
-        present = self._key, self.data_shapes, self.label_shapes
+        present = self._curr_bucket_key, self.data_shapes, self.label_shapes
         batch = as_batch(data_batch)
         self._switch_to(batch)
         self._module.prepare(batch)
         self.switch_bucket(*present)
 
     def _switch_to(self, batch: DataBatch) -> None:
-        key = self._default_key if batch.bucket_key is None else batch.bucket_key
+        key = self._default_bucket_key if batch.bucket_key is None else batch.bucket_key
         data = self.data_shapes if batch.provide_data is None else batch.provide_data
         labels = self.label_shapes if batch.provide_label is None else batch.provide_label
         self.switch_bucket(key, data, labels)

@@ -85,7 +85,8 @@ class Module(ModuleWithParameters):
         if not hasattr(symbol, "list_arguments"):
             raise TypeError(f"a Module needs a Symbol, got {shown(symbol)}")
         self._symbol: Symbol = symbol
-        self._context = as_context(one_context(context))
+        # A list, as programs read it that look for several.
+        self._context = [as_context(one_context(context))]
         arguments = symbol.list_arguments()
         self.data_names = list(data_names or ())
         known = [*self.data_names, *(state_names or ()), *(fixed_param_names or ())]
@@ -109,7 +110,7 @@ class Module(ModuleWithParameters):
         self._names: list[str] = []
         self._shapes: tuple[list[Shape], list[Shape]] = [], []
         self._steps = Steps()
-        self._upload = Upload(self._context)
+        self._upload = Upload(self._context[0])
         self._preload_opt_states: str | None = None
         self._kvstore: kvstores.KVStore | None = None
         self._update_on_kvstore: bool | None = None
@@ -262,7 +263,7 @@ class Module(ModuleWithParameters):
             described = {one.name: one for one in (*data, *labels)}
             requests = self._requests()
             executor = bound(
-                self._symbol, self._context, described, self._param_names, requests, self._kept
+                self._symbol, self._context[0], described, self._param_names, requests, self._kept
             )
             if self._monitor is not None:
                 self._monitor.install(executor)
