@@ -437,6 +437,35 @@ def test_gradient_descent_asks_for_the_rates_of_all_weights(
     assert (numbers_after(All()) == 1).all()
 
 
+@pytest.mark.parametrize("most", [0, 1, 2, 4])
+def test_rates_are_asked_for_of_as_many_weights_as_are_updated_at_once(most: int) -> None:
+    """Published programs give as many as they have said, whatever they are asked for."""
+    asked: list[list[int]] = []
+
+    class Rated(mx.optimizer.SGD):
+        aggregate_num = most
+
+        def _get_lrs(self, indices: Any) -> list[float]:
+            asked.append(list(indices))
+            return [0.5 * index for index in indices][: most or 1]
+
+    values = trained_module(Rated(rescale_grad=0.25)).get_params()[0]
+    of_each_update = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    due = [[0], [1]] if most < 2 else [[0, 1]]
+    assert [sorted(map(sorted, one)) for one in of_each_update] == [due, due]
+    assert (values["fc_weight"].asnumpy() == 1).all()
+    assert (values["fc_bias"].asnumpy() != 0).all()
+
+
+def test_too_few_rates_name_the_method() -> None:
+    class Rated(mx.optimizer.SGD):
+        def _get_lrs(self, indices: Any) -> list[float]:
+            return [0.5]
+
+    with pytest.raises(mx.MXNetError, match=r"Rated\._get_lrs gave 1 rates for 2 parameters"):
+        trained_module(Rated())
+
+
 def test_a_module_asks_a_subclass_for_the_rate() -> None:
     class Rated(mx.optimizer.Adam):
         def _get_lr(self, index: int) -> float:

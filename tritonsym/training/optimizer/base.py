@@ -25,7 +25,7 @@ from ...ndarray.create import zeros
 from ...ndarray.values import write, write_numbers
 from ..lr_scheduler import LRScheduler
 from ..registry import Registry
-from .changing import Rates, rates_at
+from .changing import Rates, asked_in_groups, rates_at
 
 if TYPE_CHECKING:
     from ...symbol.core import Symbol
@@ -293,11 +293,11 @@ class Optimizer:
     asks_for_all = False
 
     def _asked(self, name: str, indices: Sequence[Any]) -> list[float]:
-        """The rates of some parameters: of one after the other, where a subclass says them so."""
-        if self.asks_for_all or not self._overrides(name):
-            found: list[float] = getattr(self, name + "s")(indices)
-            return found
-        return [float(getattr(self, name)(index)) for index in indices]
+        """The rates of some parameters: one by one or in groups, where a subclass says them so."""
+        if not (self.asks_for_all or not self._overrides(name)):
+            return [float(getattr(self, name)(index)) for index in indices]
+        most = self.aggregate_num if self._overrides(name + "s") else len(indices)
+        return asked_in_groups(self, name + "s", indices, max(most, 1))
 
     @property
     def may_decay(self) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...expressions.expr import Expr, cast, narrow
 from ...foundation.dtype import DType
+from ...foundation.errors import MXNetError
 from ...ops.optimizer import Scalar
 
 
@@ -27,6 +30,25 @@ class Rates:
     count: Scalar
     own: tuple[Scalar, ...] = ()
     place: int = 0
+
+
+def asked_in_groups(optimizer: object, name: str, indices: Sequence[Any], most: int) -> list[float]:
+    """The rates of parameters, which a method of this name is asked for of at most so many at once.
+
+    Raises:
+        MXNetError: there is not one for each.
+    """
+    found: list[float] = []
+    for begin in range(0, len(indices), most):
+        group = indices[begin : begin + most]
+        rates = getattr(optimizer, name)(group)
+        if len(rates) != len(group):
+            raise MXNetError(
+                f"{type(optimizer).__name__}.{name} gave {len(rates)} rates for {len(group)} "
+                "parameters: it has to give one for each index"
+            )
+        found.extend(rates)
+    return found
 
 
 def rates_at(rates: Rates, place: int, dtype: DType) -> Rates:
