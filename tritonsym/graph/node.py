@@ -136,9 +136,15 @@ def missing_input(
 ) -> Entry:
     """A variable for an input that was not given; it inherits the operator's attributes."""
     stored = stored_attributes(attributes)
-    if key in op.initial:
-        stored["__init__"] = op.initial[key]
-    return Entry(Node(None, f"{node_name}_{key}", stored, (), line), 0)
+    made = Node(None, f"{node_name}_{key}", stored, (), line)
+    tell_initial(op, key, made)
+    return Entry(made, 0)
+
+
+def tell_initial(op: Op, key: str, read: Node) -> None:
+    """Let a variable that an operator reads begin as the operator wants, if it does not say how."""
+    if read.op is None and key in op.initial:
+        read.attributes.setdefault("__init__", op.initial[key])
 
 
 def make_node(

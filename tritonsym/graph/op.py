@@ -127,8 +127,8 @@ class Op:
         updates: the values that its auxiliary states take on when it runs in training.
         visible_count: how many of its outputs a symbol shows; the others serve its gradient.
         depends_on_training: whether ``lower`` takes ``train``.
-        initial: how inputs that are made because none was given begin, as the texts in which
-            files name initializers.
+        initial: how variables for these inputs begin that do not say it themselves, as the texts
+            in which files name initializers.
     """
 
     name: str

@@ -23,7 +23,15 @@ from ..foundation.shape import Shape
 from ..foundation.text import checked_text, escaped, listed, shown
 from ..graph import frontend
 from ..graph.backward import backward_of_sum
-from ..graph.node import Entry, Node, missing_input, parse_parameters, toposort, variables
+from ..graph.node import (
+    Entry,
+    Node,
+    missing_input,
+    parse_parameters,
+    tell_initial,
+    toposort,
+    variables,
+)
 from ..graph.op import find
 from ..name import NameManager
 from . import inference, json_file
@@ -578,6 +586,8 @@ def apply(
     node = Node(op, node_name, stored_attributes(attributes), inputs, line, parameters)
     if not node.visible_count:
         raise MXNetError(f"{node.describe()} has no outputs with {shown(attributes)}")
+    for key, entry in zip(names, inputs, strict=True):
+        tell_initial(op, key, entry.node)
     return Symbol([Entry(node, i) for i in range(node.visible_count)])
 
 

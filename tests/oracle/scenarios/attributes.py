@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -306,3 +307,38 @@ def two_spellings_of_one_parameter(mx: ModuleType) -> Answer:
     a = mx.sym.Variable("a")
     made = mx.sym.sum(a, axis=1, keepdims=1)
     return [node(made)[2], node(mx.sym.sum(a, axis=1, keepdims="true"))[2]]
+
+
+@scenario
+def variables_begin_as_their_operators_want(mx: ModuleType) -> Answer:
+    def initial(symbol: Any) -> dict[str, str]:
+        return {k: v["__init__"] for k, v in symbol.attr_dict().items() if "__init__" in v}
+
+    def variables(*names: str) -> list[Any]:
+        return [mx.sym.Variable(name) for name in names]
+
+    data, slope, other, told = variables("data", "slope", "other_gamma", "told")
+    told._set_attr(__init__="mine")
+    net = mx.sym.LeakyReLU(data, slope, act_type="prelu")
+    statistics = mx.sym.BatchNorm(data, *variables("g", "b", "mean", "variance"))
+    given = {"sample_type": "bilinear", "scale": 2, "num_filter": 1, "num_args": 2}
+    module = mx.mod.Module(net, label_names=None)
+    module.bind([("data", (2, 3))])
+    module.init_params(mx.init.One())
+    return {
+        "given": initial(net),
+        "the variable itself": initial(slope),
+        "by keyword": initial(mx.sym.LeakyReLU(data, gamma=other, act_type="prelu")),
+        "told otherwise": initial(mx.sym.LeakyReLU(data, told, act_type="prelu")),
+        "computed": initial(mx.sym.LeakyReLU(data, variables("x")[0] * 2, act_type="prelu")),
+        "statistics": initial(statistics),
+        "enlarged": initial(mx.sym.UpSampling(data, *variables("w"), **given)),
+        "told by the operator": initial(mx.sym.BatchNorm(data, name="n", attr={"__init__": "q"})),
+        "two readers": initial(
+            mx.sym.Group([net, mx.sym.BatchNorm(data, *variables("g", "b"), slope)])
+        ),
+        "values": module.get_params()[0]["slope"].asnumpy().tolist(),
+        "refused": raised(
+            lambda: mx.sym.LeakyReLU(data, *variables("u"), act_type="no"), "act_type"
+        ),
+    }
