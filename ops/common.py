@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tritonsym.expressions.expr import Expr, Shape, cast, narrow, reshape
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, Gradient, PartialShape
+from tritonsym.graph.op import DTypes, Gradient, PartialShape, is_complete, merge_shapes
 from tritonsym.graph.schema import Axes
 
 
@@ -88,6 +89,16 @@ def data_weight_bias(attributes: Any) -> tuple[str, ...]:
 def first_decides(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     """The first input's dtype is the output's; the others may have any."""
     inputs[0] = outputs[0] = inputs[0] or outputs[0]
+
+
+def completed(given: PartialShape, forms: Sequence[Shape]) -> PartialShape:
+    """A shape whose gaps are filled as in the first of these forms that agrees with it."""
+    if is_complete(given):
+        return given
+    for form in forms:
+        with suppress(LoweringError):
+            return merge_shapes(given, form)
+    return given
 
 
 def cut(packed: Expr, shapes: Sequence[Shape]) -> list[Expr]:

@@ -32,6 +32,7 @@ from tritonsym.graph.schema import Count
 
 from .common import (
     axis_of,
+    completed,
     first_decides,
     reject_bool,
 )
@@ -72,9 +73,8 @@ def _pick_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     data: PartialShape = inputs[0]
     if data is None or attributes.axis is None:
         return
-    at = axis_of(attributes.axis, len(data))
-    if inputs[1] is None:
-        inputs[1] = _without(data, at, attributes.keepdims)
+    at, kept = axis_of(attributes.axis, len(data)), attributes.keepdims
+    inputs[1] = completed(inputs[1], [_without(data, at, one) for one in (kept, not kept)])
 
 
 def _without(shape: tuple[int, ...], axis: int, keepdims: bool) -> tuple[int, ...]:

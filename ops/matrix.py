@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tritonsym.expressions.expr import Expr, dot, permute, reshape
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import operator
+from tritonsym.graph.op import Shapes, merge_shapes, operator
 
 from .common import axis_of, reject_bool
 
@@ -88,7 +89,19 @@ def _gemm(
     return product if alpha == 1 else product * alpha
 
 
-@operator("_linalg_gemm", aliases=("linalg_gemm",))
+def _gemm_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """``C`` and the result have the rows of ``A`` and the columns of ``B``."""
+    left, right = inputs[:2]
+    if left is None or right is None or len(left) != len(right) or len(left) < 2:
+        return
+    rows = axis_of(attributes.axis, len(left))
+    made = list(left)
+    made[rows] = left[-1 if attributes.transpose_a else rows]
+    made[-1] = right[rows if attributes.transpose_b else -1]
+    inputs[2] = outputs[0] = merge_shapes(tuple(made), merge_shapes(inputs[2], outputs[0]))
+
+
+@operator("_linalg_gemm", aliases=("linalg_gemm",), shapes=_gemm_shapes)
 def linalg_gemm(
     A: Expr,
     B: Expr,

@@ -31,6 +31,7 @@ from tritonsym.graph.schema import Single
 
 from .common import (
     accumulator,
+    completed,
     in_accumulator,
     needs_float,
     no_gradients,
@@ -81,8 +82,7 @@ def _softmax_output_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> 
     data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
     if data is not None:
         _check_axes(data)
-    if data is not None and inputs[1] is None:
-        inputs[1] = _label_forms(attributes.multi_output, data)[0]
+        inputs[1] = completed(inputs[1], _label_forms(attributes.multi_output, data))
 
 
 def _softmax_output_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
@@ -223,8 +223,9 @@ def softmax_cross_entropy(data: Expr, label: Expr) -> Expr:
 def _regression_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The label has the data's shape; that of a column is inferred without its second axis."""
     data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
-    if data is not None and inputs[1] is None:
-        inputs[1] = data[:1] if len(data) == 2 and data[1] == 1 else data
+    if data is not None:
+        column = len(data) == 2 and data[1] == 1
+        inputs[1] = completed(inputs[1], [data[:1], data] if column else [data])
 
 
 def _register_regression(

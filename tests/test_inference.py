@@ -141,3 +141,32 @@ def test_a_caller_s_operator_is_not_asked_what_would_be() -> None:
     assert doubled.infer_shape_partial()[1] == [()] and asked == []
     assert doubled.infer_shape_partial(x=(3, 4))[1] == [(3, 8)]
     assert all(shapes == [[3, 4]] for shapes in asked)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "data", "label", "due"),
+    [
+        (mx.sym.SoftmaxOutput, (2, 4, 5), (0, 5), (2, 5)),
+        (mx.sym.SoftmaxOutput, (2, 4, 5, 3), (0, 5, 3), (2, 5, 3)),
+        (mx.sym.SoftmaxOutput, (2, 4, 5, 3), (0, 0), (2, 15)),
+        (mx.sym.SoftmaxOutput, (2, 4, 5, 3), (0, 1, 0, 0), (2, 1, 5, 3)),
+        (mx.sym.LinearRegressionOutput, (2, 5), (0, 5), (2, 5)),
+        (mx.sym.LinearRegressionOutput, (2, 1), (0, 0), (2, 1)),
+        (mx.sym.LinearRegressionOutput, (2, 1), (0,), (2,)),
+    ],
+)
+def test_labels_with_gaps_follow_from_the_data(
+    symbol: Any, data: Any, label: Any, due: Any
+) -> None:
+    """In the form that they are said to have."""
+    several = {"multi_output": True} if symbol is mx.sym.SoftmaxOutput else {}
+    made = symbol(mx.sym.Variable("data"), mx.sym.Variable("label"), **several)
+    assert made.infer_shape(data=data, label=label)[0] == [data, due]
+
+
+def test_labels_that_cannot_be_are_refused() -> None:
+    made = mx.sym.SoftmaxOutput(mx.sym.Variable("data"), mx.sym.Variable("label"))
+    with pytest.raises(mx.MXNetError, match="label"):
+        made.infer_shape(data=(2, 5), label=(3,))
+    with pytest.warns(UserWarning, match="label"):
+        assert made.infer_shape(data=(2, 5), label=(0, 7, 7)) == (None, None, None)

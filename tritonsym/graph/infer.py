@@ -13,7 +13,7 @@ from ..foundation.dtype import BY_CODE, DType
 from ..foundation.errors import LoweringError, MXNetError
 from ..foundation.shape import given_shape
 from .node import Entry, Node
-from .op import Op, PartialShape, merge_shapes, unify_dtypes
+from .op import Op, PartialShape, is_complete, merge_shapes, unify_dtypes
 from .schema import MAX_ARITY, read
 
 Value = TypeVar("Value")
@@ -45,12 +45,15 @@ Merge = Callable[[Value | None, Value | None], Value | None]
 @collector.paused()
 def _fixed_point(
     nodes: Sequence[Node],
-    known: Mapping[str, Value],
-    stored: Callable[[Node], Value | None],
+    said: Callable[[Node], Value | None],
     fill: Fill[Value],
     merge: Merge[Value],
 ) -> Inferred[Value]:
-    """Apply ``fill`` to the nodes until it says nothing new about any of their values."""
+    """Apply ``fill`` to the nodes until it says nothing new about any of their values.
+
+    Args:
+        said: what is known of a variable before.
+    """
     values: dict[Node, list[Value | None]] = {}
     # Layers repeat themselves, and share the record of their parameters; operators in Python have
     # records of their own.
@@ -61,7 +64,7 @@ def _fixed_point(
     # Most graphs are settled by one walk from the inputs to the outputs.
     for node in nodes:
         if node.op is None:
-            values[node] = [known.get(node.name, stored(node))]
+            values[node] = [said(node)]
             continue
         given = tuple([values[source.node][source.index] for source in node.inputs])
         question = (node.op, id(node.parameters), given)
@@ -199,8 +202,12 @@ def infer_shapes(
     def fill(op: Op, parameters: Any, inputs: list[Any], outputs: list[Any]) -> None:
         op.infer_shapes(parameters, inputs, outputs)
 
-    usable = {name: shape for name, shape in known.items() if shape is not None}
-    return _fixed_point(nodes, usable, _stored_shape, fill, merge_shapes)
+    def said(node: Node) -> PartialShape:
+        given, declared = known.get(node.name), _stored_shape(node)
+        # As in MXNet: what is declared takes the place of what is given with gaps.
+        return given if declared is None or is_complete(given) else declared
+
+    return _fixed_point(nodes, said, fill, merge_shapes)
 
 
 def infer_dtypes(nodes: Sequence[Node], known: Mapping[str, DType]) -> Inferred[DType]:
@@ -226,4 +233,8 @@ def infer_dtypes(nodes: Sequence[Node], known: Mapping[str, DType]) -> Inferred[
             raise LoweringError(f"expected {after}, got {before}; cast one of them")
         return after
 
-    return _fixed_point(nodes, known, _stored_dtype, fill, merge)
+    def said(node: Node) -> DType | None:
+        declared = _stored_dtype(node)
+        return known.get(node.name, declared)
+
+    return _fixed_point(nodes, said, fill, merge)

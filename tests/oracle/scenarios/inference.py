@@ -338,3 +338,28 @@ def dtype_of_operators(mx: ModuleType, a: Any, b: Any) -> Answer:
 def same_name_twice(mx: ModuleType) -> Answer:
     both = mx.sym.Variable("x") * mx.sym.Variable("x")
     return {"shape": shapes(both, x=(2, 3)), "type": dtypes(both, x="float32")}
+
+
+@scenario
+def shapes_with_gaps(mx: ModuleType) -> Answer:
+    declared = mx.sym.Variable("x", shape=(3, 2)) * 2
+    open_one = mx.sym.Variable("x", shape=(0, 2)) * 2
+    a, b, c = (mx.sym.Variable(name) for name in "abc")
+    softmax = mx.sym.SoftmaxOutput
+    gemm = mx.sym.linalg_gemm
+    return {
+        "declared": shapes(declared, x=(0, 2)),
+        "declared, nothing known": partial_shapes(declared, x=(0, 0)),
+        "declared otherwise": shapes(declared, x=(0, 3)),
+        "declared, all known": shapes(declared, x=(4, 2)),
+        "declared with gaps": partial_shapes(open_one, x=(5, 0)),
+        "label": shapes(softmax(a, b), a=(2, 5), b=(0,)),
+        "label of rows": shapes(softmax(a, b, preserve_shape=True), a=(2, 4, 5), b=(0, 0)),
+        "picked": shapes(mx.sym.pick(a, b, axis=1), a=(2, 5), b=(0,)),
+        "picked, kept": shapes(mx.sym.pick(a, b, axis=1, keepdims=True), a=(2, 5), b=(0, 1)),
+        "added": shapes(gemm(a, b, c), a=(2, 3), b=(3, 4)),
+        "added, turned": shapes(gemm(a, b, c, transpose_a=True), a=(7, 3, 2), b=(7, 3, 4)),
+        "added, both turned": shapes(
+            gemm(a, b, c, transpose_a=True, transpose_b=True, axis=0), a=(3, 7, 2), b=(4, 7, 3)
+        ),
+    }
