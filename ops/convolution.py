@@ -335,9 +335,7 @@ def _check_parameters(weight: Expr, expected: Shape, bias: Expr | None, filters:
 def _aimed(window: Window, target: tuple[int, ...], data: Shape) -> Window:
     """The window of a transposed convolution; a target shape decides over padding and ends."""
     if not any(target):
-        if any(a >= s for a, s in zip(window.adjust, window.stride, strict=True)):
-            raise LoweringError(f"adj={window.adjust} must be below stride={window.stride}")
-        return window
+        return _checked_adjust(window, "")
     per_axis("target_shape", target, len(window.kernel), 0)
     pads, ends = [], []
     for axis, (length, wanted) in enumerate(zip(data[2:], target, strict=True)):
@@ -347,7 +345,16 @@ def _aimed(window: Window, target: tuple[int, ...], data: Shape) -> Window:
         surplus = spread - wanted if length else 0
         pads.append((surplus + 1) // 2)
         ends.append(surplus % 2)
-    return replace(window, pad=tuple(pads), adjust=tuple(ends))
+    found = replace(window, pad=tuple(pads), adjust=tuple(ends))
+    return _checked_adjust(found, f"target_shape={target} means ")
+
+
+def _checked_adjust(window: Window, because: str) -> Window:
+    if any(a >= s for a, s in zip(window.adjust, window.stride, strict=True)):
+        raise LoweringError(
+            f"{because}adj={window.adjust}, which must be below stride={window.stride}"
+        )
+    return window
 
 
 def _deconvolution_window(attributes: Any, data: Shape) -> Window:

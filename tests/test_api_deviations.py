@@ -450,3 +450,50 @@ def test_a_monitor_is_given_a_text_and_an_array() -> None:
     ((name, array),) = given
     assert mx.base.py_str(name) == name == "t_output"
     assert isinstance(array, mx.nd.NDArray)
+
+
+def test_no_dtype_is_the_default_one() -> None:
+    """MXNet hands `dtype=None` to numpy, for which it is float64."""
+    x = mx.nd.array([1, 2])
+    assert mx.nd.softmax(x, dtype=None).dtype is np.float32
+    assert mx.nd.one_hot(x, depth=3, dtype=None).dtype is np.float32
+    named = mx.sym.argsort(mx.sym.Variable("x"), dtype=None, name="order")
+    assert named.attr_dict() == {}
+
+
+def test_an_output_that_is_named_twice_has_both_gradients() -> None:
+    """MXNet takes the last one's alone: 10."""
+    gradient = mx.nd.zeros((1,))
+    doubled = mx.sym.Variable("x") * 1
+    both = mx.sym.Group([doubled, doubled])
+    executor = both.bind(mx.cpu(), {"x": mx.nd.ones((1,))}, args_grad={"x": gradient})
+    executor.forward(is_train=True)
+    executor.backward([mx.nd.array([1]), mx.nd.array([10])])
+    assert gradient.asscalar() == 11
+
+
+def test_a_dilated_deconvolution_has_gaps() -> None:
+    """MXNet fills some places that no element reaches: the last but one here."""
+    ones, kernel = mx.nd.ones((1, 1, 2)), mx.nd.ones((1, 1, 2))
+    made = mx.nd.Deconvolution(ones, kernel, kernel=(2,), stride=(3,), dilate=(2,), num_filter=1)
+    assert made.asnumpy().ravel().tolist() == [1, 0, 1, 1, 0, 1]
+
+
+def test_signs_are_those_of_scaled_gradients() -> None:
+    """MXNet's signsgd_update documents rescale_grad and clip_gradient, and ignores both."""
+    weight, gradient = mx.nd.array([1, -1]), mx.nd.array([2, -2])
+    changed = mx.nd.signsgd_update(weight, gradient, lr=0.5, rescale_grad=-1)
+    assert changed.asnumpy().tolist() == [1.5, -1.5]
+
+
+def test_lamb_of_16_bits_changes_its_copy() -> None:
+    """MXNet's mp_lamb_update_phase2 leaves the weight of 32 bits as it was."""
+    weight, exact = mx.nd.array([1, 2], dtype="float16"), mx.nd.array([1, 2])
+    norm = mx.nd.ones((1,))
+    mx.nd.mp_lamb_update_phase2(weight, mx.nd.ones((2,)), norm, norm, exact, lr=0.25, out=weight)
+    assert exact.asnumpy().tolist() == weight.asnumpy().tolist() == [0.75, 1.75]
+
+
+def test_an_infinite_sum_without_nan_is_infinite() -> None:
+    """MXNet's nansum of an infinity and numbers is NaN."""
+    assert mx.nd.nansum(mx.nd.array([np.inf, 1, 2])).asscalar() == np.inf

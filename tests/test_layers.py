@@ -163,6 +163,11 @@ def test_half_precision_is_rounded_once(layer: mx.Symbol, context: mx.Context) -
         (mx.sym.Convolution(X, kernel=(3, 3), num_filter=3, num_group=2), (1, 2, 5, 5), "divide"),
         (mx.sym.Convolution(X, kernel=(3, 3), stride=(0, 1), num_filter=1), (1, 1, 5, 5), "stride"),
         (mx.sym.Deconvolution(X, kernel=(2, 2), adj=(1, 1), num_filter=1), (1, 1, 5, 5), "adj"),
+        (
+            mx.sym.Deconvolution(X, kernel=(3, 3), target_shape=(5, 5), num_filter=1),
+            (1, 1, 4, 4),
+            r"target_shape=\(5, 5\) means adj=\(1, 1\), which must be below stride=\(1, 1\)",
+        ),
         (mx.sym.Pooling(X, kernel=(2, 2), pad=(2, 2)), (1, 1, 5, 5), "padding"),
         (mx.sym.Pooling(X, kernel=(2000,), pool_type="sum"), (1, 1, 9000), "1024"),
         (mx.sym.Pooling(X, kernel=(2, 2), pool_type="lp"), (1, 1, 5, 5), "p_value"),

@@ -162,7 +162,9 @@ def _attributes(
                 f"parameter {key!r} of {op.name} needs {op.schema.attributes[key].type_name}, "
                 f"got a {type(value).__name__}"
             )
-    return {key: attribute_text(key, value) for key, value in given.items()}
+    # A wrapper's `dtype=None` means that it was not told any.
+    told = {key: value for key, value in given.items() if key != "dtype" or value is not None}
+    return {key: attribute_text(key, value) for key, value in told.items()}
 
 
 def _check_input(op: Op, name: str, value: Any, is_input: Callable[[Any], bool], kind: str) -> None:
