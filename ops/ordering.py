@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tritonsym.expressions.expr import Expr, argsort, cast, narrow, pick, reshape
-from tritonsym.foundation.dtype import FLOAT32, DType
+from tritonsym.foundation.dtype import FLOAT32, INT32, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, operator
 
@@ -37,16 +37,34 @@ def argsort_(
     return cast(argsort(source, at, descending=not is_ascend), dtype)
 
 
-@operator("sort", outputs=lambda attributes: ("output0",))
-def sort(data: Expr, *, axis: int | None = -1, is_ascend: bool = True) -> Expr:
-    """The elements in order along ``axis`` (None: of the flattened input); NaN comes last."""
+def _sort_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    outputs[1] = INT32
+
+
+@operator(
+    "sort",
+    outputs=lambda attributes: ("output0", "output1"),
+    visible=lambda attributes: 1,
+    dtypes=_sort_dtypes,
+)
+def sort(data: Expr, *, axis: int | None = -1, is_ascend: bool = True) -> tuple[Expr, Expr]:
+    """The elements in order along ``axis`` (None: of the flattened input); NaN comes last.
+
+    A graph's file counts their positions as well, which nothing reads.
+    """
     reject_bool(data)
     source, at = _along(data, axis)
-    return pick(source, argsort(source, at, descending=not is_ascend), at)
+    order = argsort(source, at, descending=not is_ascend)
+    return pick(source, order, at), cast(order, INT32)
 
 
 def _topk_outputs(attributes: Any) -> Sequence[str]:
-    return ("output0", "output1") if attributes.ret_typ == "both" else ("output",)
+    return ("output0", "output1") if attributes.ret_typ in ("value", "both") else ("output",)
+
+
+def _topk_visible(attributes: Any) -> int:
+    return 2 if attributes.ret_typ == "both" else 1
 
 
 def _topk_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
@@ -56,7 +74,7 @@ def _topk_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     outputs[1:] = [attributes.dtype] * (len(outputs) - 1)
 
 
-@operator("topk", outputs=_topk_outputs, dtypes=_topk_dtypes)
+@operator("topk", outputs=_topk_outputs, visible=_topk_visible, dtypes=_topk_dtypes)
 def topk(
     data: Expr,
     *,
@@ -86,5 +104,4 @@ def topk(
     first = narrow(order, at, 0, count)
     if ret_typ == "indices":
         return cast(first, dtype)
-    values = pick(source, first, at)
-    return values if ret_typ == "value" else (values, cast(first, dtype))
+    return pick(source, first, at), cast(first, dtype)

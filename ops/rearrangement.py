@@ -136,7 +136,8 @@ def size_array(data: Expr) -> Expr:
 
 
 def _parts(attributes: Any) -> Sequence[str]:
-    return Numbered("output", attributes.sections or len(attributes.indices))
+    count = attributes.sections or len(attributes.indices)
+    return ("output",) if count == 1 else Numbered("output", count)
 
 
 @operator("_split_v2", outputs=_parts)

@@ -451,3 +451,25 @@ def operator_names_that_are_not_given(mx: ModuleType) -> Answer:
         "empty": mx.sym.exp(a, name="").name,
         "none": mx.sym.exp(a, name=None).name,
     }
+
+
+@scenario
+def outputs_of_what_orders_and_cuts(mx: ModuleType) -> Answer:
+    x = mx.sym.Variable("x")
+    made = {
+        "sort": mx.sym.sort(x, name="n"),
+        "argsort": mx.sym.argsort(x, name="n"),
+        "cut once": mx.sym._internal._split_v2(x, indices=(0,), sections=1, name="n"),
+        "cut": mx.sym._internal._split_v2(x, indices=(0,), sections=2, name="n"),
+    }
+    for kind in ("indices", "value", "mask", "both"):
+        made[kind] = mx.sym.topk(x, ret_typ=kind, name="n")
+    return {
+        name: [
+            symbol.list_outputs(),
+            symbol.get_internals().list_outputs(),
+            mx.sym.exp(symbol[0], name="read").tojson(),
+            plain(symbol.infer_type(x="float16")[1]),
+        ]
+        for name, symbol in made.items()
+    }
