@@ -77,6 +77,20 @@ def test_a_namespace_names_itself(module: Any, space: str) -> None:
         _ = getattr(module, space).Convolution
 
 
+@MODULES
+def test_operators_are_found_apart_from_other_functions(module: Any) -> None:
+    assert module.op.exp is module.exp and module.op.FullyConnected is module.FullyConnected
+    assert not hasattr(module.op, "load") and not hasattr(module.op, "_plus_scalar")
+
+
+def test_operators_without_parameters_are_told_a_context() -> None:
+    x = mx.nd.array([-1, 2])
+    assert mx.nd.zeros_like(x, ctx=mx.cpu()).asnumpy().tolist() == [0, 0]
+    assert mx.nd.relu(x, ctx=mx.cpu()).asnumpy().tolist() == [0, 2]
+    with pytest.raises(mx.MXNetError, match="cannot find argument 'ctx'"):
+        mx.nd.sum(x, ctx=mx.cpu())
+
+
 def test_programs_ask_for_the_names_and_attributes_that_new_symbols_get() -> None:
     outer = mx.name.NameManager.current
     with mx.name.Prefix("part_") as names, mx.AttrScope(__group__="one"):

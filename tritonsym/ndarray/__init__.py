@@ -74,12 +74,15 @@ def _operator_function(op: Op, alias: str) -> Callable[..., Any]:
 
 
 _internal = types.ModuleType(f"{__name__}._internal", "Operators that others produce.")
+op = types.ModuleType(f"{__name__}.op", "The operators alone.")
+op.__getattr__ = refusing(op.__name__)  # type: ignore[method-assign]
 globals().update(_FUNCTIONS_OF_TWO)
 for _alias, _op in registered().items():
     _function = _operator_function(_op, _alias)
     if _alias.startswith("_"):
         setattr(_internal, _alias, _function)
     else:
+        setattr(op, _alias, _function)
         globals().setdefault(_alias, _function)
 _spaces = namespaces(__name__, _operator_function)
 linalg, contrib, sparse = (_spaces[name] for name in ("linalg", "contrib", "sparse"))

@@ -445,6 +445,8 @@ def invoke(
         op, args, kwargs or {}, lambda value: isinstance(value, NDArray), "NDArray"
     )
     own = {k: v for k, v in call.attributes.items() if not is_user_key(k)}
+    if not op.schema.attributes:  # as in MXNet, where such a one ignores it: its inputs say where
+        own.pop("ctx", None)
     op.schema.check_names(own)
     parameters = op.schema.parse(own)
     names = op.input_names(parameters)
