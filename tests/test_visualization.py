@@ -1,8 +1,10 @@
-"""Summaries of networks: every parameter is counted, once, whatever it is called."""
+"""Networks as tables, in which every parameter is counted once, and as pictures."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,3 +86,51 @@ def test_without_shapes_nothing_is_counted(capsys: pytest.CaptureFixture[str]) -
     assert "\nTotal params: 0\n" in text
     assert "data(null)" in text
     assert "ww(null)" not in text
+
+
+class Picture:
+    """What `plot_network` asks of graphviz's `Digraph`."""
+
+    def __init__(self, name: str, format: str) -> None:
+        self.labels: dict[str, str] = {}
+        self.colours: dict[str, str] = {}
+        self.edges: list[tuple[str, str, str]] = []
+
+    def node(self, name: str, label: str, fillcolor: str, **style: str) -> None:
+        self.labels[name], self.colours[name] = label, fillcolor
+
+    def edge(self, tail_name: str, head_name: str, label: str, **style: str) -> None:
+        self.edges.append((tail_name, head_name, label))
+
+
+def test_layers_are_drawn_with_what_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As MXNet labels and paints them."""
+    monkeypatch.setitem(sys.modules, "graphviz", SimpleNamespace(Digraph=Picture))
+    net = mx.sym.Variable("data")
+    net = mx.sym.Convolution(net, kernel=(3, 3), num_filter=8, name="plain")
+    net = mx.sym.Convolution(net, kernel=(1, 1), stride=(2, 2), num_filter=4, name="strided")
+    net = mx.sym.BatchNorm(net, name="norm")
+    net = mx.sym.LeakyReLU(mx.sym.Activation(net, act_type="tanh", name="act"), name="leaky")
+    net = mx.sym.Pooling(net, pool_type="max", kernel=(2, 2), stride=(2, 2), name="pooled")
+    net = mx.sym.Pooling(net, pool_type="avg", global_pool=True, name="all")
+    net = mx.sym.FullyConnected(mx.sym.Flatten(net, name="flat"), num_hidden=5, name="dense")
+    net = mx.sym.SoftmaxOutput(net, name="softmax")
+    picture = mx.viz.plot_network(net, shape={"data": (2, 1, 9, 9)})
+    assert picture.labels == {
+        "data": "data",
+        "plain": "Convolution\n3x3/1, 8",
+        "strided": "Convolution\n1x1/2x2, 4",
+        "norm": "norm",
+        "act": "Activation\ntanh",
+        "leaky": "LeakyReLU\nleaky",
+        "pooled": "Pooling\nmax, 2x2/2x2",
+        "all": "Pooling\navg, all/1",
+        "flat": "flat",
+        "dense": "FullyConnected\n5",
+        "softmax_label": "softmax_label",
+        "softmax": "softmax",
+    }
+    assert picture.colours["data"] == "#8dd3c7" and picture.colours["softmax"] == "#fccde5"
+    assert ("plain", "data", "1x9x9") in picture.edges
+    assert ("strided", "plain", "8x7x7") in picture.edges
+    assert not any("weight" in name for edge in picture.edges for name in edge)

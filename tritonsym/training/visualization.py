@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..foundation.shape import Shape
@@ -105,7 +105,7 @@ def print_summary(
         total += count
         before = [e.node.name for e in node.inputs if _is_shown(e.node, heads, parameters)]
         kind = "null" if node.op is None else node.op.name
-        lengths = "x".join(map(str, shapes[id(node), 0][1:])) if shapes else ""
+        lengths = _lengths(shapes[id(node), 0][1:]) if shapes else ""
         first = (f"{escaped(node.name)}({kind})", lengths, str(count))
         _print_row((*first, escaped(before[0]) if before else ""), ends)
         for name in before[1:]:
@@ -122,15 +122,34 @@ def _print_row(fields: Sequence[str], ends: Sequence[int]) -> None:
     print(line)
 
 
-# The colours of layers: first those of products, then of what follows them.
+_VARIABLE, _OTHER = "#8dd3c7", "#fccde5"
+# The colours of layers, as MXNet paints them.
 _COLOURS = {
-    **dict.fromkeys(("FullyConnected", "Convolution", "Deconvolution", "Embedding"), "#fb8072"),
-    **dict.fromkeys(("Activation", "LeakyReLU", "relu", "sigmoid", "tanh"), "#ffffb3"),
-    **dict.fromkeys(("BatchNorm", "LayerNorm", "InstanceNorm", "LRN"), "#bebada"),
-    **dict.fromkeys(("Pooling", "UpSampling"), "#80b1d3"),
-    **dict.fromkeys(("Concat", "Flatten", "Reshape", "SliceChannel"), "#fdb462"),
-    **dict.fromkeys(("softmax", "SoftmaxOutput", "LinearRegressionOutput"), "#b3de69"),
+    **dict.fromkeys(("FullyConnected", "Convolution"), "#fb8072"),
+    **dict.fromkeys(("Activation", "LeakyReLU"), "#ffffb3"),
+    "BatchNorm": "#bebada",
+    "Pooling": "#80b1d3",
+    **dict.fromkeys(("Concat", "Flatten", "Reshape"), "#fdb462"),
 }
+# What is written into a layer below its kind, from its parameters; into all others their names.
+_SETTINGS: dict[str, Callable[[Any], str]] = {
+    "Convolution": lambda p: f"{_lengths(p.kernel)}/{_lengths(p.stride) or 1}, {p.num_filter}",
+    "FullyConnected": lambda p: str(p.num_hidden),
+    "Activation": lambda p: str(p.act_type),
+    "LeakyReLU": lambda p: str(p.act_type),
+    "Pooling": lambda p: f"{p.pool_type}, {_lengths(p.kernel) or 'all'}/{_lengths(p.stride) or 1}",
+}
+
+
+def _lengths(lengths: Sequence[int]) -> str:
+    return "x".join(map(str, lengths))
+
+
+def _label(node: Node) -> str:
+    kind = "" if node.op is None else node.op.name
+    if kind in _SETTINGS:
+        return f"{kind}\n{_SETTINGS[kind](node.parameters)}"
+    return escaped(node.name)
 
 
 def plot_network(
@@ -183,18 +202,16 @@ def plot_network(
         if learned and hide_weights:
             hidden.add(id(node))
             continue
-        kind = "" if node.op is None else node.op.name
-        label = escaped(node.name) if node.op is None else f"{kind}\n{escaped(node.name)}"
-        fill = "#8dd3c7" if node.op is None else _COLOURS.get(kind, "#fccde5")
+        fill = _VARIABLE if node.op is None else _COLOURS.get(node.op.name, _OTHER)
         outline = {"shape": "oval"} if node.op is None else {}
-        picture.node(name=_id(node), label=label, **{**style, "fillcolor": fill, **outline})
+        painted = {**style, "fillcolor": fill, **outline}
+        picture.node(name=_id(node), label=_label(node), **painted)
     for node in nodes:
         for entry in node.inputs:
             if id(entry.node) in hidden:
                 continue
             edge = {"dir": "back", "arrowtail": "open"}
-            if shapes:
-                edge["label"] = "x".join(map(str, shapes[_key(entry)][1:]))
+            edge["label"] = _lengths(shapes[_key(entry)][1:]) if shapes else ""
             picture.edge(tail_name=_id(node), head_name=_id(entry.node), **edge)
     return picture
 
