@@ -71,6 +71,12 @@ MAKING = [
     refuse("array-dtype", lambda s: nd.array([1], dtype="int16"), MXNetError, "int16", "int32"),
     refuse("array-context", lambda s: nd.array([1], ctx="cpu"), TypeError, "cpu"),
     refuse("array-context-number", lambda s: nd.array([1], ctx=3), TypeError, "3"),
+    refuse(
+        "set-column",
+        lambda s: s.x.__setitem__((slice(None), 1), nd.ones((2, 1))),
+        ValueError,
+        *("(2, 1)", "(2,)", "(2, 3)", "broadcast"),
+    ),
     refuse("zeros-negative", lambda s: nd.zeros((-1,)), MXNetError, "(-1,)"),
     refuse("zeros-empty", lambda s: nd.zeros((0, 3)), MXNetError, "(0, 3)"),
     refuse("zeros-fraction", lambda s: nd.zeros((2.5,)), (TypeError, MXNetError), "(2.5,)"),

@@ -457,6 +457,20 @@ def test_rates_are_asked_for_of_as_many_weights_as_are_updated_at_once(most: int
     assert (values["fc_bias"].asnumpy() != 0).all()
 
 
+def test_what_an_optimizer_refuses_is_not_taken_for_an_unknown_name() -> None:
+    with pytest.raises(ValueError, match=r"Cannot find optimizer 'zz': .*optimizers are .*sgd"):
+        mx.optimizer.create("zz")
+    with pytest.raises(AssertionError, match="param_idx2name should be a dict"):
+        mx.optimizer.create("sgd", param_idx2name=3)
+
+
+def test_a_rate_that_takes_the_place_of_the_schedule_s_is_said() -> None:
+    schedule = mx.lr_scheduler.FactorScheduler(10, base_lr=0.1)
+    with pytest.warns(UserWarning, match="has been overwritten by ``learning_rate``"):
+        made = mx.optimizer.SGD(learning_rate=0.3, lr_scheduler=schedule)
+    assert made.learning_rate == 0.3
+
+
 def test_too_few_rates_name_the_method() -> None:
     class Rated(mx.optimizer.SGD):
         def _get_lrs(self, indices: Any) -> list[float]:

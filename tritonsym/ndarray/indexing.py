@@ -60,8 +60,14 @@ def store(tensor: Tensor, key: Any, source: Tensor | float) -> None:
     try:
         part[chosen.key] = source
     except (RuntimeError, IndexError, ValueError) as error:
+        reason = str(error)
+        if isinstance(error, RuntimeError) and isinstance(source, torch.Tensor):
+            reason = (
+                f"values of shape {tuple(source.shape)} do not broadcast to the shape of these "
+                f"elements, {tuple(part[chosen.key].shape)}"
+            )
         raise ValueError(
-            f"cannot assign to {shown(key)} of shape {tuple(tensor.shape)}: {error}"
+            f"cannot assign to {shown(key)} of shape {tuple(tensor.shape)}: {reason}"
         ) from None
     if chosen.mirrored:
         chosen.part.copy_(part.flip(chosen.mirrored))

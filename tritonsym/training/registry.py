@@ -13,6 +13,10 @@ Class = TypeVar("Class")
 Decorated = TypeVar("Decorated")
 
 
+class NotRegistered(AssertionError):
+    """No class has the name; MXNet's type for this mistake."""
+
+
 class Registry(Generic[Class]):
     """The classes of one kind by their names in lower case.
 
@@ -63,21 +67,25 @@ class Registry(Generic[Class]):
         such a dict, or JSON such as ``["name", {"argument": 1}]``.
 
         Raises:
-            AssertionError: a name that is not registered, or arguments beside an object.
+            NotRegistered: no class has the name.
+            AssertionError: arguments beside an object.
             ValueError: a text that looks like JSON and is none, or a configuration without a name.
         """
         if isinstance(given, self.base):
-            assert not args and not kwargs, f"a {self.kind} that is made already has its arguments"
+            assert not args and not kwargs, (
+                f"this {self.kind} is made already and has its arguments"
+            )
             return given
         if isinstance(given, dict) or (isinstance(given, str) and given.startswith(("[", "{"))):
             assert not args and not kwargs, f"{shown(given)} has arguments of its own"
             name, arguments = self._configured(given)
             return self.create(name, **arguments)
-        assert isinstance(given, str), f"a {self.kind} is created by name, got {shown(given)}"
+        assert isinstance(given, str), f"the {self.kind} is created by name, got {shown(given)}"
         klass = self._classes.get(given.lower())
-        assert klass is not None, (
-            f"{shown(given)} is not registered as a {self.kind}: there are {listed(self._classes)}"
-        )
+        if klass is None:
+            raise NotRegistered(
+                f"{shown(given)} is not registered: {self.kind}s are {listed(self._classes)}"
+            )
         return klass(*args, **kwargs)
 
     def _configured(self, given: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:

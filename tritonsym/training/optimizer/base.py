@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from ...ndarray.core import NDArray
 from ...ndarray.create import zeros
 from ...ndarray.values import write, write_numbers
 from ..lr_scheduler import LRScheduler
-from ..registry import Registry
+from ..registry import NotRegistered, Registry
 from .changing import Rates, asked_in_groups, rates_at
 
 if TYPE_CHECKING:
@@ -100,9 +99,10 @@ class Optimizer:
         else:
             self.lr = learning_rate
             if learning_rate is not None and lr_scheduler.base_lr != learning_rate:
-                logging.info(
+                warnings.warn(
                     "learning rate from ``lr_scheduler`` has been overwritten by ``learning_rate`` "
-                    "in optimizer."
+                    "in optimizer.",
+                    stacklevel=3,
                 )
                 lr_scheduler.base_lr = learning_rate
         self.wd = wd
@@ -494,5 +494,5 @@ def create(name: str | Optimizer, **kwargs: Any) -> Optimizer:
     """
     try:
         return registry.create(name, **kwargs)
-    except AssertionError as error:
+    except NotRegistered as error:
         raise ValueError(f"Cannot find optimizer {shown(name)}: {error}") from None
