@@ -268,6 +268,14 @@ def test_states_that_do_not_fit_change_nothing(
     assert all((one.asnumpy() == 5).all() for one in module.get_states())
 
 
+def test_a_chain_of_modules_has_no_states() -> None:
+    chain = mx.mod.SequentialModule().add(mx.mod.Module(perceptron()), take_labels=True)
+    assert chain.get_states(merge_multi_context=False) == []
+    chain.set_states(states=[])
+    with pytest.raises(AssertionError, match="SequentialModule has no states"):
+        chain.set_states(value=1)
+
+
 def test_names_that_published_programs_use() -> None:
     """They are not public in MXNet either."""
     module = mx.mod.Module(perceptron())

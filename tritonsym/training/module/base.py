@@ -120,6 +120,22 @@ class BaseModule:
         """The outputs of the last batch; a list for each where contexts are not to be merged."""
         raise NotImplementedError
 
+    def get_input_grads(self, merge_multi_context: bool = True) -> Any:
+        """The gradients of the data of the last batch, in the form of :meth:`get_outputs`."""
+        raise NotImplementedError
+
+    def get_states(self, merge_multi_context: bool = True) -> Any:
+        """What is carried from one batch to the next: nothing, unless a module has such states."""
+        return []
+
+    def set_states(self, states: Any = None, value: float | None = None) -> None:
+        """Set what :meth:`get_states` gives.
+
+        Raises:
+            AssertionError: there are no states to set.
+        """
+        assert not states and not value, f"a {type(self).__name__} has no states to set"
+
     def update_metric(
         self, eval_metric: metrics.EvalMetric, labels: Any, pre_sliced: bool = False
     ) -> None:
