@@ -49,6 +49,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert re.search(r"^ +tour +\w", printed, re.MULTILINE)
     assert re.search(r"^ +plan +\w", printed, re.MULTILINE)
+    assert re.search(r"^ +run +\w", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments", [["bogus"], ["--bogus"], ["tour", "bogus"]])

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import plan_command, tour
+from . import plan_command, stand_in, tour
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,9 +18,13 @@ def main(arguments: Sequence[str]) -> int:
     about = "the kernels that a GPU would run for a saved symbol; neither data nor GPU is needed"
     plan = commands.add_parser("plan", help=about, description=f"Print {about}.")
     plan_command.configure(plan)
+    about = "a program that imports mxnet, which gets tritonsym instead"
+    stand_in.configure(commands.add_parser("run", help=about, description=f"Run {about}."))
     given = parser.parse_args(arguments)
     if given.command == "plan":
         return plan_command.run(given)
+    if given.command == "run":
+        return stand_in.run(given)
     tour.main()
     return 0
 
