@@ -67,11 +67,16 @@ def _topk_visible(attributes: Any) -> int:
     return 2 if attributes.ret_typ == "both" else 1
 
 
+def _positions(ret_typ: str, dtype: DType) -> DType:
+    """The dtype of positions, which is said of those that are shown."""
+    return INT32 if ret_typ == "value" else dtype
+
+
 def _topk_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     known = inputs[0] or (None if attributes.ret_typ == "indices" else outputs[0])
     inputs[0] = known
     outputs[0] = attributes.dtype if attributes.ret_typ == "indices" else known
-    outputs[1:] = [attributes.dtype] * (len(outputs) - 1)
+    outputs[1:] = [_positions(attributes.ret_typ, attributes.dtype)] * (len(outputs) - 1)
 
 
 @operator("topk", outputs=_topk_outputs, visible=_topk_visible, dtypes=_topk_dtypes)
@@ -104,4 +109,4 @@ def topk(
     first = narrow(order, at, 0, count)
     if ret_typ == "indices":
         return cast(first, dtype)
-    return pick(source, first, at), cast(first, dtype)
+    return pick(source, first, at), cast(first, _positions(ret_typ, dtype))

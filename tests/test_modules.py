@@ -244,6 +244,22 @@ def test_states_are_carried_from_one_batch_to_the_next() -> None:
     assert [x.asnumpy()[0, 0] for x in module.get_states()] == [0, 4]
 
 
+def test_parameters_can_be_exchanged() -> None:
+    """What is given lies in the arrays that are written to."""
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, no_bias=True, name="one")
+    net = mx.sym.FullyConnected(net, num_hidden=3, no_bias=True, name="two")
+    module = mx.mod.Module(net, label_names=None)
+    assert module._exec_group is None
+    module.bind([("data", (2, 3))])
+    module.init_params()
+    (one, two) = (arrays[0] for arrays in module._exec_group.param_arrays)
+    one[:], two[:] = 1, 2
+    module.set_params({"one_weight": two, "two_weight": one}, {})
+    assert (one.asnumpy() == 2).all() and (two.asnumpy() == 1).all()
+    module.set_params({"one_weight": one, "two_weight": one[:]}, {})
+    assert (one.asnumpy() == 2).all() and (two.asnumpy() == 2).all()
+
+
 @pytest.mark.parametrize(
     ("given", "error"),
     [

@@ -471,12 +471,17 @@ def test_a_rate_that_takes_the_place_of_the_schedule_s_is_said() -> None:
     assert made.learning_rate == 0.3
 
 
-def test_too_few_rates_name_the_method() -> None:
+@pytest.mark.parametrize(
+    "rates", [[0.5], None, 0.5, ["x", "y"], [None, 1], {0: 0.5, 1: 0.5}, [10**400, 1], [1j, 1]]
+)
+def test_rates_that_are_none_name_the_method(rates: Any) -> None:
     class Rated(mx.optimizer.SGD):
-        def _get_lrs(self, indices: Any) -> list[float]:
-            return [0.5]
+        aggregate_num = 4
 
-    with pytest.raises(mx.MXNetError, match=r"Rated\._get_lrs gave 1 rates for 2 parameters"):
+        def _get_lrs(self, indices: Any) -> Any:
+            return rates
+
+    with pytest.raises(mx.MXNetError, match=r"Rated\._get_lrs gave .* for 2 parameters: .* each"):
         trained_module(Rated())
 
 

@@ -33,13 +33,15 @@ class _HasNames(Protocol):
 class _HasExecutor(_HasNames, Protocol):
     """What computes by one executor."""
 
-    symbol: Symbol
     for_training: bool
     inputs_need_grad: bool
     _context: list[Context]
     _param_names: list[str]
     _aux_names: list[str]
     _state_names: list[str]
+
+    @property
+    def symbol(self) -> Symbol: ...
 
     def _bound(self) -> Executor: ...
 
@@ -133,10 +135,6 @@ class ExecutorGroup:
 
 class Internals:
     """The names, for a class that has what they stand for."""
-
-    @property
-    def _exec_group(self: _HasExecutor) -> ExecutorGroup:
-        return ExecutorGroup(self)
 
     @property
     def _data_names(self: _HasNames) -> Sequence[str]:

@@ -14,7 +14,7 @@ from ...ndarray.values import write
 from ..initializer import InitDesc, Uniform
 from .base import BaseModule, Parameters, merged
 from .checks import check_known, warn_of_values
-from .internals import Internals
+from .internals import ExecutorGroup, Internals
 from .parameters import Kept, values_for
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class ModuleWithParameters(Internals, BaseModule):
     """
 
     _symbol: Symbol
+    _context: list[Context]
     _param_names: list[str]
     _aux_names: list[str]
     _state_names: list[str]
@@ -48,6 +49,10 @@ class ModuleWithParameters(Internals, BaseModule):
         raise NotImplementedError
 
     # ---- the arrays and what programs see of them ----
+
+    @property
+    def _exec_group(self) -> ExecutorGroup | None:
+        return ExecutorGroup(self) if self.binded else None
 
     def _sync_params_from_devices(self) -> None:
         """Let ``_arg_params`` and ``_aux_params`` be the arrays that are computed with."""
@@ -160,7 +165,8 @@ class ModuleWithParameters(Internals, BaseModule):
             for target in targets.values():
                 target[:] = value
             return
-        arrays = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in states]
+        lone = [isinstance(one, (list, tuple)) and len(one) == 1 for one in states]
+        arrays = [one[0] if single else one for one, single in zip(states, lone, strict=True)]
         assert len(arrays) == len(targets), (
             f"the module has {len(targets)} states ({listed(targets) or 'none'}), got {len(arrays)}"
         )
@@ -179,8 +185,14 @@ def _write(
         RuntimeError, TypeError, MXNetError: see `values_for`; then nothing is written.
     """
     found = [values_for(arrays, given, allow_missing) for arrays, given in groups]
-    for copies, _ in found:
-        for target, value in copies:
-            if value is not target._tensor:
-                write(target._tensor, value)
+    pairs = [(target._tensor, value) for copies, _ in found for target, value in copies]
+    copied = [(target, value) for target, value in pairs if value is not target]
+    written = {target.untyped_storage().data_ptr() for target, _ in copied}
+    # What lies in an array that is written to, such as that of another parameter, is read before.
+    sources = [
+        value.clone() if value.untyped_storage().data_ptr() in written else value
+        for _, value in copied
+    ]
+    for (target, _), source in zip(copied, sources, strict=True):
+        write(target, source)
     return [one for _, unset in found for one in unset]

@@ -296,8 +296,10 @@ class Optimizer:
         """The rates of some parameters: one by one or in groups, where a subclass says them so."""
         if not (self.asks_for_all or not self._overrides(name)):
             return [float(getattr(self, name)(index)) for index in indices]
-        most = self.aggregate_num if self._overrides(name + "s") else len(indices)
-        return asked_in_groups(self, name + "s", indices, max(most, 1))
+        if not self._overrides(name + "s"):
+            found: list[float] = getattr(self, name + "s")(indices)
+            return found
+        return asked_in_groups(self, name + "s", indices, max(self.aggregate_num, 1))
 
     @property
     def may_decay(self) -> bool:

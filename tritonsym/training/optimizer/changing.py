@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...expressions.expr import Expr, cast, narrow
 from ...foundation.dtype import DType
 from ...foundation.errors import MXNetError
+from ...foundation.text import shown
 from ...ops.optimizer import Scalar
 
 
@@ -36,18 +37,22 @@ def asked_in_groups(optimizer: object, name: str, indices: Sequence[Any], most: 
     """The rates of parameters, which a method of this name is asked for of at most so many at once.
 
     Raises:
-        MXNetError: there is not one for each.
+        MXNetError: it does not give a number for each.
     """
     found: list[float] = []
     for begin in range(0, len(indices), most):
         group = indices[begin : begin + most]
         rates = getattr(optimizer, name)(group)
-        if len(rates) != len(group):
+        try:
+            numbers = [] if isinstance(rates, Mapping) else [float(rate) for rate in rates]
+        except (TypeError, ValueError, OverflowError):
+            numbers = []
+        if len(numbers) != len(group):
             raise MXNetError(
-                f"{type(optimizer).__name__}.{name} gave {len(rates)} rates for {len(group)} "
-                "parameters: it has to give one for each index"
+                f"{type(optimizer).__name__}.{name} gave {shown(rates)} for {len(group)} "
+                "parameters: it has to give a list with a number for each"
             )
-        found.extend(rates)
+        found.extend(numbers)
     return found
 
 
