@@ -22,6 +22,7 @@ from tritonsym.graph.op import (
     Numbered,
     PartialShape,
     Shapes,
+    is_complete,
     merge_shapes,
     operator,
     unify_shapes,
@@ -109,7 +110,17 @@ def _older_target(have: Shape, target: tuple[int, ...], keep_highest: bool) -> S
     return tuple(shape)
 
 
-@operator("Reshape", aliases=("reshape",))
+def _reshape_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """One unknown length of the data follows from the size of the result."""
+    data, made = inputs[0], outputs[0]
+    if data is None or data.count(0) != 1 or not is_complete(made):
+        return
+    rest, left = divmod(math.prod(made), math.prod(filter(None, data)))
+    if not left:
+        inputs[0] = tuple(length or rest for length in data)
+
+
+@operator("Reshape", aliases=("reshape",), shapes=_reshape_shapes)
 def reshape_(
     data: Expr,
     *,

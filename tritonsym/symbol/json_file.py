@@ -16,12 +16,22 @@ from ..foundation.errors import MXNetError
 from ..foundation.files import read_file
 from ..foundation.text import encodes, escaped, shown
 from ..graph.backward import find_op
-from ..graph.node import Entry, Node, make_node, missing_input, parse_parameters, toposort
+from ..graph.node import (
+    Entry,
+    Node,
+    make_node,
+    missing_input,
+    parse_parameters,
+    tell_initial,
+    toposort,
+)
 from ..graph.op import Op
 
 VERSION = 10901
 # A text without a version was written by 0.8 or earlier.
 _OLDEST_VERSION = 800
+# From this one on a text says how variables begin, as their operators want it.
+_FIRST_INITIAL = 904
 _NODE_KEYS = frozenset(
     ("op", "name", "attrs", "attr", "param", "inputs", "backward_source_id", "control_deps")
 )
@@ -215,7 +225,11 @@ def _node(
         if version < VERSION:
             _hand_on(attributes, inputs)
             inputs += _missing_states(op, name, attributes, len(inputs), line)
-        return make_node(op, name, _upgraded(attributes, version), inputs, line)
+        made = make_node(op, name, _upgraded(attributes, version), inputs, line)
+        if version < _FIRST_INITIAL:
+            for key, entry in zip(made.input_names, inputs, strict=True):
+                tell_initial(op, key, entry.node)
+        return made
     except MXNetError as error:
         raise MXNetError(
             f"Failed loading Op {escaped(name)} of type {escaped(op_name)}: {error}"

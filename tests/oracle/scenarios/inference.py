@@ -357,6 +357,13 @@ def shapes_with_gaps(mx: ModuleType) -> Answer:
         "label of rows": shapes(softmax(a, b, preserve_shape=True), a=(2, 4, 5), b=(0, 0)),
         "picked": shapes(mx.sym.pick(a, b, axis=1), a=(2, 5), b=(0,)),
         "picked, kept": shapes(mx.sym.pick(a, b, axis=1, keepdims=True), a=(2, 5), b=(0, 1)),
+        "reshaped": partial_shapes(mx.sym.reshape(a, shape=(0, -1)) + b, a=(0, 2, 5), b=(3, 10)),
+        "reshaped, joined": partial_shapes(
+            mx.sym.reshape(a, shape=(-3, 0)) + b, a=(0, 2, 10), b=(6, 10)
+        ),
+        "reshaped, two gaps": partial_shapes(
+            mx.sym.reshape(a, shape=(-1, 5)) + b, a=(0, 0, 5), b=(3, 5)
+        ),
         "added": shapes(gemm(a, b, c), a=(2, 3), b=(3, 4)),
         "added, turned": shapes(gemm(a, b, c, transpose_a=True), a=(7, 3, 2), b=(7, 3, 4)),
         "added, both turned": shapes(

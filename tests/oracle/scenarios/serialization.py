@@ -461,3 +461,21 @@ def bad_texts(mx: ModuleType) -> Answer:
         "word": raised(lambda: mx.sym.load_json("nonsense")),
         "only nodes": raised(lambda: mx.sym.load_json('{"nodes": []}')),
     }
+
+
+@scenario
+def older_texts_do_not_say_how_variables_begin(mx: ModuleType) -> Answer:
+    slope = mx.sym.LeakyReLU(*_variables(mx, "x p_gamma"), act_type="prelu", name="p")
+    statistics = mx.sym.BatchNorm(*_variables(mx, "x g b m v"), name="n")
+
+    def initial(symbol: Any, version: int) -> dict[str, str]:
+        graph = json.loads(symbol.tojson())
+        for node in graph["nodes"]:
+            if node["op"] == "null":
+                node.pop("attrs", None)
+        graph["attrs"] = {"mxnet_version": ["int", version]}
+        loaded = mx.sym.load_json(json.dumps(graph)).attr_dict()
+        return {name: own["__init__"] for name, own in loaded.items() if "__init__" in own}
+
+    versions = (800, 903, 904, 10901)
+    return {str(one): [initial(slope, one), initial(statistics, one)] for one in versions}
