@@ -170,3 +170,14 @@ def test_labels_that_cannot_be_are_refused() -> None:
         made.infer_shape(data=(2, 5), label=(3,))
     with pytest.warns(UserWarning, match="label"):
         assert made.infer_shape(data=(2, 5), label=(0, 7, 7)) == (None, None, None)
+
+
+def test_an_index_of_either_form_is_filled() -> None:
+    made = mx.sym.pick(mx.sym.Variable("data"), mx.sym.Variable("index"), axis=1)
+    assert made.infer_shape(data=(2, 5), index=(0, 0))[0] == [(2, 5), (2, 1)]
+
+
+def test_a_size_that_does_not_fit_fills_no_gap() -> None:
+    """MXNet divides and forgets the rest: it says (1, 2, 5) for 15 elements."""
+    made = mx.sym.reshape(mx.sym.Variable("a"), shape=(-1, 5)) + mx.sym.Variable("b")
+    assert made.infer_shape_partial(a=(0, 2, 5), b=(3, 5))[0] == [(0, 2, 5), (3, 5)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,3 +116,16 @@ def test_every_fluent_method_makes_a_node(name: str) -> None:
     }
     node = getattr(a, name)(*arguments.get(name, ()))
     assert node.get_children()[0].name == "a"
+
+
+@pytest.mark.parametrize("operator", [mx.sym.sort, partial(mx.sym.topk, ret_typ="value")])
+def test_hidden_positions_are_whole_numbers(operator: Callable[..., mx.Symbol]) -> None:
+    """A file can name them as an output."""
+    graph = json.loads(operator(mx.sym.Variable("x"), name="o").tojson())
+    graph["heads"] = [[1, 1, 0]]
+    loaded = mx.sym.load_json(json.dumps(graph))
+    assert loaded.infer_type(x="float16")[1] == [np.int32]
+    (found,) = loaded.eval(x=mx.nd.array([[3, 1, 2]]))
+    assert found.dtype is np.int32 and found.asnumpy()[0, 0] == (
+        1 if operator is mx.sym.sort else 0
+    )
