@@ -156,12 +156,15 @@ def make_node(
 ) -> Node:
     """An operator's node, its parameters parsed and its inputs counted.
 
+    Args:
+        attributes: as they are stored.
+
     Raises:
         MXNetError: a parameter or the number of inputs does not fit the operator.
     """
     parameters = parse_parameters(op, attributes)
     names = op.input_names(parameters)
-    node = Node(op, name, stored_attributes(attributes), inputs, line, parameters)
+    node = Node(op, name, dict(attributes), inputs, line, parameters)
     if len(names) != len(inputs):
         raise MXNetError(
             f"{node.describe()} needs {len(names)} inputs ({listed(names) or 'none'}), "

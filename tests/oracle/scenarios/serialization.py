@@ -464,6 +464,17 @@ def bad_texts(mx: ModuleType) -> Answer:
 
 
 @scenario
+def spellings_of_present_texts_stay(mx: ModuleType) -> Answer:
+    def loaded(place: int) -> Answer:
+        graph = json.loads(mx.sym.relu(mx.sym.Variable("x"), name="r").tojson())
+        graph["nodes"][place]["attrs"] = {"ctx_group": "a"}
+        again = mx.sym.load_json(json.dumps(graph))
+        return [again.attr_dict(), json.loads(again.tojson())["nodes"][place]["attrs"]]
+
+    return {"variable": loaded(0), "operator": loaded(1)}
+
+
+@scenario
 def older_texts_do_not_say_how_variables_begin(mx: ModuleType) -> Answer:
     slope = mx.sym.LeakyReLU(*_variables(mx, "x p_gamma"), act_type="prelu", name="p")
     statistics = mx.sym.BatchNorm(*_variables(mx, "x g b m v"), name="n")
