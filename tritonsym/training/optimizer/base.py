@@ -294,7 +294,7 @@ class Optimizer:
 
     def _asked(self, name: str, indices: Sequence[Any]) -> list[float]:
         """The rates of some parameters: one by one or in groups, where a subclass says them so."""
-        if not (self.asks_for_all or not self._overrides(name)):
+        if self._overrides(name) and not self.asks_for_all:
             return [float(getattr(self, name)(index)) for index in indices]
         if not self._overrides(name + "s"):
             found: list[float] = getattr(self, name + "s")(indices)
