@@ -63,14 +63,16 @@ def _fixed_point(
 
     # Most graphs are settled by one walk from the inputs to the outputs.
     for node in nodes:
-        if node.op is None:
+        op = node.op
+        if op is None:
             values[node] = [said(node)]
             continue
         given = tuple([values[source.node][source.index] for source in node.inputs])
-        question = (node.op, id(node.parameters), given)
+        question = (op, id(node.parameters), given)
         answer = answers.get(question)
-        values[node] = [None] * node.output_count if answer is None else answer.copy()
-        more += len(values[node]) - 1
+        row = [None] * node.output_count if answer is None else answer.copy()
+        values[node] = row
+        more += len(row) - 1
         if more > MAX_ARITY:
             raise MXNetError(
                 f"{node.describe()}: beside one for each node there are {more} outputs up to this "
@@ -82,7 +84,7 @@ def _fixed_point(
             if of_inputs:
                 returned.update(dict.fromkeys(of_inputs))
             else:
-                answers[question] = values[node].copy()
+                answers[question] = row.copy()
     if returned:
         _settle(nodes, values, fill, merge, returned)
     return Inferred(values)

@@ -91,16 +91,17 @@ def toposort(entries: Iterable[Entry]) -> list[Node]:
     """Every node that the entries need, inputs first: a depth-first post-order."""
     order: dict[Node, None] = {}
     for entry in entries:
-        stack = [entry.node]
-        while stack:
-            node = stack[-1]
-            waits = False
-            for source in reversed(node.inputs):
-                if source.node not in order:
-                    stack.append(source.node)
-                    waits = True
-            if not waits:
-                order[stack.pop()] = None
+        path, waiting = [entry.node], [iter(entry.node.inputs)]
+        while path:
+            for source in waiting[-1]:
+                node = source.node
+                if node not in order:
+                    path.append(node)
+                    waiting.append(iter(node.inputs))
+                    break
+            else:
+                order[path.pop()] = None
+                waiting.pop()
     return list(order)
 
 
@@ -136,15 +137,18 @@ def missing_input(
 ) -> Entry:
     """A variable for an input that was not given; it inherits the operator's attributes."""
     stored = stored_attributes(attributes)
-    made = Node(None, f"{node_name}_{key}", stored, (), line)
-    tell_initial(op, key, made)
-    return Entry(made, 0)
+    if key in op.initial:
+        stored.setdefault("__init__", op.initial[key])
+    return Entry(Node(None, f"{node_name}_{key}", stored, (), line), 0)
 
 
-def tell_initial(op: Op, key: str, read: Node) -> None:
-    """Let a variable that an operator reads begin as the operator wants, if it does not say how."""
-    if read.op is None and key in op.initial:
-        read.attributes.setdefault("__init__", op.initial[key])
+def tell_initial(node: Node) -> None:
+    """Let the variables that an operator reads begin as it wants, if they do not say how."""
+    if node.op is None or not node.op.initial:
+        return
+    for key, entry in zip(node.input_names, node.inputs, strict=True):
+        if entry.node.op is None and key in node.op.initial:
+            entry.node.attributes.setdefault("__init__", node.op.initial[key])
 
 
 def make_node(

@@ -584,11 +584,11 @@ def apply(
         for key in names
     )
     node = Node(op, node_name, stored_attributes(attributes), inputs, line, parameters)
-    if not node.visible_count:
+    visible = node.visible_count
+    if not visible:
         raise MXNetError(f"{node.describe()} has no outputs with {shown(attributes)}")
-    for key, entry in zip(names, inputs, strict=True):
-        tell_initial(op, key, entry.node)
-    return Symbol([Entry(node, i) for i in range(node.visible_count)])
+    tell_initial(node)
+    return Symbol([Entry(node, i) for i in range(visible)])
 
 
 def _attributes_of(attr: Any) -> Mapping[str, str]:

@@ -174,8 +174,10 @@ def _version(attributes: Any) -> int:
 
 
 def _are_indices(values: Sequence[Any]) -> bool:
-    wrong = [value for value in values if type(value) is not int or value < 0]  # True is no int
-    return not wrong
+    for value in values:
+        if type(value) is not int or value < 0:  # True is no int
+            return False
+    return True
 
 
 def _entry(item: Any, nodes: Sequence[Node], role: str, place: int, owner: str = "") -> Entry:
@@ -183,7 +185,7 @@ def _entry(item: Any, nodes: Sequence[Node], role: str, place: int, owner: str =
     valid = isinstance(item, list) and len(item) in (2, 3) and _are_indices(item)
     if valid and item[0] < len(nodes):
         node = nodes[item[0]]
-        if item[1] < node.output_count:
+        if item[1] == 0 or item[1] < node.output_count:  # every node has a first output
             return Entry(node, item[1])
         problem = f"output {shown(item[1])} of {shown(node.name)}, which has {node.output_count}"
     elif valid:
@@ -227,8 +229,7 @@ def _node(
             inputs += _missing_states(op, name, attributes, len(inputs), line)
         made = make_node(op, name, _upgraded(attributes, version), inputs, line)
         if version < _FIRST_INITIAL:
-            for key, entry in zip(made.input_names, inputs, strict=True):
-                tell_initial(op, key, entry.node)
+            tell_initial(made)
         return made
     except MXNetError as error:
         raise MXNetError(
