@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,10 @@ def test_operators_without_parameters_are_told_a_context() -> None:
 def test_programs_ask_for_the_names_and_attributes_that_new_symbols_get() -> None:
     outer = mx.name.NameManager.current
     with mx.name.Prefix("part_") as names, mx.AttrScope(__group__="one"):
-        assert mx.name.NameManager.current is names
+        assert mx.name.NameManager.current is names.current is names
+        with ThreadPoolExecutor(1) as another_thread:
+            of_thread = another_thread.submit(lambda: mx.name.NameManager.current).result()
+        assert of_thread is not names and of_thread is not outer
         assert mx.name.NameManager.current.get(None, "dense") == "part_dense0"
         assert mx.AttrScope.current.get({"__other__": "2"}) == {
             "__group__": "one",

@@ -29,7 +29,7 @@ def words(text: str) -> frozenset[str]:
 # what stands before it. "" is the package itself, and `__init__` a folder's own file.
 LAYERS = (
     ("foundation", "__init__ text errors shape dtype collector progress files switches allocation"),
-    ("foundation", "handover"),
+    ("foundation", "handover scopes"),
     ("", "base attribute name context"),
     ("expressions", "__init__ philox exactness expr walks operations sums reference special grad"),
     ("expressions", "library layout"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
+from .foundation.scopes import Scopes
 from .foundation.text import checked_text, shown
 
 # Attributes that MXNet stores as ``__key__`` and shows under both spellings.
@@ -56,19 +55,19 @@ def checked_attributes(given: Any) -> dict[str, str]:
     return dict(given)
 
 
-class _OfThread(type):
-    @property
-    def current(cls) -> AttrScope:
-        """The innermost attribute scope of this thread."""
-        return _current.stack[-1]
+_scopes: Scopes[AttrScope] = Scopes(lambda: AttrScope())
 
 
-class AttrScope(metaclass=_OfThread):
+class AttrScope:
     """Attributes for all symbols made within: ``with AttrScope(ctx_group="a"): ...``.
+
+    ``current`` is the one that this thread is within.
 
     Raises:
         ValueError: a value is not a string.
     """
+
+    current = _scopes
 
     def __init__(self, **attributes: str) -> None:
         self._attributes = checked_attributes(attributes)
@@ -79,23 +78,9 @@ class AttrScope(metaclass=_OfThread):
 
     def __enter__(self) -> AttrScope:
         # A scope holds what the scopes around it hold, unless it says otherwise.
-        outer = _current.stack[-1]
-        inner = AttrScope(**{**outer._attributes, **self._attributes})
-        _current.stack.append(inner)
+        outer = _scopes.innermost
+        _scopes.enter(AttrScope(**{**outer._attributes, **self._attributes}))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _current.stack.pop()
-
-
-class _Current(threading.local):
-    def __init__(self) -> None:
-        self.stack = [AttrScope()]
-
-
-_current = _Current()
+    def __exit__(self, *error: object) -> None:
+        _scopes.leave()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-from types import TracebackType
 from typing import Any, ClassVar
 
 import torch
 
 from .foundation.errors import MXNetError
+from .foundation.scopes import Scopes
 from .foundation.text import shown
 
 _NUMBERS = range(-(2**31), 2**31)  # of devices, as files hold them
@@ -66,16 +65,11 @@ class Context:
     __str__ = __repr__
 
     def __enter__(self) -> Context:
-        _default.stack.append(self)
+        _defaults.enter(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _default.stack.pop()
+    def __exit__(self, *error: object) -> None:
+        _defaults.leave()
 
     @property
     def is_gpu(self) -> bool:
@@ -87,22 +81,17 @@ class Context:
             torch.cuda.empty_cache()
 
 
-class _Default(threading.local):
-    def __init__(self) -> None:
-        self.stack = [Context("cpu", 0)]
-
-
-_default = _Default()
+_defaults = Scopes(lambda: Context("cpu", 0))
 
 
 def current_context() -> Context:
     """The default device of this thread: ``cpu(0)`` outside any ``with``."""
-    return _default.stack[-1]
+    return _defaults.innermost
 
 
 def set_default_context(context: Context) -> None:
     """Make a device the default one of this thread, or of the ``with`` around the call."""
-    _default.stack[-1] = as_context(context)
+    _defaults.innermost = as_context(context)
 
 
 def as_context(given: Any) -> Context:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
-from types import TracebackType
 
+from .foundation.scopes import Scopes
 from .foundation.text import checked_text
 
-
-class _OfThread(type):
-    @property
-    def current(cls) -> NameManager:
-        """The innermost name manager of this thread."""
-        return _current.stack[-1]
+_managers: Scopes[NameManager] = Scopes(lambda: NameManager())
 
 
-class NameManager(metaclass=_OfThread):
-    """Gives unnamed nodes a name: their hint and a number, counted per hint."""
+class NameManager:
+    """Gives unnamed nodes a name: their hint and a number, counted per hint.
+
+    ``current`` is the one that this thread is within.
+    """
+
+    current = _managers
 
     def __init__(self) -> None:
         self._counter: dict[str, int] = {}
@@ -39,16 +38,11 @@ class NameManager(metaclass=_OfThread):
                 self._counter[hint] = max(self._counter.get(hint, 0), number + 1)
 
     def __enter__(self) -> NameManager:
-        _current.stack.append(self)
+        _managers.enter(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _current.stack.pop()
+    def __exit__(self, *error: object) -> None:
+        _managers.leave()
 
 
 class Prefix(NameManager):
@@ -65,11 +59,3 @@ class Prefix(NameManager):
 
     def get(self, name: str | None, hint: str) -> str:
         return self._prefix + super().get(name, hint)
-
-
-class _Current(threading.local):
-    def __init__(self) -> None:
-        self.stack = [NameManager()]
-
-
-_current = _Current()

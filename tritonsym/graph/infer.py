@@ -70,8 +70,8 @@ def _fixed_point(
         given = tuple([values[source.node][source.index] for source in node.inputs])
         question = (op, id(node.parameters), given)
         answer = answers.get(question)
-        row = [None] * node.output_count if answer is None else answer.copy()
-        values[node] = row
+        row: list[Value | None]
+        values[node] = row = [None] * node.output_count if answer is None else answer.copy()
         more += len(row) - 1
         if more > MAX_ARITY:
             raise MXNetError(

@@ -174,10 +174,8 @@ def _version(attributes: Any) -> int:
 
 
 def _are_indices(values: Sequence[Any]) -> bool:
-    for value in values:
-        if type(value) is not int or value < 0:  # True is no int
-            return False
-    return True
+    wrong = [value for value in values if type(value) is not int or value < 0]  # True is no int
+    return not wrong
 
 
 def _entry(item: Any, nodes: Sequence[Node], role: str, place: int, owner: str = "") -> Entry:
