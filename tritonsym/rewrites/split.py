@@ -11,7 +11,6 @@ float32 between the two, and an extreme's position is that of its part and that 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
@@ -29,7 +28,7 @@ from ..expressions.expr import (
     where,
 )
 from ..expressions.layout import Layout, layout_of
-from ..expressions.walks import toposort
+from ..expressions.walks import reader_counts, toposort
 from ..foundation.dtype import FLOAT32, INT64
 from ..graph.trace import Graph
 from .cones import Cone, bytes_of, cone_of, stored_in_any_case
@@ -96,7 +95,7 @@ class _Splitting:
         self._strides = input_strides
         self._layouts: dict[Expr, Layout] = {}
         self._old_stored = stored_in_any_case(graph)
-        self._old_readers = Counter(y for x in toposort(graph.outputs) for y in {*x.inputs})
+        self._old_readers = reader_counts(toposort(graph.outputs), ())
         # The same of what the rule made of the graph's expressions.
         self._stored: set[Expr] = set()
         self._readers: dict[Expr, int] = {}
@@ -177,8 +176,8 @@ class _Splitting:
     def _bytes_stored(self, cone: Cone) -> int:
         """What is moved to have it from memory: what it is computed of as well, if for it alone."""
         value = cone.steps[-1]
-        within = Counter(y for x in cone.steps for y in {*x.inputs})
-        alone = all(self._readers.get(x) == within[x] + (x is value) for x in cone.steps)
+        within = reader_counts(cone.steps, [value])
+        alone = all(self._readers.get(x) == within[x] for x in cone.steps)
         bases = {behind_views(y) for y in cone.leaves} if alone else set()
         return 2 * bytes_of([value]) + bytes_of(self._in_memory(bases))
 
