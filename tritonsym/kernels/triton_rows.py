@@ -133,16 +133,20 @@ class _Rows:
         rest = [a if a.strides else Access(a.base, a.offset, (0,) * len(self.shape)) for a in rest]
         self.row_lengths, kept = self._part([*full, *rest], self.kept)
         self.column_lengths, reduced = self._part(full, self.reduced)
+        self._bytes = [access.byte_count(self.shape) for access in full]
         self.full_rows, self.rest_rows = kept[: len(full)], kept[len(full) :]
         self.full_columns = reduced
         reach = reach_of(self.row_lengths, kept) + reach_of(self.column_lengths, reduced)
         self.is_wide = max(reach, *(x.size for x in outputs)) >= WIDE
 
     def _side_by_side(self) -> bool:
-        """Whether most of what is read and stored has the same column of all rows in order."""
-        kept = sum(1 in access.strides for access in self.full_rows)
-        reduced = sum(1 in access.strides for access in self.full_columns)
-        return self.rows > 1 and kept > reduced
+        """Whether most bytes that are read and stored have the same column of all rows in order."""
+
+        def in_order(along: Sequence[Access]) -> int:
+            moved = zip(along, self._bytes, strict=True)
+            return sum(count for access, count in moved if 1 in access.strides)
+
+        return self.rows > 1 and in_order(self.full_rows) > in_order(self.full_columns)
 
     def _part(self, accesses: Sequence[Access], axes: Sequence[int]) -> tuple[Shape, list[Access]]:
         lengths = [self.shape[a] for a in axes]

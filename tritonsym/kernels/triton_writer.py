@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..expressions.expr import ELEMENTWISE, GENERATED, VIEWS, Expr, constant_value
+from ..expressions.expr import ELEMENTWISE, GENERATED, VIEWS, Expr, Shape, constant_value
 from ..expressions.layout import Layout, contiguous, parts_in_concat, places_in_copy
 from ..expressions.philox import fraction_bits
 from ..foundation.dtype import BOOL, DType
@@ -118,6 +118,11 @@ class Access:
     base: Expr
     offset: int
     strides: tuple[int, ...]
+
+    def byte_count(self, shape: Shape) -> int:
+        """How many bytes it reaches with coordinates up to these lengths, each counted once."""
+        steps = zip(shape, self.strides, strict=True)
+        return self.base.dtype.itemsize * math.prod(n for n, stride in steps if stride)
 
 
 def access_of(x: Expr, layouts: Mapping[Expr, Layout]) -> Access:
