@@ -35,7 +35,12 @@ class Order:
 
     def fits(self, elements: int, warps: int = WARPS) -> bool:
         """Whether each thread of so many warps can have so many elements."""
-        return self.peak * elements <= _share(MOST, warps)
+        return self.peak * elements <= room(warps)
+
+
+def room(warps: int) -> int:
+    """How many registers of a thread of so many warps may hold values."""
+    return _share(MOST, warps)
 
 
 def _share(registers: int, warps: int) -> int:

@@ -16,7 +16,7 @@ from ..expressions.expr import GENERATED, REDUCTIONS, VIEWS, Expr, Shape
 from ..expressions.layout import Layout, contiguous
 from ..products.gpus import WARP
 from ..scheduling.schedule import Kernel
-from .registers import WARPS, Order, ordered
+from .registers import WARPS, Order, ordered, room
 from .row_pairs import Pair, pair_of
 from .triton_writer import (
     WIDE,
@@ -46,6 +46,8 @@ _MOST_ELEMENTS = 32
 _LEAST_ELEMENTS = 16
 # Rows side by side in memory: as many as a cache line has, or more where many programs are left.
 SIDE_BY_SIDE = (128, 64, 32)
+# Reductions whose result is a column's number.
+_PLACES = ("argmax", "argmin")
 PROGRAMS = 128
 _MOST_WARPS = 32
 
@@ -103,6 +105,7 @@ class _Rows:
         self.rows = math.prod(self.shape[a] for a in self.kept)
         self.columns = math.prod(self.shape[a] for a in axes)
         read = [y for y in reads(self.body) if layouts[y].base not in self.inside]
+        self.read = frozenset(read)
         self.full_reads = [y for y in read if self.is_full(y)]
         self.row_reads = [y for y in read if not self.is_full(y)]
         self.generated = [x for x in self.body if x.primitive in GENERATED and self.is_full(x)]
@@ -309,13 +312,13 @@ class _Rows:
         widened = kind != register_type(x.inputs[0].dtype)
         return f"{masked}.to({kind})" if widened else masked
 
-    def _finished(self, x: Expr, lane: str) -> str:
-        """The line that reduces the values of a row to one."""
+    def _finished(self, x: Expr, lane: str, places: str = "column") -> str:
+        """The line that reduces the values of a row to one; ``places`` are their columns."""
         name = self.writer.new_name()
         how = f"0, math.{x.primitive}_combine"
         how = how if self.is_flat else f"1, math.{x.primitive}_combine, keep_dims=True"
-        if x.primitive in ("argmax", "argmin"):
-            columns = "column" if self.is_flat else f"tl.broadcast_to(column, {self._tile_shape})"
+        if x.primitive in _PLACES:
+            columns = places if self.is_flat else f"tl.broadcast_to({places}, {self._tile_shape})"
             self.writer.line(f"pair = math.reduce(({lane}, {columns}), {how})")
             self.writer.line(f"{name} = pair[1].to(tl.int64)")
             return name
@@ -327,20 +330,20 @@ class _Rows:
         self.writer.line(f"{name} = {reduced}")
         return name
 
-    # ---- long rows: a reduction is a loop ----
+    # ---- long rows: reductions of the same columns are a loop ----
 
     def _walk(self) -> None:
-        for x in self.body:
-            if x in self.writer.names:
-                continue
-            if x.primitive in REDUCTIONS:
-                pair = pair_of(x, self.body) if self.is_flat else None
-                if pair is None:
-                    self._loop(x)
-                else:
+        while waiting := [x for x in self.body if not self.is_full(x) and not self._is_known(x)]:
+            ready = [x for x in waiting if self._is_ready(x)]
+            for x in ready:
+                if x.primitive not in REDUCTIONS:
+                    self._compute(x, 1)
+            reductions = [x for x in ready if x.primitive in REDUCTIONS]
+            for pair in [pair_of(x, self.body) if self.is_flat else None for x in reductions]:
+                if pair is not None:
                     self._loop_of(pair)
-            elif not self.is_full(x):
-                self._compute(x, 1)
+            while alone := [x for x in reductions if not self._is_known(x)]:
+                self._loop(self._together(alone))
         full = [x for x in self.writer.outputs if self.is_full(x)]
         if full:
             self._begin_loop([self.writer.source_of(x) for x in full])
@@ -350,6 +353,44 @@ class _Rows:
     def _tile_shape(self) -> str:
         rows, columns = self.tile.rows, self.tile.columns
         return f"({columns},)" if self.is_flat else f"({rows}, {columns})"
+
+    def _is_known(self, x: Expr) -> bool:
+        """Whether a value of a row is computed; those of its columns are anew in every loop."""
+        return x in self.writer.names and not self.is_full(x)
+
+    def _cone(self, x: Expr) -> set[Expr]:
+        """All that is read and computed for a value, as far as it is not known yet."""
+        found: set[Expr] = set()
+        waiting = [*x.inputs]
+        while waiting:
+            y = waiting.pop()
+            if y not in found and not self._is_known(y):
+                found.add(y)
+                waiting += () if y in self.read else y.inputs
+        return found
+
+    def _is_ready(self, x: Expr) -> bool:
+        """Whether no reduction has to come before a value."""
+        cone = self._cone(x)
+        return not any(y in cone and y.primitive in REDUCTIONS for y in self.body)
+
+    def _together(self, reductions: Sequence[Expr]) -> list[Expr]:
+        """The first one, and those that one loop can do with it, since they read the same."""
+        first, *others = reductions
+        found, read = [first], self._cone(first).intersection(self.full_reads)
+        registers = self._lanes_of(first)
+        for x in others:
+            own, held = self._cone(x).intersection(self.full_reads), self._lanes_of(x)
+            if read & own and registers + held <= room(self.warps) // 2:
+                found.append(x)
+                read |= own
+                registers += held
+        return found
+
+    def _lanes_of(self, x: Expr) -> int:
+        """How many registers of a thread hold what a loop has combined so far."""
+        wide = x.inputs[0].dtype.itemsize == 8
+        return self._elements * (1 + wide + (x.primitive in _PLACES))
 
     def _begin_loop(self, wanted: Sequence[Expr]) -> None:
         """A loop over a row that computes what is wanted of its columns, from memory."""
@@ -367,28 +408,29 @@ class _Rows:
             else:
                 self._compute(x, 2)
 
-    def _loop(self, x: Expr) -> None:
+    def _loop(self, reductions: Sequence[Expr]) -> None:
         """Combine block by block, lane by lane; the lanes at the end."""
-        (data,) = x.inputs
-        lanes = self.writer.new_name()
-        places = x.primitive in ("argmax", "argmin")
         wide = "tl.int64" if self.is_wide else "tl.int32"
-        kind = accumulator(data.dtype)
-        self.writer.line(f"{lanes} = tl.full({self._tile_shape}, {_neutral(x)}, {kind})")
-        if places:
-            self.writer.line(f"places = tl.full({self._tile_shape}, 0, {wide})")
-        self._begin_loop([data])
-        self._repeat(x)
-        lane = self._lane(x, self.writer.operand(data))
-        combine = f"math.{x.primitive}_combine"
-        if places:
-            self.writer.line(f"pair = {combine}({lanes}, places, {lane}, column)", 2)
-            self.writer.line(f"{lanes} = pair[0]", 2)
-            self.writer.line("places = pair[1]", 2)
-            self.writer.line("column = places")
-        else:
-            self.writer.line(f"{lanes} = {combine}({lanes}, {lane})", 2)
-        self.writer.names[x] = self._finished(x, lanes)
+        lanes = {x: self.writer.new_name() for x in reductions}
+        places = {x: f"{lanes[x]}_places" for x in reductions if x.primitive in _PLACES}
+        for x, name in lanes.items():
+            kind = accumulator(x.inputs[0].dtype)
+            self.writer.line(f"{name} = tl.full({self._tile_shape}, {_neutral(x)}, {kind})")
+            if x in places:
+                self.writer.line(f"{places[x]} = tl.full({self._tile_shape}, 0, {wide})")
+        self._begin_loop([x.inputs[0] for x in reductions])
+        for x, name in lanes.items():
+            self._repeat(x)
+            lane = self._lane(x, self.writer.operand(x.inputs[0]))
+            combine = f"math.{x.primitive}_combine"
+            if x in places:
+                self.writer.line(f"pair = {combine}({name}, {places[x]}, {lane}, column)", 2)
+                self.writer.line(f"{name} = pair[0]", 2)
+                self.writer.line(f"{places[x]} = pair[1]", 2)
+            else:
+                self.writer.line(f"{name} = {combine}({name}, {lane})", 2)
+        for x, name in lanes.items():
+            self.writer.names[x] = self._finished(x, name, places.get(x, "column"))
 
     def _loop_of(self, pair: Pair) -> None:
         """Both reductions of a pair: lanes that have some elements of each block, and their end."""
