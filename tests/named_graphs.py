@@ -60,6 +60,10 @@ def layer_norm() -> mx.Symbol:
     return sym.broadcast_add(sym.broadcast_mul(normal, gamma), beta)
 
 
+def layer_norm_operator() -> mx.Symbol:
+    return sym.LayerNorm(*variables("a", "gamma", "beta"))
+
+
 def perceptron() -> mx.Symbol:
     x = sym.Variable("data")
     for width in (64, 32):
@@ -198,6 +202,9 @@ GRAPHS: dict[str, NamedGraph] = {
     "column-sums": NamedGraph(column_sums, {"a": (3000, 640)}, "bfloat16"),
     "scaled-bias": NamedGraph(scaled_bias, {"a": (64, 256), "b": (1, 256)}),
     "layer-norm": NamedGraph(layer_norm, {"a": (64, 768), "gamma": (1, 768), "beta": (1, 768)}),
+    "layer-norm-long": NamedGraph(
+        layer_norm_operator, {"a": (64, 50000), "gamma": (50000,), "beta": (50000,)}, "bfloat16"
+    ),
     "perceptron": NamedGraph(perceptron, {"data": (16, 100)}),
     "dense": NamedGraph(dense, {"data": (512, 768)}, "bfloat16"),
     "wide-dense": NamedGraph(wide_dense, {"data": (4096, 4096)}, "bfloat16"),

@@ -24,7 +24,7 @@ EACH_TARGET = [pytest.param(t, marks=pytest.mark.xdist_group(t), id=t) for t in 
 # more threads instead, which read 64 bits each: at the speed of memory, as an H200 measured.
 WIDE = (
     *("tutorial/0", "chain/0", "softmax-short/0", "scaled-bias/0", "layer-norm/0", "integers/0"),
-    *("side-by-side/0", "transposed-large/0", "turned-keys/0"),
+    *("side-by-side/0", "transposed-large/0", "turned-keys/0", "softmax-long/0"),
 )
 
 

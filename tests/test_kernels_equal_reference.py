@@ -65,6 +65,7 @@ def test_kernels_equal_reference(
 ) -> None:
     if tiles != "as they are":
         monkeypatch.setattr(triton_rows, "BLOCK", 8)
+        monkeypatch.setattr(triton_rows, "STEP", 8)
         monkeypatch.setattr(triton_rows, "TOGETHER", 4)
         monkeypatch.setattr(triton_rows, "SIDE_BY_SIDE", (4, 2))
         # What is read or stored along another axis than the last is so in tiles, however small.

@@ -57,10 +57,11 @@ def squares(
     """Add elements, a row of them for each lane, to the squares of the distances to their mean."""
     own = reduce(mask.to(tl.float32), 1, sum_combine)
     added = reduce(tl.where(mask, x, 0.0), 1, sum_combine)
-    own_mean = added * _reciprocal(tl.maximum(own, 1.0))
+    own_mean = added * _reciprocal(tl.where(own == 0, 1.0, own))
     apart = tl.where(mask, x - tl.expand_dims(own_mean, 1), 0.0)
     moved = own_mean - mean
-    share = own * _reciprocal(tl.maximum(count + own, 1.0))
+    both = count + own
+    share = own * _reciprocal(tl.where(both == 0, 1.0, both))
     squared += reduce(apart * apart, 1, sum_combine) + moved * moved * count * share
     return total + added, count + own, mean + moved * share, squared
 

@@ -36,7 +36,8 @@ from .triton_writer import (
 )
 
 # Columns of the longest row that a program holds in registers, and of a longer one that it has at
-# a time: all threads of a multiprocessor wait for memory then, and few rows fill its cache.
+# a time, if they have 32 bits: all threads of a multiprocessor wait for memory then, and few rows
+# fill its cache. Of narrower ones it has as many as take each thread one access of 128 bits.
 BLOCK = 16384
 STEP = 4096
 # Elements of several short rows that a program holds together.
@@ -60,20 +61,23 @@ class Tile:
     columns: int
 
 
-def tile_for(rows: int, columns: int, side_by_side: bool) -> Tile:
-    """A tile that reads memory in order.
+def tiles_for(rows: int, columns: int, side_by_side: bool, itemsize: int) -> list[Tile]:
+    """Tiles that read memory in order, the largest first.
 
     Args:
         rows, columns: how many there are.
         side_by_side: whether the elements of a column lie side by side, and not those of a row.
+        itemsize: the bytes of the narrowest elements that are read.
     """
     height, width = power_of_two(rows), power_of_two(columns)
     if side_by_side:
         spread = (n for n in SIDE_BY_SIDE if rows >= n * PROGRAMS)
         height = min(height, next(spread, SIDE_BY_SIDE[-1]))
-        return Tile(height, min(width, STEP // height))
-    width = width if width <= BLOCK else STEP
-    return Tile(min(height, max(1, TOGETHER // width)), width)
+        return [Tile(height, min(width, STEP // height))]
+    steps = sorted({STEP, STEP * 4 // min(itemsize, 4)}, reverse=True)
+    whole = [width] if width <= BLOCK else []
+    widths = [*whole, *(step for step in steps if step < width)]
+    return [Tile(min(height, max(1, TOGETHER // width)), width) for width in widths]
 
 
 def warps_for(tile: Tile, columns: int) -> int:
@@ -110,11 +114,11 @@ class _Rows:
         self.row_reads = [y for y in read if not self.is_full(y)]
         self.generated = [x for x in self.body if x.primitive in GENERATED and self.is_full(x)]
         self._lay_out(kernel.outputs)
-        self.tile = tile_for(self.rows, self.columns, self._side_by_side())
-        self.warps = warps_for(self.tile, self.columns)
-        if self.tile.columns > STEP and not self._fits():
-            self.tile = Tile(self.tile.rows, STEP)
-            self.warps = warps_for(self.tile, self.columns)
+        itemsize = min((y.dtype.itemsize for y in self.full_reads), default=4)
+        for tile in tiles_for(self.rows, self.columns, self._side_by_side(), itemsize):
+            self.tile, self.warps = tile, warps_for(tile, self.columns)
+            if self._fits():
+                break
         self.is_long = self.columns > self.tile.columns
         self.is_flat = self.tile.rows == 1
 
@@ -435,7 +439,7 @@ class _Rows:
     def _loop_of(self, pair: Pair) -> None:
         """Both reductions of a pair: lanes that have some elements of each block, and their end."""
         (data,) = pair.first.inputs
-        lanes = self.warps * WARP
+        lanes = min(self.warps * WARP, self.tile.columns)
         shape = f"({lanes}, {self.tile.columns // lanes})"
         held = [self.writer.new_name() for _ in pair.start]
         for name, value in zip(held, pair.start, strict=True):
