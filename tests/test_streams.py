@@ -64,6 +64,44 @@ def test_new_values_come_after_the_last_run(gpu: mx.Context, orders: list[Order]
     np.testing.assert_array_equal(output.asnumpy(), [6, 8])
 
 
+def test_copied_parameters_come_after_the_last_run(gpu: mx.Context, orders: list[Order]) -> None:
+    x = mx.nd.array([1.0, 2.0], gpu)
+    executor = (mx.sym.Variable("x") * 2).bind(gpu, {"x": x})
+    executor.forward()
+    (order,) = orders
+    order.found.clear()
+    order.look = lambda: x.asnumpy().tolist()
+    executor.copy_params_from({"x": mx.nd.array([3.0, 4.0])})
+    assert order.found == [[1, 2]] and x.asnumpy().tolist() == [3, 4]
+    with executor._turns.alone(), pytest.raises(mx.MXNetError, match="is running already"):
+        executor.copy_params_from({"x": mx.nd.array([5.0, 6.0])})
+    assert x.asnumpy().tolist() == [3, 4]
+
+
+def test_an_order_knows_all_memory_that_a_run_writes_once(
+    gpu: mx.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of gradients that share theirs, into which results are copied in the end."""
+    runtime = importlib.import_module("tritonsym.runtime.triton_runtime")
+    made: list[Program] = []
+
+    def graphed(program: Program, switched: Switches) -> Program:
+        made.append(program)
+        return program
+
+    monkeypatch.setattr(runtime, "graphed", graphed)
+    a, b, both = mx.nd.ones((2,), gpu), mx.nd.ones((2,), gpu), mx.nd.zeros((4,), gpu)
+    executor = mx.sym.dot(*map(mx.sym.Variable, "ab")).bind(
+        gpu, {"a": a, "b": b}, {"a": both[:2], "b": both[2:]}
+    )
+    executor.forward(is_train=True)
+    executor.backward(mx.nd.ones((1,), gpu))
+    assert both.asnumpy().tolist() == [1, 1, 1, 1]
+    places = [x.untyped_storage().data_ptr() for x in made[-1].memory]
+    assert both._tensor.untyped_storage().data_ptr() in places
+    assert len(places) == len({*places})
+
+
 def test_head_gradients_come_after_the_last_run(gpu: mx.Context, orders: list[Order]) -> None:
     x, slope = mx.nd.array([1.0, 2.0], gpu), mx.nd.zeros((2,), gpu)
     executor = mx.sym.square(mx.sym.Variable("x")).bind(gpu, {"x": x}, {"x": slope})

@@ -179,6 +179,30 @@ def test_a_failing_batch_changes_nothing(context: mx.Context) -> None:
     model.train_by(batches()[0])
 
 
+class Failing(mx.operator.CustomOp):
+    def forward(self, is_train: bool, req: Any, in_data: Any, out_data: Any, aux: Any) -> None:
+        raise RuntimeError("no more")
+
+
+@mx.operator.register("failing_in_a_step")
+class FailingProp(mx.operator.CustomOpProp):
+    def create_operator(self, ctx: Any, in_shapes: Any, in_dtypes: Any) -> Failing:
+        return Failing()
+
+
+def test_a_step_that_fails_names_its_kernel(context: mx.Context) -> None:
+    hidden = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3)
+    failing = mx.sym.Custom(hidden, op_type="failing_in_a_step", name="mine")
+    model = mx.mod.Module(mx.sym.SoftmaxOutput(failing, name="softmax"), context=context)
+    model.bind([("data", (8, 6))], [("softmax_label", (8,))])
+    model.init_params()
+    model.init_optimizer()
+    with pytest.raises(RuntimeError, match="no more") as caught:
+        model.train_by(batches()[0])
+    (note,) = caught.value.__notes__
+    assert note.startswith("in kernel") and "mine" in note
+
+
 def test_a_step_stores_no_gradient_and_writes_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step keeps is what the next one needs: no more memory than that, and no copies."""
     plans = []

@@ -157,3 +157,27 @@ def test_a_bind_runs_the_kernel_that_was_fastest(
         graph.bind(mx.gpu(0), given)
     graph.bind(mx.gpu(0), given)
     assert len(timed) == count
+
+
+def test_a_kernel_that_the_compiler_refuses_is_not_picked(
+    place: Path, monkeypatch: pytest.MonkeyPatch, gpu: mx.Context
+) -> None:
+    """The others still are, and the graph is bound."""
+    from triton.runtime.errors import PTXASError
+
+    from tritonsym.runtime import triton_runtime
+
+    timed: list[float] = []
+
+    def timer(step: Callable[[], object]) -> float:
+        timed.append(1.0)
+        if len(timed) == 1:
+            raise PTXASError("no such registers")
+        return timed[-1]
+
+    monkeypatch.setattr(triton_runtime, "_timer", lambda device: timer)
+    given = {name: mx.nd.ones((33, 33), gpu) for name in "ab"}
+    with mx.switched(tuning=True):
+        executor = mx.sym.dot(*map(mx.sym.Variable, "ab")).bind(gpu, given)
+    assert len(timed) > 1
+    assert (executor.forward()[0].asnumpy() == 33).all()

@@ -116,15 +116,15 @@ class StreamOrder:
 
     Args:
         device: a CUDA device.
-        tensors: all memory of a program.
+        tensors: one in each memory of a program.
     """
 
     def __init__(self, device: torch.device, tensors: Sequence[Tensor]) -> None:
         self._device = device
         self._tensors = tuple(tensors)
         self._last = _Run(torch.cuda.current_stream(device))
-        # The stream that knows of the tensors.
-        self._known: int | None = None
+        # The streams that know of the tensors, each for as long as these are there.
+        self._known: set[int] = set()
 
     def without_memory(self) -> StreamOrder:
         """A new order on the same device, for others to join."""
@@ -141,16 +141,18 @@ class StreamOrder:
     def __call__(self) -> None:
         # Triton's launcher asks in this way too; an object for the stream would cost a launch.
         present = torch._C._cuda_getCurrentRawStream(self._device.index)
-        if present != self._last.address or present != self._known:
+        if present != self._last.address or present not in self._known:
             self._follow()
 
     def _follow(self) -> None:
         stream = torch.cuda.current_stream(self._device)
         stream.wait_stream(self._last.stream)
-        for tensor in self._tensors:
-            # Its memory is given to nobody else before this stream is done with it.
-            tensor.record_stream(stream)
-        self._known = self._last.address = stream.cuda_stream
+        if stream.cuda_stream not in self._known:
+            for tensor in self._tensors:
+                # Its memory is given to nobody else before this stream is done with it.
+                tensor.record_stream(stream)
+            self._known.add(stream.cuda_stream)
+        self._last.address = stream.cuda_stream
         self._last.stream = stream
 
 

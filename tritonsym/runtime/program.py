@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -15,6 +17,7 @@ from ..expressions.philox import RandomState, drawing
 from ..expressions.reference import Step, Tensor, scalar
 from ..expressions.walks import toposort
 from ..foundation.dtype import DType
+from ..foundation.errors import MXNetError
 from ..foundation.text import listed
 from ..planning.plan import Plan
 from .cuda_graph import Launched, StreamOrder
@@ -104,8 +107,9 @@ class Buffers:
 
     @property
     def memory(self) -> list[Tensor]:
-        """All that steps read and write, each memory once or more often."""
-        return [self.arena, *self.outputs, *self._inputs, *self.tensors.values(), *self._tables]
+        """A tensor in each memory that steps read and write."""
+        found = [self.arena, *self.outputs, *self._inputs, *self.tensors.values(), *self._tables]
+        return one_of_each_memory(found)
 
     def table(self, values: Sequence[Expr]) -> Tensor:
         """The addresses of values, where kernels can read them."""
@@ -191,17 +195,25 @@ class Program:
         buffers: its memory, with the outputs.
         passes: what computes the outputs from what the inputs then hold, stage by stage.
         order: what each pass begins with, where a device has streams.
+        copied: memory of others, where outputs are copied in the end.
     """
 
     buffers: Buffers
     passes: Sequence[Pass]
     order: StreamOrder | None = None
+    copied: Sequence[Tensor] = ()
 
     def copying(self, outputs: Mapping[int, Tensor]) -> Program:
         """The same program, which in the end copies outputs, by number, to other places as well."""
         *before, last = self.passes
         copies = [partial(t.copy_, self.buffers.outputs[n]) for n, t in outputs.items()]
-        return replace(self, passes=[*before, replace(last, updates=[*last.updates, *copies])])
+        passes = [*before, replace(last, updates=[*last.updates, *copies])]
+        return replace(self, passes=passes, copied=[*outputs.values()])
+
+    @property
+    def memory(self) -> list[Tensor]:
+        """A tensor in each memory that a run reads and writes."""
+        return one_of_each_memory([*self.buffers.memory, *self.copied])
 
     @property
     def joined(self) -> Program:
@@ -228,9 +240,14 @@ class Program:
 
 
 class InTurn:
-    """Programs on the same memory: each run comes after all before it, on whatever streams."""
+    """Programs on the same memory: each run comes after all before it, on whatever streams.
+
+    Attributes:
+        running: is held while one of them is started, and its inputs are written to.
+    """
 
     def __init__(self) -> None:
+        self.running = threading.Lock()
         # Of no memory: that of a program goes with the program.
         self._order: StreamOrder | None = None
 
@@ -245,6 +262,33 @@ class InTurn:
         """Come after the last run, before something else is written to what it reads."""
         if self._order is not None:
             self._order()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other threads from starting a run.
+
+        Raises:
+            MXNetError: one is being started already.
+        """
+        if not self.running.acquire(False):
+            raise busy()
+        try:
+            yield
+        finally:
+            self.running.release()
+
+
+def busy() -> MXNetError:
+    """What is said of a run that is started within another one."""
+    return MXNetError(
+        "this executor is running already, in another thread or in its own monitor, on the memory "
+        "that this run would need: bind one for each thread"
+    )
+
+
+def one_of_each_memory(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """A tensor in each memory that some tensors lie in."""
+    return [*{_storage(tensor).data_ptr(): tensor for tensor in tensors}.values()]
 
 
 def own_bytes(memory: Iterable[Tensor], given: Iterable[Tensor]) -> int:

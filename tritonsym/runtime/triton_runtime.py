@@ -130,7 +130,7 @@ def _source(
         try:
             on_device(partial(compile_all, [launch]), buffers.arena.device)()
             return measure(launch)
-        except triton.runtime.errors.OutOfResources:
+        except triton.errors.TritonError:  # of one choice, such as too much shared memory
             return math.inf
 
     facts = {"gpu": repr(gpu), "triton": triton.__version__, "torch": torch.__version__}
@@ -191,7 +191,7 @@ def graphed(program: Program, switched: Switches) -> Program:
             found.append(launch if is_python else Launched(launch, record, note, whole))
         return found
 
-    order = StreamOrder(device, buffers.memory)
+    order = StreamOrder(device, program.memory)
     return replace(
         program,
         passes=[

@@ -12,12 +12,13 @@ from ..binding.executor import Executor
 from ..compiler.compiler import Traced, compile_graph, trace_entries
 from ..expressions.expr import Expr, input_
 from ..expressions.grad import substitute
-from ..expressions.reference import Tensor
+from ..expressions.reference import Step, Tensor
 from ..foundation.collector import paused
 from ..foundation.dtype import as_dtype
 from ..graph.backward import backward, is_loss
 from ..graph.node import toposort
 from ..graph.trace import Graph
+from ..runtime.program import run
 from .optimizer.base import Optimizer, State, Update, arrays_in, update_of
 from .optimizer.compiled import Basis
 from .optimizer.rates import SentRates
@@ -71,7 +72,8 @@ class CompiledStep:
                 outputs={n: array._tensor for n, array in enumerate(executor.outputs)},
                 joined=True,
             )
-        self._steps = executor._turns.add(compiled.program).passes[0].all
+        program = executor._turns.add(compiled.program)
+        self._run: Step = partial(run, program.passes[0].all, program.buffers)
         self._rates = SentRates(update, len(ordered))
         self._indices = [indices[place] for place in order]
 
@@ -93,7 +95,7 @@ class CompiledStep:
             batch: values of arguments by name.
         """
         rates = partial(self._rates.send, optimizer, self._indices)
-        executor.run_program([rates, *self._steps], batch)
+        executor.run_program([rates, self._run], batch)
 
 
 class Steps:
