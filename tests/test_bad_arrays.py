@@ -326,6 +326,16 @@ def test_indices_of_every_kind(scene: Arrays) -> None:
         assert np.array_equal(nd.array(cube)[key].asnumpy(), cube[key])
 
 
+def test_an_array_as_a_key_counts_from_the_end_and_is_checked() -> None:
+    x = nd.array([1, 2, 3])
+    assert x[nd.array([-1])].asnumpy().tolist() == [3]
+    assert x[nd.array([[0, -1]], dtype="int32")].asnumpy().tolist() == [[1, 3]]
+    assert x[nd.array([0.7])].asnumpy().tolist() == [1]
+    for wrong in (3, -4):
+        with pytest.raises(IndexError, match=f"index {wrong} is out of bounds"):
+            x[nd.array([wrong])]
+
+
 def test_a_part_is_assigned_to_an_overlapping_part() -> None:
     for target, source in ((slice(1, None), slice(-1)), (slice(-1), slice(1, None))):
         ours, theirs = nd.arange(6), np.arange(6)

@@ -277,8 +277,6 @@ class NDArray:
             IndexError: an index is out of range.
             ValueError: a key that is no number, slice or array of them.
         """
-        if isinstance(key, NDArray) and key._tensor.dtype is not torch.bool:
-            return invoke_one("take", (self, key))
         tensor = indexed(self._tensor, _without_arrays(key))
         if not tensor.is_contiguous():
             tensor = tensor.clone(memory_format=torch.contiguous_format)

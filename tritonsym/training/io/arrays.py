@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...foundation.text import escaped, shown
-from ...ndarray.core import NDArray
+from ...ndarray.core import NDArray, invoke_one
 from ...ndarray.create import array, concatenate
 from .base import DataBatch, DataDesc, DataIter, check_batch_size
 
@@ -143,8 +143,9 @@ class NDArrayIter(DataIter):
     def _shuffle(self) -> None:
         np.random.shuffle(self.idx)
         order = array(self.idx, dtype="int64")
-        self.data = [(name, one[order]) for name, one in self.data]
-        self.label = [(name, one[order]) for name, one in self.label]
+        # The operator, and no key: it need not look whether all numbers are in range.
+        self.data = [(name, invoke_one("take", (one, order))) for name, one in self.data]
+        self.label = [(name, invoke_one("take", (one, order))) for name, one in self.label]
 
     def iter_next(self) -> bool:
         """Go to the next batch; whether there is one."""
