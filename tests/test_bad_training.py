@@ -529,3 +529,27 @@ def test_more_labels_than_outputs(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{metric.name} .* 2 arrays of labels for 1 outputs"):
         metric.update(labels, outputs)
     assert metric.num_inst == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "output", "value"),
+    [
+        ("f1", [-1, 1, -1], [[0.1, 0.9], [0.3, 0.7], [0.9, 0.1]], 2 / 3),
+        ("f1", [2, 1], [[0.1, 0.9], [0.3, 0.7]], 2 / 3),
+        ("f1", [0, 1, 1], [[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]], 0.5),
+        ("mcc", [-1, 1, -1], [[0.1, 0.9], [0.3, 0.7], [0.9, 0.1]], 0.5),
+        ("mcc", [0, 1, 1], [[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]], -0.5),
+    ],
+)
+def test_what_is_not_class_1_is_the_other_one(
+    name: str, label: list[int], output: list[list[float]], value: float
+) -> None:
+    metric = mx.metric.create(name)
+    metric.update([mx.nd.array(label)], [mx.nd.array(output)])
+    assert metric.get() == (name, pytest.approx(value))
+
+
+@pytest.mark.parametrize("name", ["f1", "mcc"])
+def test_probabilities_of_one_class_are_no_scores_of_two(name: str) -> None:
+    with pytest.raises(ValueError, match=f"metric {name}.*classes along axis 1"):
+        mx.metric.create(name).update([mx.nd.array([0, 1])], [mx.nd.array([0.1, 0.9])])

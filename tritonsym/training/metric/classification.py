@@ -80,16 +80,17 @@ class TopKAccuracy(PairwiseMetric):
 
 
 class _BinaryCounts:
-    """True and false positives and negatives."""
+    """True and false positives, which are class 1, and negatives, which are all that is not."""
 
     def __init__(self) -> None:
         self.true_positive = self.false_positive = self.true_negative = self.false_negative = 0
 
     def count(self, wanted: Array, chosen: Array) -> None:
-        self.true_positive += int(((chosen == 1) & (wanted == 1)).sum())
-        self.false_positive += int(((chosen == 1) & (wanted == 0)).sum())
-        self.true_negative += int(((chosen == 0) & (wanted == 0)).sum())
-        self.false_negative += int(((chosen == 0) & (wanted == 1)).sum())
+        found, real = chosen == 1, wanted == 1
+        self.true_positive += int((found & real).sum())
+        self.false_positive += int((found & ~real).sum())
+        self.true_negative += int((~found & ~real).sum())
+        self.false_negative += int((~found & real).sum())
 
     @property
     def total(self) -> int:
@@ -127,6 +128,8 @@ class _BinaryMetric(_OfClasses):
 
     def _binary(self, label: Array, pred: Array) -> tuple[Array, Array]:
         """The classes, of which the labels have no more than two."""
+        if pred.ndim < 2:  # probabilities of class 1 would be read as classes, all of them 0
+            raise self._misfit(label, pred, "scores need the classes along axis 1")
         wanted, chosen = self._classes(label, pred)
         classes = numpy.unique(wanted)
         if len(classes) > 2:
