@@ -582,6 +582,40 @@ def test_stores_refuse_what_does_not_fit() -> None:
         mx.kv.create("dist_sync")
 
 
+def test_values_of_a_key_that_comes_twice_are_summed() -> None:
+    store, out, ones = mx.kv.create(), mx.nd.zeros((2,)), mx.nd.ones((2,))
+    store.init(["a", "b"], [ones, ones])
+    store.push(["a", "b", "a"], [[ones, ones], ones, ones * 3])
+    store.pull("a", out=out)
+    assert out.asnumpy().tolist() == [5, 5]
+    seen = []
+    store._set_updater(lambda key, pushed, kept: seen.append((key, pushed.asnumpy().tolist())))
+    store.push(["a", "b", "a"], [ones, ones, ones * 3])
+    assert seen == [("a", [4, 4]), ("b", [1, 1])]
+
+
+def test_a_store_that_refuses_is_as_before() -> None:
+    store, ones = mx.kv.create(), mx.nd.ones((2,))
+    with pytest.raises(mx.MXNetError, match="'a' comes twice"):
+        store.init(["a", "a"], [ones, ones])
+    with pytest.raises(mx.MXNetError, match=r"'a' has shape \(2,\), and out \(3,\)"):
+        store.broadcast("a", ones, out=mx.nd.zeros((3,)))
+    store.init(["a", "b"], [ones, mx.nd.ones((3,))])  # so that neither was there
+    first, last, wide = mx.nd.zeros((2,)), mx.nd.zeros((2,)), mx.nd.zeros((4, 2))
+    for refused in (
+        lambda: store.pull(["a", "b"], out=[first, last]),
+        lambda: store.pull(["a", "c"], out=[first, last]),
+        lambda: store.pull("a", out=[first, wide]),
+        lambda: store.push("a", [ones, mx.nd.ones((1,))]),
+        lambda: store.pushpull(["a", "b"], [ones * 5, mx.nd.ones((3,))], out=[first, last]),
+    ):
+        with pytest.raises(mx.MXNetError):
+            refused()
+    assert not first.asnumpy().any() and not wide.asnumpy().any()
+    store.pull("a", out=first)
+    assert first.asnumpy().tolist() == [1, 1]
+
+
 def test_a_bar_by_tqdm_where_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Bar] = []
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..expressions.reference import Tensor
 from ..foundation.errors import MXNetError
 from ..foundation.files import read_file, replace_file
 from ..foundation.text import shown
 from ..ndarray.core import NDArray
-from ..ndarray.values import write
+from ..ndarray.values import write, write_all
 from .optimizer.base import Optimizer
 from .optimizer.updater import Updater, get_updater
 
@@ -37,28 +38,26 @@ class KVStore:
         """Set the first value of a key, or of a list of them.
 
         Raises:
-            MXNetError: a key that is there already.
+            MXNetError: a key that is there already, or comes twice. Nothing is set then.
         """
-        pairs = _pairs(key, value)
-        for one, _ in pairs:
-            if one in self._arrays:
-                raise MXNetError(f"the key {shown(one)} is there already: push to it")
-        for one, arrays in pairs:
-            self._arrays[one] = arrays[0].copy()
+        self._arrays.update(self._first(key, value))
 
     def push(self, key: Key | Sequence[Key], value: Any, priority: int = 0) -> None:
         """Give an array, or a list of arrays that are summed, to each key.
 
+        The arrays of a key that comes twice are summed as well.
+
         Raises:
-            MXNetError: a key that is not there, or another shape.
+            MXNetError: a key that is not there, or another shape. Nothing changes then.
         """
-        pairs = [(one, _sum(arrays)) for one, arrays in _pairs(key, value)]
-        for one, total in pairs:
-            kept = self._kept(one)
-            if total.shape != kept.shape:
-                raise MXNetError(f"key {shown(one)} has shape {kept.shape}, pushed {total.shape}")
-        for one, total in pairs:
-            kept = self._kept(one)
+        given: dict[Key, list[NDArray]] = {}
+        for one, array in _each(key, value):
+            kept = _kept(self._arrays, one)
+            if array.shape != kept.shape:
+                raise MXNetError(f"key {shown(one)} has shape {kept.shape}, pushed {array.shape}")
+            given.setdefault(one, []).append(array)
+        for one, total in [(one, _sum(arrays)) for one, arrays in given.items()]:
+            kept = self._arrays[one]
             if self._updater is None:
                 write(kept._tensor, total._tensor)
             else:
@@ -74,25 +73,25 @@ class KVStore:
         """Copy the value of each key into an array, or into each of a list.
 
         Raises:
-            MXNetError: a key that is not there.
-            ValueError: an array of another shape.
+            MXNetError: a key that is not there, or an array of another shape. Nothing is copied
+                then.
         """
-        assert out is not None, "pull needs out"
-        for one, arrays in _pairs(key, out):
-            for array in arrays:
-                write(array._tensor, self._kept(one)._tensor)
+        write_all(_copies(self._arrays, key, out))
 
     def pushpull(
         self, key: Key | Sequence[Key], value: Any, out: Any = None, priority: int = 0
     ) -> None:
         """:meth:`push`, and then :meth:`pull` into ``out``, or into ``value`` itself."""
+        copies = _copies(self._arrays, key, value if out is None else out)
         self.push(key, value, priority)
-        self.pull(key, value if out is None else out, priority)
+        write_all(copies)
 
     def broadcast(self, key: Key | Sequence[Key], value: Any, out: Any, priority: int = 0) -> None:
         """:meth:`init`, and then :meth:`pull`."""
-        self.init(key, value)
-        self.pull(key, out, priority)
+        first = self._first(key, value)
+        copies = _copies(first, key, out)
+        self._arrays.update(first)
+        write_all(copies)
 
     def set_optimizer(self, optimizer: Optimizer) -> None:
         """Let an optimizer change the values by what is pushed."""
@@ -121,10 +120,16 @@ class KVStore:
         assert isinstance(self._updater, Updater), "Cannot load states without an optimizer"
         self._updater.set_states(read_file(fname))
 
-    def _kept(self, key: Key) -> NDArray:
-        if key not in self._arrays:
-            raise MXNetError(f"the key {shown(key)} has no value: call init first")
-        return self._arrays[key]
+    def _first(self, key: Any, value: Any) -> dict[Key, NDArray]:
+        """The first values of keys that are not there."""
+        found: dict[Key, NDArray] = {}
+        for one, arrays in _pairs(key, value):
+            if one in self._arrays:
+                raise MXNetError(f"the key {shown(one)} is there already: push to it")
+            if one in found:
+                raise MXNetError(f"the key {shown(one)} comes twice: it has one first value")
+            found[one] = arrays[0].copy()
+        return found
 
 
 def create(name: str = "local") -> KVStore:
@@ -166,6 +171,32 @@ def _pairs(key: Any, value: Any) -> list[tuple[Key, list[NDArray]]]:
             raise TypeError(f"key {shown(one)} needs NDArrays, got {[type(a) for a in arrays]}")
         found.append((one, arrays))
     return found
+
+
+def _each(key: Any, value: Any) -> list[tuple[Key, NDArray]]:
+    """Each array with its key."""
+    return [(one, array) for one, arrays in _pairs(key, value) for array in arrays]
+
+
+def _kept(arrays: Mapping[Key, NDArray], key: Key) -> NDArray:
+    if key not in arrays:
+        raise MXNetError(f"the key {shown(key)} has no value: call init first")
+    return arrays[key]
+
+
+def _copies(arrays: Mapping[Key, NDArray], key: Any, out: Any) -> list[tuple[Tensor, Tensor]]:
+    """What is written when the values of keys are copied: where to, and what, all of it checked."""
+    assert out is not None, "pull needs out"
+    copies = []
+    for one, target in _each(key, out):
+        kept = _kept(arrays, one)
+        if target.shape != kept.shape:
+            raise MXNetError(
+                f"key {shown(one)} has shape {kept.shape}, and out {target.shape}: pull into an "
+                "array of its shape"
+            )
+        copies.append((target._tensor, kept._tensor))
+    return copies
 
 
 def _index(key: Key) -> Key:
