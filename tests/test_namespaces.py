@@ -106,3 +106,18 @@ def test_programs_ask_for_the_names_and_attributes_that_new_symbols_get() -> Non
         }
     assert mx.name.NameManager.current is outer
     assert mx.AttrScope.current.get(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("made", "given"),
+    [("zeros", (2,)), ("ones", (2,)), ("full", (2, 3)), ("eye", (2,))],
+)
+def test_constants_are_told_a_context_a_name_and_attributes(made: str, given: Any) -> None:
+    symbol = getattr(mx.sym, made)(*given, ctx=mx.cpu(), name="c", attr={"__k__": "1"})
+    assert symbol.list_outputs() == ["c_output"]
+    assert symbol.attr("ctx") == "cpu(0)"
+    assert symbol.attr("__k__") == "1"
+    plain = getattr(mx.sym, made)(*given)
+    assert np.array_equal(symbol.eval()[0].asnumpy(), plain.eval()[0].asnumpy())
+    with pytest.raises(mx.MXNetError, match="'shapes'"):
+        getattr(mx.sym, made)(*given, shapes=3)

@@ -232,10 +232,17 @@ def ones(
     return apply("_ones", (), given, name, attr)
 
 
-def full(shape: Shape | int, val: float, dtype: Any = None, **kwargs: Any) -> Symbol:
+def full(
+    shape: Shape | int,
+    val: float,
+    dtype: Any = None,
+    name: str | None = None,
+    attr: Mapping[str, str] | None = None,
+    **kwargs: Any,
+) -> Symbol:
     """One value everywhere."""
-    given = {"shape": shape, "dtype": dtype or "float32", "value": float(val)}
-    return apply("_full", (), given, **kwargs)
+    given = {"shape": shape, "dtype": dtype or "float32", "value": float(val), **kwargs}
+    return apply("_full", (), given, name, attr)
 
 
 def arange(
@@ -266,6 +273,15 @@ def linspace(
     return apply("_linspace", (), {**given, "dtype": dtype or "float32"}, name=name)
 
 
-def eye(N: int, M: int = 0, k: int = 0, dtype: Any = None, **kwargs: Any) -> Symbol:
+def eye(
+    N: int,
+    M: int = 0,
+    k: int = 0,
+    dtype: Any = None,
+    name: str | None = None,
+    attr: Mapping[str, str] | None = None,
+    **kwargs: Any,
+) -> Symbol:
     """Ones on a diagonal."""
-    return apply("_eye", (), {"N": N, "M": M, "k": k, "dtype": dtype or "float32"}, **kwargs)
+    given = {"N": N, "M": M, "k": k, "dtype": dtype or "float32", **kwargs}
+    return apply("_eye", (), given, name, attr)
