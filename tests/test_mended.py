@@ -125,6 +125,9 @@ REFUSED: dict[str, tuple[Call, type[BaseException], tuple[str, ...]]] = {
     ),
     "half a character": (lambda: sym.Variable(SURROGATE), ValueError, ("UTF-8",)),
     "half of an operator": (lambda: sym.exp(A, name=SURROGATE), ValueError, ("UTF-8",)),
+    "attributes of a group": (
+        lambda: sym.Group([A, B])._set_attr(__k__="1"), MXNetError, ("non-grouped symbol", "a, b"),
+    ),
     "half of an attribute": (lambda: A._set_attr(__k__=SURROGATE), ValueError, ("UTF-8",)),
     "half of a parameter": (
         lambda: sym._internal._zeros(shape=(1,), ctx=SURROGATE), ValueError, ("UTF-8",),

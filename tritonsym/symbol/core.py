@@ -191,9 +191,14 @@ class Symbol:
 
         Raises:
             ValueError: a value is not a string.
-            MXNetError: an operator's parameter that it does not have, or one that would give it
-                other inputs or outputs than it has been connected with.
+            MXNetError: a group of several nodes, an operator's parameter that it does not have, or
+                one that would give it other inputs or outputs than it has been connected with.
         """
+        if attributes and self.name is None:
+            raise MXNetError(
+                "Symbol.SetAttrs only works for non-grouped symbol: choose one of "
+                f"{listed(self.list_outputs())} by index"
+            )
         given = stored_attributes(checked_attributes(attributes))
         node = self._entries[0].node
         merged = {**node.attributes, **given}
