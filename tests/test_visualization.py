@@ -134,3 +134,9 @@ def test_layers_are_drawn_with_what_they_do(monkeypatch: pytest.MonkeyPatch) -> 
     assert ("plain", "data", "1x9x9") in picture.edges
     assert ("strided", "plain", "8x7x7") in picture.edges
     assert not any("weight" in name for edge in picture.edges for name in edge)
+
+
+def test_a_table_of_what_is_no_symbol(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TypeError, match="symbol must be Symbol, got 3"):
+        mx.viz.print_summary(3)
+    assert capsys.readouterr().out == ""

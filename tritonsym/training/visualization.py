@@ -87,8 +87,11 @@ def print_summary(
         positions: where its columns end, as parts of a line, or as numbers of characters.
 
     Raises:
+        TypeError: no symbol.
         ValueError: the shapes do not decide the others.
     """
+    if not isinstance(symbol, Symbol):
+        raise TypeError(f"symbol must be Symbol, got {shown(symbol)}")
     shapes = _shapes(symbol, shape)
     ends = [int(line_length * end) if positions[-1] <= 1 else int(end) for end in positions]
     print("_" * line_length)
