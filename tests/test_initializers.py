@@ -187,3 +187,9 @@ def test_quantized_parameters() -> None:
 def test_a_name_that_says_nothing() -> None:
     with pytest.raises(ValueError, match=r"pattern for alpha.*mx\.sym\.Variable\(init="):
         mx.init.Xavier()(mx.init.InitDesc("alpha"), mx.nd.zeros((3,)))
+
+
+def test_arguments_of_any_name_are_the_classs_own() -> None:
+    for name in ("given", "self"):
+        with pytest.raises(TypeError, match=rf"__init__\(\) got .*'{name}'"):
+            mx.init.create(f'["zeros", {{"{name}": 1}}]')

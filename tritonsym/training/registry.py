@@ -60,7 +60,7 @@ class Registry(Generic[Class]):
             self._classes[key] = made
         return klass
 
-    def create(self, given: Any, *args: Any, **kwargs: Any) -> Class:
+    def create(self, given: Any, /, *args: Any, **kwargs: Any) -> Class:
         """An object from a name, from a configuration, or as it is.
 
         A configuration is a dict that has the name under the kind's, beside the arguments, JSON of
