@@ -106,7 +106,7 @@ MAKING = [
     refuse("random-empty", lambda s: nd.uniform(shape=(0,)), MXNetError),
     refuse("random-context", lambda s: nd.uniform(shape=(2,), ctx="no"), MXNetError, "'no'"),
     refuse("random-context-digit", lambda s: nd.uniform(shape=(2,), ctx="cpu(²)"), MXNetError),
-    refuse("random-seed", lambda s: mx.random.seed("x"), MXNetError, "'x'"),
+    refuse("random-seed", lambda s: mx.random.seed("x"), ValueError, "'x'"),
     refuse("numpy-list", lambda s: nd.from_numpy([1]), TypeError, "list"),
     refuse("numpy-int16", lambda s: nd.from_numpy(np.ones(2, "i2")), MXNetError, "int16"),
     refuse("numpy-objects", lambda s: nd.from_numpy(np.array([None])), (TypeError, MXNetError)),

@@ -8,7 +8,6 @@ import numpy as np
 
 from .context import Context, as_context
 from .expressions.philox import default_state
-from .foundation.errors import MXNetError
 from .foundation.text import shown
 from .ndarray.core import NDArray, invoke, invoke_one
 
@@ -21,10 +20,10 @@ def seed(seed_state: int, ctx: str | Context = "all") -> None:
         ctx: accepted as MXNet does; every context draws from the same sequence.
 
     Raises:
-        MXNetError: the seed is no integer.
+        ValueError: the seed is no integer.
     """
     if isinstance(seed_state, bool) or not isinstance(seed_state, (int, np.integer)):
-        raise MXNetError(f"random.seed: the seed must be an int, got {shown(seed_state)}")
+        raise ValueError(f"random.seed: seed_state must be int, got {shown(seed_state)}")
     default_state().seed(int(seed_state))
 
 
