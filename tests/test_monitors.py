@@ -32,6 +32,12 @@ def bound(context: mx.Context, **options: str) -> mx.Executor:
     return executor
 
 
+@pytest.mark.parametrize("interval", [0, -1, "often"])
+def test_an_interval_of_no_batches(interval: object) -> None:
+    with pytest.raises(ValueError, match=r"interval=.* must be an int of at least 1"):
+        mx.mon.Monitor(interval)
+
+
 @pytest.mark.parametrize("train", [True, False])
 def test_gradients_that_are_shown_are_those_that_are_written(
     context: mx.Context, train: bool

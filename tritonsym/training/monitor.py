@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..binding.executor import Executor
-from ..foundation.text import escaped
+from ..foundation.text import escaped, shown
+from ..graph.frontend import Number
 from ..ndarray.core import NDArray
 
 
@@ -28,6 +29,9 @@ class Monitor:
         pattern: a regular expression of the names that are noted.
         sort: sort what is noted by name.
         monitor_all: note inputs too.
+
+    Raises:
+        ValueError: an interval that is no number above 0.
     """
 
     def __init__(
@@ -38,6 +42,8 @@ class Monitor:
         sort: bool = False,
         monitor_all: bool = False,
     ) -> None:
+        if not isinstance(interval, Number) or interval <= 0:
+            raise ValueError(f"Monitor: interval={shown(interval)} must be an int of at least 1")
         self.stat_func = stat_func or root_mean_square
         self.interval = interval
         self.activated = False
