@@ -102,6 +102,31 @@ def test_what_is_no_batch(given: Any) -> None:
             call(given)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [3, [3], [("data", 3)], [("data",)], ("data", (4, 5)), [(3, (4, 5))], [mx.io.DataDesc("a", 3)]],
+    ids=str,
+)
+def test_what_describes_no_data(given: Any) -> None:
+    module = mx.mod.Module(classifier())
+    with pytest.raises(TypeError, match=r"lists of DataDesc, or of pairs.*; got"):
+        module.bind(given, [LABEL])
+    with pytest.raises(TypeError, match=r"lists of DataDesc, or of pairs.*; got"):
+        module.bind([DATA], given)
+    assert not module.binded
+
+
+def test_a_value_that_is_missing_and_an_array_too_many() -> None:
+    module = bound()
+    with pytest.raises(RuntimeError, match=r"fc_bias is not presented: .* allow_missing=True"):
+        module.set_params({"fc_weight": mx.nd.ones((3, 5))}, {})
+    data = mx.nd.ones((4, 5))
+    with pytest.raises(
+        ValueError, match="has 2 arrays of data, and the module takes 1: data; give one"
+    ):
+        module.forward(mx.io.DataBatch([data, data]))
+
+
 @pytest.mark.parametrize("given", [[1], 5, None, np.ones((4, 5)), "batches"])
 def test_what_is_no_iterator(given: Any) -> None:
     module = bound()

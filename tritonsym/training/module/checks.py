@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ...context import Context
@@ -16,8 +16,30 @@ _PARAMETERS = ("_weight", "_bias", "_gamma", "_beta")
 
 
 def descriptions(given: Sequence[Any] | None) -> list[DataDesc]:
-    """Descriptions from pairs of name and shape, or from descriptions."""
-    return [one if isinstance(one, DataDesc) else DataDesc(*one) for one in given or ()]
+    """Descriptions from pairs of name and shape, or from descriptions.
+
+    Raises:
+        TypeError: something else.
+    """
+    if given is not None and not isinstance(given, Iterable):
+        raise _no_description(given)
+    return [_description(one) for one in given or ()]
+
+
+def _description(given: Any) -> DataDesc:
+    if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
+        raise _no_description(given)
+    found = given if isinstance(given, DataDesc) else DataDesc(*given)
+    if not isinstance(found.name, str) or not isinstance(found.shape, tuple):
+        raise _no_description(given)
+    return found
+
+
+def _no_description(given: Any) -> TypeError:
+    return TypeError(
+        "data_shapes and label_shapes are lists of DataDesc, or of pairs of a name and a shape, "
+        f"such as ('data', (32, 784)); got {shown(given)}"
+    )
 
 
 def one_context(given: Any) -> Context | None:
@@ -104,8 +126,8 @@ def check_count(batch: DataBatch, names: Sequence[str]) -> None:
     """Raise ValueError where a batch has more or fewer arrays of data than there are names."""
     if len(batch.data or ()) != len(names):
         raise ValueError(
-            f"the batch has {len(batch.data or ())} arrays of data, the module was made for "
-            f"{listed(names) or 'none'}"
+            f"the batch has {len(batch.data or ())} arrays of data, and the module takes "
+            f"{len(names)}: {listed(names) or 'none'}; give one for each of its data_names"
         )
 
 

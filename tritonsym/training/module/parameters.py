@@ -123,7 +123,10 @@ def values_for(
     for name, target in sorted(kept.items()):
         if given is None or name not in given:
             if given is not None and not allow_missing:
-                raise RuntimeError(f"{escaped(name)} is not presented")
+                raise RuntimeError(
+                    f"{escaped(name)} is not presented: give it with the others, or say "
+                    "allow_missing=True, which leaves it to the initializer, if there is one"
+                )
             unset.append((name, target))
             continue
         value = given[name]
