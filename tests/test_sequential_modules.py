@@ -412,3 +412,40 @@ def test_refused_python_modules() -> None:
         loss.backward()
     with pytest.raises(AssertionError, match="merge_multi_context"):
         loss.get_outputs(merge_multi_context=False)
+
+
+# ---- what fails leaves all modules as they were --------------------------------------------------
+
+
+def states(chain: mx.mod.SequentialModule) -> list[tuple[bool, bool, bool]]:
+    modules = (chain, *chain._modules)
+    return [(m.binded, m.params_initialized, m.optimizer_initialized) for m in modules]
+
+
+def test_a_chain_that_cannot_be_bound_is_bound_nowhere() -> None:
+    chain = of_two()
+    with pytest.raises(ValueError, match="label_shapes names label"):
+        chain.bind([("data", (4, 5))], [("label", (4,))])
+    assert states(chain) == [(False, False, False)] * 3
+    chain.bind([("data", (4, 7))], [("softmax_label", (4,))])
+    assert chain._modules[0]._executor.arg_dict["fc1_weight"].shape == (4, 7)
+
+
+def test_names_that_two_modules_have_are_found_before_values_are_there() -> None:
+    chain = mx.mod.SequentialModule()
+    for _ in range(2):
+        chain.add(mx.mod.Module(below(data()), label_names=None), auto_wiring=True)
+    chain.bind([("data", (4, 5))])
+    with pytest.raises(AssertionError, match="modules 0 and 1 both have a parameter fc1_"):
+        chain.init_params()
+    assert states(chain) == [(True, False, False)] * 3
+
+
+def test_values_that_one_module_refuses_are_written_nowhere() -> None:
+    chain = bound(of_two)
+    before = {name: array.asnumpy() for name, array in chain.get_params()[0].items()}
+    wrong = {**{name: array * 2 for name, array in parameters().items()}, "fc2_bias": mx.nd.ones(9)}
+    with pytest.raises(mx.MXNetError, match="fc2_bias has shape"):
+        chain.set_params(wrong, {})
+    for name, array in chain.get_params()[0].items():
+        assert (array.asnumpy() == before[name]).all()

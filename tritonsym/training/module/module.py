@@ -39,7 +39,7 @@ from .checks import (
     labels_there,
     one_context,
 )
-from .parameters import bound
+from .parameters import bound, unchanged_by_failure
 from .with_parameters import ModuleWithParameters
 
 if TYPE_CHECKING:
@@ -216,20 +216,13 @@ class Module(ModuleWithParameters):
         check_data([one.name for one in data], self.data_names)
         check_label_names(names, self.label_names, arguments, self.data_names)
         requests = gradient_requests(grad_req, arguments)
-        before = dict(vars(self))
-        kept = self._kept if shared_module is None else shared_module._kept
-        contents = kept.copy()
-        self.for_training = for_training
-        self.inputs_need_grad = inputs_need_grad
-        self._grad_req = requests
-        self._learned = None
-        self._executors = {}
-        try:
+        with unchanged_by_failure([self] if shared_module is None else [self, shared_module]):
+            self.for_training = for_training
+            self.inputs_need_grad = inputs_need_grad
+            self._grad_req = requests
+            self._learned = None
+            self._executors = {}
             self._bind(data, labels, shared_module)
-        except BaseException:
-            vars(self).update(before)
-            kept.become(contents)
-            raise
 
     def _bind(
         self, data: list[DataDesc], labels: list[DataDesc], shared_module: Module | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,43 @@ class Kept:
         for mine, others in pairs:
             mine.clear()
             mine.update(others)
+
+
+def _with_inner(module: Any) -> list[Any]:
+    """A module and those within it, of a chain or for buckets."""
+    several = getattr(module, "_modules", ())
+    inner = [*(several.values() if isinstance(several, Mapping) else several)]
+    if getattr(module, "_module", None) is not None:
+        inner.append(module._module)
+    return [module, *(part for one in inner for part in _with_inner(one))]
+
+
+@contextmanager
+def unchanged_by_failure(modules: Sequence[Any], values: bool = False) -> Iterator[None]:
+    """Within it an exception leaves the modules, and those within them, as they were.
+
+    Args:
+        modules: what is changed within it.
+        values: whether values of parameters are written that are there already.
+    """
+    parts = {id(one): one for module in modules for one in _with_inner(module)}.values()
+    attributes = [(vars(one), dict(vars(one))) for one in parts]
+    several = {id(one._kept): one._kept for one in parts if hasattr(one, "_kept")}.values()
+    contents = [(kept, kept.copy()) for kept in several]
+    written = [kept for kept in several if values]
+    arrays = [one for kept in written for one in (*kept.parameters.values(), *kept.states.values())]
+    copies = [(array, array.copy()) for array in arrays]
+    try:
+        yield
+    except BaseException:
+        for own, before in attributes:
+            own.clear()
+            own.update(before)
+        for kept, content in contents:
+            kept.become(content)
+        for array, value in copies:
+            array[:] = value
+        raise
 
 
 def bound(

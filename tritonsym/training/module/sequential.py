@@ -13,6 +13,7 @@ from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
 from .base import BaseModule, Parameters, Requests
 from .checks import as_batch, descriptions
+from .parameters import unchanged_by_failure
 
 
 class SequentialModule(BaseModule):
@@ -112,6 +113,7 @@ class SequentialModule(BaseModule):
             AssertionError: there is no module, ``inputs_need_grad`` without training, a number of
                 outputs that ``auto_wiring`` does not fit, or a ``shared_module``, which is not
                 supported here.
+            ValueError, TypeError, MXNetError: as :meth:`Module.bind`. Nothing changes in any case.
         """
         if self.binded and not force_rebind:
             self.logger.warning("Already bound, ignoring bind()")
@@ -120,7 +122,30 @@ class SequentialModule(BaseModule):
         assert shared_module is None, "shared_module for SequentialModule is not supported"
         assert self._modules, "a SequentialModule without modules cannot be bound: add some"
         takers = self._taking_labels()
-        shapes = descriptions(data_shapes)
+        labels = descriptions(label_shapes) or None
+        with unchanged_by_failure(self._modules):
+            self._bind(
+                descriptions(data_shapes),
+                label_shapes,
+                for_training,
+                inputs_need_grad,
+                force_rebind,
+                grad_req,
+            )
+        self._label_shapes = labels if takers else None
+        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
+        self.binded = True
+
+    def _bind(
+        self,
+        shapes: Sequence[DataDesc],
+        label_shapes: Sequence[Any] | None,
+        for_training: bool,
+        inputs_need_grad: bool,
+        force_rebind: bool,
+        grad_req: Requests,
+    ) -> None:
+        takers = self._taking_labels()
         for place, (module, meta) in enumerate(zip(self._modules, self._metas, strict=True)):
             if meta.get(self.META_AUTO_WIRING):
                 shapes = _renamed(shapes, module.data_names, place)
@@ -134,9 +159,6 @@ class SequentialModule(BaseModule):
                 grad_req,
             )
             shapes = descriptions(module.output_shapes)
-        self._label_shapes = (descriptions(label_shapes) or None) if takers else None
-        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
-        self.binded = True
 
     def init_params(
         self,
@@ -151,14 +173,22 @@ class SequentialModule(BaseModule):
 
         Raises:
             AssertionError: the modules are not bound, or two of them have a parameter of one name.
+            RuntimeError, TypeError, MXNetError: values that one of them refuses. In all these cases
+                the parameters of all modules stay as they were.
         """
         if self.params_initialized and not force_init:
             return
         assert self.binded, "call bind before initializing the parameters"
-        for module in self._modules:
-            module.init_params(
-                initializer, arg_params, aux_params, allow_missing, force_init, allow_extra
-            )
+        with unchanged_by_failure(self._modules, values=force_init):
+            for module in self._modules:
+                module.init_params(
+                    initializer, arg_params, aux_params, allow_missing, force_init, allow_extra
+                )
+            self._check_names()
+        self.params_initialized = True
+
+    def _check_names(self) -> None:
+        """Raise AssertionError where two modules have a parameter of one name."""
         owners: dict[str, int] = {}
         for place, module in enumerate(self._modules):
             for name in (name for part in module.get_params() for name in part):
@@ -167,7 +197,6 @@ class SequentialModule(BaseModule):
                     f"modules {owner} and {place} both have a parameter {escaped(name)}: give one "
                     "of them another name"
                 )
-        self.params_initialized = True
 
     def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Copies of the parameters and of the auxiliary states of all modules, by name."""
@@ -192,8 +221,9 @@ class SequentialModule(BaseModule):
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring.")
             return
-        for module in self._modules:
-            module.init_optimizer(kvstore, optimizer, optimizer_params, force_init)
+        with unchanged_by_failure(self._modules):
+            for module in self._modules:
+                module.init_optimizer(kvstore, optimizer, optimizer_params, force_init)
         self.optimizer_initialized = True
 
     # ---- a batch ----
