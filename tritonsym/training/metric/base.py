@@ -263,7 +263,7 @@ class CompositeEvalMetric(EvalMetric):
         return {**super().get_config(), "metrics": [m.get_config() for m in self.metrics]}
 
     def update_dict(self, label: Mapping[str, Any], pred: Mapping[str, Any]) -> None:
-        """Let each metric look at its own outputs."""
+        """Let each metric look at its own outputs; see :meth:`update`."""
         if self.label_names is not None:
             label = {name: label[name] for name in self.label_names if name in label}
         if self.output_names is not None:
@@ -272,7 +272,10 @@ class CompositeEvalMetric(EvalMetric):
             metric.update_dict(label, pred)
 
     def update(self, labels: Any, preds: Any) -> None:
-        """Let each metric look at the batch."""
+        """Let each metric look at the batch.
+
+        Those before one that refuses it have counted it then, as in MXNet: reset all of them.
+        """
         for metric in self.metrics:
             metric.update(labels, preds)
 
