@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tritonsym as mx
 from tritonsym import test_utils
@@ -52,6 +53,18 @@ def test_arrays_without_elements_are_kept_and_looked_at(tmp_path: Path) -> None:
     mx.nd.save(str(tmp_path / "none.params"), {"none": made})
     assert mx.nd.load(str(tmp_path / "none.params"))["none"].shape == (0, 4)
     assert mx.nd.from_dlpack(made.to_dlpack_for_read()).shape == (0, 4)
+
+
+def test_arrays_answer_to_the_rest_of_mxnet_s_names() -> None:
+    made = mx.nd.arange(4).reshape((2, 2))
+    assert made.slice_assign_scalar(9, (0, None), (1, None), (None, None)) is made
+    assert made.slice_assign_scalar(7, (-1,), (None,), (1,)).asnumpy().tolist() == [[9, 9], [7, 7]]
+    assert made.as_nd_ndarray() is made
+    assert made.writable and not mx.nd.from_torch(torch.ones(1).expand(3)).writable
+    for capsule in (mx.nd.to_dlpack_for_read(made), mx.nd.to_dlpack_for_write(made)):
+        shared = mx.nd.from_dlpack(capsule)
+        shared += 1
+    assert made.asnumpy().tolist() == [[11, 11], [9, 9]]
 
 
 def test_names_of_metrics_from_functions() -> None:

@@ -594,6 +594,12 @@ def test_values_of_a_key_that_comes_twice_are_summed() -> None:
     assert seen == [("a", [4, 4]), ("b", [1, 1])]
 
 
+def test_a_store_says_what_it_can_do() -> None:
+    assert mx.kv.create().is_capable("optimizer")
+    with pytest.raises(ValueError, match="Unknown capability: 'sparse'"):
+        mx.kv.create().is_capable("sparse")
+
+
 def test_a_store_that_refuses_is_as_before() -> None:
     store, ones = mx.kv.create(), mx.nd.ones((2,))
     with pytest.raises(mx.MXNetError, match="'a' comes twice"):

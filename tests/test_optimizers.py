@@ -564,3 +564,8 @@ def test_a_module_calls_a_method_of_its_own(method: type) -> None:
     usual = trained_module(method(rescale_grad=0.25)).get_params()[0]
     for name, array in usual.items():
         np.testing.assert_allclose(found[name].asnumpy(), array.asnumpy(), rtol=1e-5)
+
+
+def test_gradient_descent_has_its_old_name() -> None:
+    assert mx.optimizer.ccSGD(momentum=0.9).momentum == 0.9
+    assert isinstance(mx.optimizer.create("ccsgd"), mx.optimizer.ccSGD)

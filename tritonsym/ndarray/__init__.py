@@ -31,6 +31,8 @@ from .create import (
     ones,
     save,
     split_v2,
+    to_dlpack_for_read,
+    to_dlpack_for_write,
     waitall,
     zeros,
 )
@@ -54,6 +56,8 @@ __all__ = [
     "ones",
     "save",
     "split_v2",
+    "to_dlpack_for_read",
+    "to_dlpack_for_write",
     "waitall",
     "zeros",
 ]

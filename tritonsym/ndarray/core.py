@@ -80,6 +80,15 @@ class NDArray:
         return "default"
 
     @property
+    def writable(self) -> bool:
+        """Whether each element has memory of its own, so that it can be written."""
+        try:
+            check_writable(self._tensor)
+        except MXNetError:
+            return False
+        return True
+
+    @property
     def T(self) -> NDArray:
         """The axes reversed, as a copy; a vector is itself."""
         return self if self.ndim < 2 else invoke_one("transpose", (self,))
@@ -181,6 +190,10 @@ class NDArray:
         return self if context == self._context else self.copyto(context)
 
     as_in_ctx = as_in_context
+
+    def as_nd_ndarray(self) -> NDArray:
+        """The array itself: there are none of another kind."""
+        return self
 
     def astype(self, dtype: Any, copy: bool = True) -> NDArray:
         """The values in another dtype; a copy even for the same one, unless ``copy`` is False."""
@@ -305,8 +318,10 @@ class NDArray:
             check_writable(target)
             target.fill_(source)
 
-    def slice_assign(self, value: NDArray, begin: Shape, end: Shape, step: Shape = ()) -> NDArray:
-        """Write an array into a slice of this one.
+    def slice_assign(
+        self, value: NDArray | float, begin: Shape, end: Shape, step: Shape = ()
+    ) -> NDArray:
+        """Write an array or a number into a slice of this one.
 
         Raises:
             ValueError: the bounds are not of one length, or the shapes do not fit.
@@ -316,6 +331,8 @@ class NDArray:
             raise ValueError(f"begin={begin}, end={end}, step={step} must have one length")
         self[tuple(slice(*bound) for bound in zip(begin, end, steps, strict=True))] = value
         return self
+
+    slice_assign_scalar = slice_assign
 
     # ---- arithmetic ----
 

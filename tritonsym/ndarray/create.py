@@ -113,6 +113,14 @@ def from_dlpack(tensor: Any) -> NDArray:
     return from_torch(torch.utils.dlpack.from_dlpack(tensor))
 
 
+def to_dlpack_for_read(data: NDArray) -> Any:
+    """A capsule of an array's memory; see :meth:`NDArray.to_dlpack_for_read`."""
+    return data.to_dlpack_for_read()
+
+
+to_dlpack_for_write = to_dlpack_for_read
+
+
 def empty(
     shape: Any, ctx: Context | None = None, dtype: Any = None, stype: str | None = None
 ) -> NDArray:

@@ -93,6 +93,16 @@ class KVStore:
         self._arrays.update(first)
         write_all(copies)
 
+    def is_capable(self, capability: str) -> bool:
+        """Whether it can do something, of which ``optimizer`` is all that there is.
+
+        Raises:
+            ValueError: something else.
+        """
+        if capability.lower() != "optimizer":
+            raise ValueError(f"Unknown capability: {shown(capability)}; a store has 'optimizer'")
+        return True
+
     def set_optimizer(self, optimizer: Optimizer) -> None:
         """Let an optimizer change the values by what is pushed."""
         self._updater = get_updater(optimizer)

@@ -18,3 +18,5 @@ from .methods import (
 )
 from .updater import Updater, get_updater
 from .variants import DCASGD, FTML, SGLD, Adamax, GroupAdaGrad, Nadam, Test
+
+ccSGD = SGD
