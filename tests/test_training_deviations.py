@@ -193,6 +193,22 @@ def test_more_places_than_classes_are_all_classes() -> None:
     assert metric.get() == ("top_k_accuracy_5", 1.0)
 
 
+def test_places_of_an_output_without_scores_are_its_classes() -> None:
+    """MXNet's top-k accuracy compares the order of a 1-D output's values with the labels."""
+    metric = mx.metric.TopKAccuracy(top_k=2)
+    metric.update([mx.nd.array([1, 0])], [mx.nd.array([1, 1])])
+    assert metric.get() == ("top_k_accuracy_2", 0.5)
+
+
+def test_operators_that_update_are_optimizers() -> None:
+    """MXNet has `adamw_update` and `signsgd_update`, and no optimizers `AdamW` and `SignSGD`."""
+    for method in ("adamw", "signsgd"):
+        weight = mx.nd.ones((2,))
+        updater = mx.optimizer.get_updater(mx.optimizer.create(method, learning_rate=0.1))
+        updater(0, mx.nd.array([1, -1]), weight)
+        np.testing.assert_allclose(weight.asnumpy(), [0.9, 1.1], rtol=1e-3)
+
+
 def test_correlations_of_everything_count_globally() -> None:
     """In MXNet the global value of a micro-averaged correlation stays 0."""
     metric = mx.metric.PearsonCorrelation(average="micro")
