@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -219,6 +220,16 @@ def test_tiles_beyond_31_bits(gpu: mx.Context, small: None) -> None:
     assert f"{BEGIN}.to(tl.int64)" in text
     right = tensor.cpu().T + 1
     assert torch.equal(executor.forward()[0].to_torch().cpu(), right)
+
+
+def test_what_lies_in_the_order_of_the_result_is_read_by_its_number() -> None:
+    """Beside what is repeated: as parts of a coordinate its neighbours would not be known."""
+    graph = sym.relu(sym.broadcast_add(X, B))
+    (text,) = texts(plan_for_gpu(graph, {"x": (64, 650), "b": (1, 650)}))
+    assert re.findall(r"tl.load\((in. \+ \S+),", text) == ["in0 + i", "in1 + i1"]
+    part = sym.slice_axis(X, axis=0, begin=1, end=None)
+    (text,) = texts(plan_for_gpu(sym.broadcast_add(part, B), {"x": (65, 650), "b": (1, 650)}))
+    assert "tl.load(in0 + (i + 650), mask)" in text
 
 
 # ---- which walk ----------------------------------------------------------------------------------

@@ -121,8 +121,19 @@ def walk_over(
             copied = dict(zip(copies, accesses[end:], strict=True))
             own = tuple(accesses[:count]), tuple(accesses[count:end])
             return Tiles(lengths, axis, *own, in_order, copied)
-    lengths, (_, *accesses) = collapse(shape, [dense, *read, *stored])
-    return Runs(shape, lengths, tuple(accesses[:count]), tuple(accesses[count:]), copies, layouts)
+    lengths, (in_order, *accesses) = collapse(shape, [dense, *read, *stored])
+    numbered = tuple(_by_number(access, in_order) for access in accesses)
+    return Runs(shape, lengths, numbered[:count], numbered[count:], copies, layouts)
+
+
+def _by_number(access: Access, dense: Access) -> Access:
+    """An access that also has a stride for the number of an element, its only one where it can.
+
+    The parts of a coordinate hide which elements lie side by side.
+    """
+    if dense.strides and access.strides == dense.strides:
+        return Access(access.base, access.offset, (*(0 for _ in dense.strides), 1))
+    return Access(access.base, access.offset, (*access.strides, 0))
 
 
 def turned_axis(lengths: Sequence[int], accesses: Sequence[Access]) -> int | None:
@@ -155,7 +166,7 @@ class Runs:
     Attributes:
         shape: of what is computed.
         lengths: of its axes, made one where they lie within each other.
-        read, stored: by these axes.
+        read, stored: by these axes, and the number of an element as one more.
         copies, layouts: as for `walk_over`.
     """
 
@@ -173,17 +184,17 @@ class Runs:
 
     def begin(self, writer: Writer, size: Size) -> Places:
         """The lines that tell which elements a program has."""
-        reach = reach_of(self.lengths, (*self.read, *self.stored))
+        reach = reach_of((*self.lengths, math.prod(self.shape)), (*self.read, *self.stored))
         programs = begin(writer, math.prod(self.shape), reach, size.elements)
-        coordinates = coordinates_of(writer, "i", self.lengths, "i")
+        coordinates = (*coordinates_of(writer, "i", self.lengths, "i"), "i")
         own = coordinates_of(writer, "i", self.shape, "a") if self.copies else []
         copies = {x: offset_in_copy(x, self.layouts, own) for x in self.copies}
         conditions = ("mask",) * len(coordinates)
-        if coordinates:
+        if self.lengths:
             stored = tuple(offset_text(access, coordinates) for access in self.stored)
         else:  # of one element, whose number is 0
             stored = tuple(f"i + {access.offset}" for access in self.stored)
-        return Places(tuple(coordinates), conditions, "mask", "i", copies, stored, programs)
+        return Places(coordinates, conditions, "mask", "i", copies, stored, programs)
 
     def ordered(self, steps: Sequence[Expr], read: Mapping[Expr, Access]) -> Sequence[Expr]:
         """Loads and computations in the best order."""
