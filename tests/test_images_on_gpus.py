@@ -163,6 +163,20 @@ def test_a_window_is_computed_of_the_convolution() -> None:
     ]
 
 
+def test_gradients_of_a_norm_store_no_image_of_float32() -> None:
+    """What a convolution has stored is read again instead, in 16 bits."""
+    net = convolved(sym.relu(sym.BatchNorm(convolved(DATA, 64), fix_gamma=False)), 64)
+    slopes = [net.grad(name) for name in net.list_arguments() if name != "data"]
+    symbol = sym.Group([net, *slopes])
+    kinds = {
+        name: as_dtype("float32" if name.endswith(("gamma", "beta")) else "bfloat16")
+        for name in symbol.list_arguments()
+    }
+    plan = plan_for_gpu(symbol, {"data": (8, 64, 56, 56)}, kinds)
+    images = [x for kernel in plan.kernels for x in kernel.outputs if x.size >= 8 * 64 * 56 * 56]
+    assert {x.dtype.name for x in images} == {"bfloat16"}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_wider_floats_are_no_work_for_tensor_cores(dtype: str) -> None:
     assert [x.shape for x in calls(plan_of(residual, dtype))] == [(2, 5, 8, 8)] * 2

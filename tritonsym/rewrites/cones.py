@@ -100,10 +100,11 @@ def read_apart(order: Iterable[Expr]) -> set[Expr]:
 def stored_in_any_case(graph: Graph) -> Set[Expr]:
     """The values that are in memory whoever else reads them.
 
-    Another kernel reads them, a caller, or a later stage.
+    Another kernel reads them, a caller, or a later stage; or a library has computed them.
     """
     order = toposort(graph.outputs)
     found = read_apart(order)
+    found.update(x for x in order if x.primitive == "native")
     found.update(map(behind_views, graph.outputs))
     for end in graph.ends[:-1]:
         early = set(toposort(graph.outputs[:end]))

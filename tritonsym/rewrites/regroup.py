@@ -153,13 +153,14 @@ def in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -> Expr | N
 def _computed_in_shape(x: Expr, shape: Shape, is_view: Callable[[Expr], bool]) -> Expr | None:
     """A value computed in another shape, where that moves less than storing it in its own.
 
-    What it is computed of must be an argument, or else it is stored for this reader.
+    What it is computed of must be an argument or a library's result, or else it is stored for this
+    reader.
     """
     cone = cone_of(x, lambda y: y.primitive in CHEAP, LONGEST)
     if cone is None:
         return None
     bases = dict.fromkeys(map(behind_views, cone.leaves))
-    stored = bytes_of(y for y in bases if y.primitive != "input")
+    stored = bytes_of(y for y in bases if y.primitive not in ("input", "native"))
     if bytes_of(bases) + stored >= 2 * bytes_of([x]):
         return None
     leaves = {}

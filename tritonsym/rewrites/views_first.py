@@ -109,7 +109,7 @@ class _Views:
 
     def _is_kept(self, x: Expr) -> bool:
         """Whether it is in memory: stored for others, or by a kernel that computes nothing else."""
-        return x.primitive in SOURCES or x.primitive == "native" or x in self._stored
+        return x.primitive in SOURCES or x in self._stored
 
     def _is_read_in_parts(self, cone: Cone) -> bool:
         """Whether hardly an element is computed twice when each view of the result is."""
