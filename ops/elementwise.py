@@ -12,7 +12,6 @@ import torch
 
 from tritonsym.expressions.expr import (
     Expr,
-    Operand,
     binary,
     broadcast,
     cast,
@@ -34,7 +33,7 @@ from tritonsym.graph.op import DTypes, Gradient, Shapes, is_complete, operator, 
 from .common import in_float, reject_bool, slope, unequal_shapes
 
 Unary = Callable[[Expr], Expr]
-Binary = Callable[[Operand, Operand], Expr]
+Binary = Callable[[Expr, Expr], Expr]
 
 
 # ---- unary -------------------------------------------------------------------------------------
@@ -282,12 +281,10 @@ def hard_sigmoid(data: Expr, *, alpha: float = 0.2, beta: float = 0.5) -> Expr:
 # ---- binary ------------------------------------------------------------------------------------
 
 
-def hypot(x: Operand, y: Operand) -> Expr:
+def hypot(x: Expr, y: Expr) -> Expr:
     """sqrt(x*x + y*y), without overflow on the way."""
-    dtype = next(v.dtype for v in (x, y) if isinstance(v, Expr))
-    wide = dtype if dtype.is_float else FLOAT64
-    left, right = (cast(v, wide) if isinstance(v, Expr) else v for v in (x, y))
-    return cast(binary("hypot", left, right), dtype)
+    wide = x.dtype if x.dtype.is_float else FLOAT64
+    return cast(binary("hypot", cast(x, wide), cast(y, wide)), x.dtype)
 
 
 def _arithmetic(primitive: str) -> Binary:
@@ -297,16 +294,13 @@ def _arithmetic(primitive: str) -> Binary:
 def _comparison(primitive: str) -> Binary:
     """Compared, then 0 or 1 in the inputs' own dtype."""
 
-    def compare(x: Operand, y: Operand) -> Expr:
-        data = next(v for v in (x, y) if isinstance(v, Expr))
-        return cast(binary(primitive, x, y), data.dtype)
+    def compare(x: Expr, y: Expr) -> Expr:
+        return cast(binary(primitive, x, y), x.dtype)
 
     return compare
 
 
-def _is_true(value: Operand) -> Operand:
-    if not isinstance(value, Expr):
-        return bool(value)
+def _is_true(value: Expr) -> Expr:
     if value.primitive == "constant":
         return constant(constant_value(value), BOOL)
     return value.differs(0)
@@ -315,9 +309,8 @@ def _is_true(value: Operand) -> Operand:
 def _truth(primitive: str) -> Binary:
     """Both taken as true where they are not zero; 0 or 1 in the inputs' own dtype."""
 
-    def lower(x: Operand, y: Operand) -> Expr:
-        data = next(v for v in (x, y) if isinstance(v, Expr))
-        return cast(binary(primitive, *(_is_true(v) for v in (x, y))), data.dtype)
+    def lower(x: Expr, y: Expr) -> Expr:
+        return cast(binary(primitive, _is_true(x), _is_true(y)), x.dtype)
 
     return lower
 
