@@ -35,6 +35,7 @@ from .common import (
     accumulator,
     axis_of,
     needs_float,
+    one_shape,
 )
 
 # Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -181,7 +182,7 @@ def _dropout_gradient(
 
 
 def _dropout_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None:
         shared = {axis_of(axis, len(data)) for axis in attributes.axes}
         mask = tuple(1 if axis in shared else length for axis, length in enumerate(data))

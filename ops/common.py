@@ -10,7 +10,14 @@ from typing import Any
 from tritonsym.expressions.expr import Expr, Shape, cast, narrow, reshape
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, Gradient, PartialShape, is_complete, merge_shapes
+from tritonsym.graph.op import (
+    DTypes,
+    Gradient,
+    PartialShape,
+    Shapes,
+    is_complete,
+    merge_shapes,
+)
 from tritonsym.graph.schema import Axes
 
 
@@ -86,9 +93,26 @@ def data_weight_bias(attributes: Any) -> tuple[str, ...]:
     return ("data", "weight") if attributes.no_bias else ("data", "weight", "bias")
 
 
+def one_shape(inputs: Shapes, outputs: Shapes) -> PartialShape:
+    """What is known of the shape that the first input and the first output share; set in both."""
+    inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    return inputs[0]
+
+
+def one_dtype(inputs: DTypes, outputs: DTypes) -> DType | None:
+    """The dtype that the first input and the first output share; set in both."""
+    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    return inputs[0]
+
+
 def first_decides(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     """The first input's dtype is the output's; the others may have any."""
-    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    one_dtype(inputs, outputs)
+
+
+def attribute_decides(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    """The output's dtype is the attribute ``dtype``; the inputs may have any."""
+    outputs[0] = attributes.dtype
 
 
 def completed(given: PartialShape, forms: Sequence[Shape]) -> PartialShape:

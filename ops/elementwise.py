@@ -30,7 +30,7 @@ from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Gradient, Shapes, is_complete, operator, unify_shapes
 
-from .common import in_float, reject_bool, slope, unequal_shapes
+from .common import attribute_decides, in_float, reject_bool, slope, unequal_shapes
 
 Unary = Callable[[Expr], Expr]
 Binary = Callable[[Expr, Expr], Expr]
@@ -39,7 +39,7 @@ Binary = Callable[[Expr, Expr], Expr]
 # ---- unary -------------------------------------------------------------------------------------
 
 
-def _keep_dtype(function: Unary) -> Unary:
+def _without_bool(function: Unary) -> Unary:
     def lower(data: Expr) -> Expr:
         reject_bool(data)
         return function(data)
@@ -128,10 +128,10 @@ _register_unary("round", _whole("round"), "The nearest whole number; halves away
 _register_unary("rint", _whole("rint"), "The nearest whole number; halves downwards.")
 
 
-_register_unary("abs", _keep_dtype(_primitive("abs")), "The absolute value.")
-_register_unary("sign", _keep_dtype(_primitive("sign")), "-1, 0 or 1; 0 for zeros and NaN.")
-_register_unary("negative", _keep_dtype(lambda x: -x), "-x.")
-_register_unary("square", _keep_dtype(lambda x: x * x), "x * x.")
+_register_unary("abs", _without_bool(_primitive("abs")), "The absolute value.")
+_register_unary("sign", _without_bool(_primitive("sign")), "-1, 0 or 1; 0 for zeros and NaN.")
+_register_unary("negative", _without_bool(lambda x: -x), "-x.")
+_register_unary("square", _without_bool(lambda x: x * x), "x * x.")
 _register_unary("_copy", lambda x: x, "x itself.", "identity")
 _register_unary("zeros_like", lambda x: full(0, x.shape, x.dtype), "Zeros of x's shape.")
 _register_unary("ones_like", lambda x: full(1, x.shape, x.dtype), "Ones of x's shape.")
@@ -171,14 +171,10 @@ def relu(data: Expr) -> Expr:
     return rectify(data)
 
 
-@operator("Cast", aliases=("cast",), shapes=unify_shapes, dtypes=lambda a, i, o: _to_dtype(a, o))
+@operator("Cast", aliases=("cast",), shapes=unify_shapes, dtypes=attribute_decides)
 def cast_(data: Expr, *, dtype: DType) -> Expr:
     """The values in another dtype, converted as C does: towards zero for integers."""
     return cast(data, dtype)
-
-
-def _to_dtype(attributes: Any, outputs: DTypes) -> None:
-    outputs[:] = [attributes.dtype]
 
 
 def _bound(value: float, dtype: DType) -> Expr:

@@ -27,10 +27,11 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.dtype import FLOAT32, INT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, PartialShape, Shapes, merge_shapes, operator
+from tritonsym.graph.op import PartialShape, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count
 
 from .common import (
+    attribute_decides,
     axis_of,
     completed,
     first_decides,
@@ -114,11 +115,7 @@ def _one_hot_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
         outputs[0] = merge_shapes((*inputs[0], attributes.depth), outputs[0])
 
 
-def _one_hot_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    outputs[0] = attributes.dtype
-
-
-@operator("one_hot", shapes=_one_hot_shapes, dtypes=_one_hot_dtypes)
+@operator("one_hot", shapes=_one_hot_shapes, dtypes=attribute_decides)
 def one_hot(
     indices: Expr,
     *,

@@ -33,6 +33,8 @@ from .common import (
     axis_of,
     data_weight_bias,
     needs_float,
+    one_dtype,
+    one_shape,
     reject_bool,
 )
 from .elementwise import (
@@ -181,17 +183,17 @@ def _length_shape(data: Shape, axis: int) -> Shape:
 
 def _softmax_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The data and the output have one shape; the lengths lack the axis."""
-    inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
-    if len(inputs) > 1 and inputs[0] is not None:
-        at = axis_of(attributes.axis, len(inputs[0]))
-        inputs[1] = merge_shapes(_length_shape(inputs[0], at), inputs[1])
+    data = one_shape(inputs, outputs)
+    if len(inputs) > 1 and data is not None:
+        at = axis_of(attributes.axis, len(data))
+        inputs[1] = merge_shapes(_length_shape(data, at), inputs[1])
 
 
 def _softmax_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     if attributes.dtype is not None:
         outputs[0] = attributes.dtype
     else:
-        inputs[0] = outputs[0] = inputs[0] or outputs[0]
+        one_dtype(inputs, outputs)
 
 
 def _plain_softmax(attributes: Any, inputs: Sequence[Expr]) -> bool:

@@ -26,6 +26,8 @@ from .common import (
     accumulator,
     axis_of,
     needs_float,
+    one_dtype,
+    one_shape,
 )
 
 Gradients = Sequence[Expr | None]
@@ -74,7 +76,7 @@ def _through_moments(gradient: Expr, normal: Expr, inverse: Expr, axes: Sequence
 
 def _batch_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """Everything but the data and the output has one element for each channel."""
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None:
         channels = (data[axis_of(attributes.axis, len(data))],)
         inputs[1:] = [merge_shapes(channels, shape) for shape in inputs[1:]]
@@ -83,7 +85,7 @@ def _batch_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 
 def _batch_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     """The parameters of 16-bit data are float32."""
-    data = inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    data = one_dtype(inputs, outputs)
     if data is not None:
         parameters = FLOAT32 if data in (FLOAT16, BFLOAT16) else data
         inputs[1:] = [parameters] * (len(inputs) - 1)
@@ -192,7 +194,7 @@ def batch_norm(
 
 
 def _layer_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None:
         axis = axis_of(attributes.axis, len(data))
         inputs[1:] = [merge_shapes((data[axis],), shape) for shape in inputs[1:]]
@@ -252,14 +254,14 @@ def layer_norm(
 
 
 def _instance_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None and len(data) > 1:
         inputs[1:] = [merge_shapes(data[1:2], shape) for shape in inputs[1:]]
         outputs[1:] = [merge_shapes(data[:2], shape) for shape in outputs[1:]]
 
 
 def _group_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     groups = attributes.num_groups
     inputs[1:] = [merge_shapes((groups,), shape) for shape in inputs[1:]]
     if data is not None:
@@ -362,7 +364,7 @@ def _l2_axes(mode: str, rank: int) -> tuple[int, ...]:
 
 
 def _l2_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None:
         axes = _l2_axes(attributes.mode, len(data))
         norm = tuple(1 if axis in axes else length for axis, length in enumerate(data))

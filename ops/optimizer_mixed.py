@@ -8,6 +8,7 @@ from tritonsym.expressions.expr import Expr, cast
 from tritonsym.foundation.dtype import FLOAT32
 from tritonsym.graph.op import DTypes, operator, unify_dtypes, unify_shapes
 
+from .common import one_dtype
 from .optimizer import (
     Scalar,
     Update,
@@ -140,7 +141,7 @@ def mp_lamb_update_phase1(
 
 
 def _mixed_step(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    one_dtype(inputs, outputs)
     inputs[1:] = [FLOAT32] * 4
     outputs[1] = FLOAT32
 

@@ -10,7 +10,7 @@ from tritonsym.foundation.dtype import FLOAT32, INT32, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, operator
 
-from .common import axis_of, reject_bool
+from .common import attribute_decides, axis_of, one_dtype, reject_bool
 
 
 def _along(data: Expr, axis: int | None) -> tuple[Expr, int]:
@@ -20,11 +20,7 @@ def _along(data: Expr, axis: int | None) -> tuple[Expr, int]:
     return data, axis_of(axis, len(data.shape))
 
 
-def _index_dtype(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    outputs[0] = attributes.dtype
-
-
-@operator("argsort", dtypes=_index_dtype)
+@operator("argsort", dtypes=attribute_decides)
 def argsort_(
     data: Expr, *, axis: int | None = -1, is_ascend: bool = True, dtype: DType = FLOAT32
 ) -> Expr:
@@ -38,7 +34,7 @@ def argsort_(
 
 
 def _sort_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    one_dtype(inputs, outputs)
     outputs[1] = INT32
 
 

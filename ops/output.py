@@ -35,6 +35,7 @@ from .common import (
     in_accumulator,
     needs_float,
     no_gradients,
+    one_shape,
 )
 
 Normalization = Literal["null", "batch", "valid"]
@@ -79,7 +80,7 @@ def _check_axes(data: Shape) -> None:
 
 def _softmax_output_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The label follows from the data, unless it is given in another form."""
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None:
         _check_axes(data)
         inputs[1] = completed(inputs[1], _label_forms(attributes.multi_output, data))
@@ -222,7 +223,7 @@ def softmax_cross_entropy(data: Expr, label: Expr) -> Expr:
 
 def _regression_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     """The label has the data's shape; that of a column is inferred without its second axis."""
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None:
         column = len(data) == 2 and data[1] == 1
         inputs[1] = completed(inputs[1], [data[:1], data] if column else [data])
@@ -274,7 +275,7 @@ _register_regression(
 
 
 def _svm_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    data = inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    data = one_shape(inputs, outputs)
     if data is not None:
         inputs[1] = merge_shapes(data[:-1] or (1,), inputs[1])
 

@@ -39,6 +39,7 @@ from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
 from .common import (
     accumulator,
     needs_float,
+    one_dtype,
 )
 from .windows import (
     channels_last,
@@ -342,7 +343,7 @@ def _pooling_outputs(attributes: Any) -> Sequence[str]:
 
 
 def _pooling_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
-    inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    one_dtype(inputs, outputs)
     outputs[1:] = [INT64] * (len(outputs) - 1)
 
 

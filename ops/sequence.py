@@ -24,6 +24,8 @@ from tritonsym.foundation.shape import Shape
 from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Single
 
+from .common import one_dtype, one_shape
+
 Gradients = Sequence[Expr | None]
 
 
@@ -42,7 +44,7 @@ def _lengths_shape(attributes: Any, inputs: Shapes) -> None:
 
 def _same_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
     _check_axis(attributes.axis)
-    inputs[0] = outputs[0] = merge_shapes(inputs[0], outputs[0])
+    one_shape(inputs, outputs)
     _lengths_shape(attributes, inputs)
 
 
@@ -53,7 +55,7 @@ def _last_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
 
 def _dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     """The lengths may have another dtype than the data."""
-    known = inputs[0] = outputs[0] = inputs[0] or outputs[0]
+    known = one_dtype(inputs, outputs)
     inputs[1:] = [dtype or known for dtype in inputs[1:]]
 
 
