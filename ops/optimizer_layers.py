@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tritonsym.expressions.expr import Expr, cast, make, maximum, minimum, reduce, reshape, where
+from tritonsym.expressions.expr import Expr, make, maximum, minimum, reduce, reshape, where
 from tritonsym.graph.op import operator, unify_shapes
 
 from .common import in_accumulator
@@ -20,22 +20,18 @@ from .optimizer import (
 )
 
 
+def _squares_summed(x: Expr) -> Expr:
+    return reduce("sum", x * x, range(len(x.shape)))
+
+
 def sum_of_squares(x: Expr) -> Expr:
     """The sum of the squares of all elements, of shape (1,)."""
-
-    def total(y: Expr) -> Expr:
-        return reduce("sum", y * y, range(len(y.shape)))
-
-    return reshape(in_accumulator(total, x), (1,))
+    return reshape(in_accumulator(_squares_summed, x), (1,))
 
 
 def length(x: Expr) -> Expr:
     """The root of the sum of squares, of shape (1,)."""
-
-    def root(y: Expr) -> Expr:
-        return make("sqrt", reduce("sum", y * y, range(len(y.shape))))
-
-    return cast(reshape(in_accumulator(root, x), (1,)), x.dtype)
+    return reshape(in_accumulator(lambda y: make("sqrt", _squares_summed(y)), x), (1,))
 
 
 @update_operator("lamb_update_phase1")

@@ -29,7 +29,9 @@ def _wide_states(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
     inputs[:], outputs[:] = [*narrow[:2], *states], [narrow[2], *states]
 
 
-def _in_float32(update: Update, weight: Expr, grad: Expr, *states: Expr, **given: Any) -> Any:
+def _in_float32(
+    update: Update, weight: Expr, grad: Expr, *states: Expr, **given: Any
+) -> tuple[Expr, ...]:
     """An update of the float32 copy, which is the last of the states."""
     new, *rest = update(states[-1], cast(grad, states[-1].dtype), *states[:-1], **given)
     return cast(new, weight.dtype), *rest, new
@@ -48,11 +50,9 @@ def mp_sgd_update(
     lazy_update: bool = True,
 ) -> tuple[Expr, ...]:
     """``sgd_update`` of the float32 copy ``weight32``, to which the weight is rounded."""
-    return tuple(
-        _in_float32(
-            sgd_update, weight, grad, weight32, lr=lr, wd=wd, rescale_grad=rescale_grad,
-            clip_gradient=clip_gradient,
-        )
+    return _in_float32(
+        sgd_update, weight, grad, weight32, lr=lr, wd=wd, rescale_grad=rescale_grad,
+        clip_gradient=clip_gradient,
     )  # fmt: skip
 
 
@@ -71,11 +71,9 @@ def mp_sgd_mom_update(
     lazy_update: bool = True,
 ) -> tuple[Expr, ...]:
     """``sgd_mom_update`` of the float32 copy ``weight32``, to which the weight is rounded."""
-    return tuple(
-        _in_float32(
-            sgd_mom_update, weight, grad, mom, weight32, lr=lr, momentum=momentum, wd=wd,
-            rescale_grad=rescale_grad, clip_gradient=clip_gradient,
-        )
+    return _in_float32(
+        sgd_mom_update, weight, grad, mom, weight32, lr=lr, momentum=momentum, wd=wd,
+        rescale_grad=rescale_grad, clip_gradient=clip_gradient,
     )  # fmt: skip
 
 
@@ -93,11 +91,9 @@ def mp_nag_mom_update(
     clip_gradient: float = -1.0,
 ) -> tuple[Expr, ...]:
     """``nag_mom_update`` of the float32 copy ``weight32``, to which the weight is rounded."""
-    return tuple(
-        _in_float32(
-            nag_mom_update, weight, grad, mom, weight32, lr=lr, momentum=momentum, wd=wd,
-            rescale_grad=rescale_grad, clip_gradient=clip_gradient,
-        )
+    return _in_float32(
+        nag_mom_update, weight, grad, mom, weight32, lr=lr, momentum=momentum, wd=wd,
+        rescale_grad=rescale_grad, clip_gradient=clip_gradient,
     )  # fmt: skip
 
 
