@@ -28,7 +28,7 @@ from tritonsym.foundation.dtype import (
     DType,
 )
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Shapes, merge_shapes, operator
+from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Share, Single
 
 from .common import (
@@ -41,8 +41,6 @@ from .common import (
 # Klambauer et al., "Self-normalizing neural networks", 2017.
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
-
-Gradients = Sequence[Expr | None]
 
 
 # ---- LeakyReLU ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import (
     DTypes,
     Gradient,
+    Gradients,
     PartialShape,
     Shapes,
     is_complete,
@@ -48,7 +49,7 @@ def axes_of(axes: Axes, rank: int) -> tuple[int, ...]:
 
 def no_gradients(
     attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Sequence[Expr | None]:
+) -> Gradients:
     """The gradients of what none pass."""
     return [None] * len(inputs)
 

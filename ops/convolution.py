@@ -15,7 +15,7 @@ from tritonsym.expressions.library import Returned, computable, library_call
 from tritonsym.expressions.reference import Tensor
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Shapes, merge_shapes, operator
+from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count
 
 from .common import data_weight_bias, needs_float
@@ -31,7 +31,6 @@ from .windows import (
 )
 
 Tune = Literal["fastest", "limited_workspace", "off"]
-Gradients = Sequence[Expr | None]
 Compute = Callable[[], Tensor]
 
 

@@ -20,12 +20,18 @@ from tritonsym.expressions.reference import Step, Tensor
 from tritonsym.foundation.dtype import FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError, MXNetError
 from tritonsym.foundation.text import listed, shown
-from tritonsym.graph.op import DTypes, PartialShape, Shapes, is_complete, merge_shapes, operator
+from tritonsym.graph.op import (
+    DTypes,
+    Gradients,
+    PartialShape,
+    Shapes,
+    is_complete,
+    merge_shapes,
+    operator,
+)
 from tritonsym.graph.schema import Schema
 
 from .common import cut
-
-Gradients = Sequence[Expr | None]
 
 
 class Running(Protocol):

@@ -7,12 +7,10 @@ from typing import Any, Literal
 
 from tritonsym.expressions.expr import Expr, broadcast, concat, narrow, reduce, reshape
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Numbered, Shapes, merge_shapes, operator
+from tritonsym.graph.op import Gradients, Numbered, Shapes, merge_shapes, operator
 
 from .convolution import convolve, correlate, transpose
 from .windows import Window
-
-Gradients = Sequence[Expr | None]
 
 
 def _check_images(*images: Expr) -> None:

@@ -27,7 +27,7 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.dtype import FLOAT32, INT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import PartialShape, Shapes, merge_shapes, operator
+from tritonsym.graph.op import Gradients, PartialShape, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count
 
 from .common import (
@@ -182,7 +182,7 @@ def gather_nd(data: Expr, indices: Expr) -> Expr:
 
 def _scatter_gradient(
     attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Sequence[Expr | None]:
+) -> Gradients:
     return reshape(_gathered(heads[0], inputs[1]), inputs[0].shape), None
 
 

@@ -25,7 +25,15 @@ from tritonsym.expressions.reference import Step, Tensor, on_reshaped
 from tritonsym.expressions.special import softsign
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, Gradient, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.op import (
+    DTypes,
+    Gradient,
+    Gradients,
+    Shapes,
+    merge_shapes,
+    operator,
+    unify_shapes,
+)
 from tritonsym.graph.schema import Count
 
 from .common import (
@@ -247,7 +255,7 @@ def _softmax_gradient(sign: float, logarithm: bool = False) -> Gradient:
 
     def gradient(
         attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-    ) -> Sequence[Expr | None]:
+    ) -> Gradients:
         data = inputs[0]
         wide = accumulator(data.dtype)
         g, y = cast(heads[0], wide), cast(outputs[0], wide)

@@ -19,7 +19,7 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.dtype import BFLOAT16, FLOAT16, FLOAT32, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.op import DTypes, Gradients, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.graph.schema import Single
 
 from .common import (
@@ -29,8 +29,6 @@ from .common import (
     one_dtype,
     one_shape,
 )
-
-Gradients = Sequence[Expr | None]
 
 
 def _needs_parameters(shape: Shape, **parameters: Expr) -> None:

@@ -26,7 +26,7 @@ from tritonsym.expressions.expr import (
 from tritonsym.expressions.reference import Step, Tensor, on_reshaped
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.graph.schema import Single
 
 from .common import (
@@ -39,7 +39,6 @@ from .common import (
 )
 
 Normalization = Literal["null", "batch", "valid"]
-Gradients = Sequence[Expr | None]
 
 
 def _softmax(x: Expr, axis: int) -> Expr:

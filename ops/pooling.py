@@ -34,7 +34,7 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.dtype import INT32, INT64, UINT8, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
+from tritonsym.graph.op import DTypes, Gradients, Shapes, merge_shapes, operator
 
 from .common import (
     accumulator,
@@ -49,7 +49,6 @@ from .windows import (
     to_channels_last,
 )
 
-Gradients = Sequence[Expr | None]
 # Along an axis with more windows than one, each element of a window is an expression.
 _LONGEST = 1024
 

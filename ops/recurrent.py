@@ -22,7 +22,7 @@ from tritonsym.expressions.expr import (
 from tritonsym.expressions.grad import gradients, substitute
 from tritonsym.expressions.library import CallGradient, Native, library_call
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Shapes, merge_shapes, operator
+from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count, Share
 
 from .activation import dropout_mask
@@ -33,8 +33,6 @@ from .common import (
 )
 from .recurrent_calls import Layer, Mode, backward, forward
 from .recurrent_steps import unrolled
-
-Gradients = Sequence[Expr | None]
 
 
 def _layers(mode: Mode, size: int, count: int, bidirectional: bool, features: int) -> list[Layer]:

@@ -22,7 +22,7 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.dtype import FLOAT32, FLOAT64, INT32, INT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.op import DTypes, Gradients, Shapes, merge_shapes, operator, unify_shapes
 
 from .common import accumulator, no_gradients
 from .creation import deviates, float_dtype
@@ -117,7 +117,7 @@ def _multinomial_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> Non
 
 def _multinomial_gradient(
     attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Sequence[Expr | None]:
+) -> Gradients:
     """That of the logarithms of the probabilities of what was drawn."""
     (data,) = inputs
     if not attributes.get_prob:

@@ -21,12 +21,10 @@ from tritonsym.expressions.expr import (
 from tritonsym.foundation.dtype import INT64
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.foundation.shape import Shape
-from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator
+from tritonsym.graph.op import DTypes, Gradients, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Single
 
 from .common import one_dtype, one_shape
-
-Gradients = Sequence[Expr | None]
 
 
 def _inputs(attributes: Any) -> tuple[str, ...]:

@@ -32,9 +32,11 @@ DTypes = list[DType | None]
 Lowering = Callable[..., Expr | tuple[Expr, ...]]
 FillShapes = Callable[[Any, Shapes, Shapes], None]
 FillDTypes = Callable[[Any, DTypes, DTypes], None]
-# A closed form: (attributes, head gradients, inputs, outputs) to one gradient for each input, or
-# None where it is zero. Without one, gradients are derived from the operator's expression.
-Gradient = Callable[[Any, Sequence[Expr], Sequence[Expr], Sequence[Expr]], Sequence[Expr | None]]
+# One for each input, or None where it is zero.
+Gradients = Sequence[Expr | None]
+# A closed form: (attributes, head gradients, inputs, outputs) to gradients. Without one, they are
+# derived from the operator's expression.
+Gradient = Callable[[Any, Sequence[Expr], Sequence[Expr], Sequence[Expr]], Gradients]
 # What auxiliary states become in training: (attributes, inputs, outputs) to one value for each.
 Updates = Callable[[Any, Sequence[Expr], Sequence[Expr]], Sequence[Expr]]
 # What unknown lengths may be: much divides the long ones, and the short ones end within a slice.
