@@ -22,21 +22,12 @@ from tritonsym.expressions.expr import (
     where,
 )
 from tritonsym.expressions.reference import Step, Tensor
-from tritonsym.foundation.dtype import (
-    FLOAT32,
-    FLOAT64,
-    DType,
-)
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Share, Single
 
-from .common import (
-    accumulator,
-    axis_of,
-    needs_float,
-    one_shape,
-)
+from .common import accumulator, axis_of, needs_float, one_shape
 
 # Klambauer et al., "Self-normalizing neural networks", 2017.
 _SELU_ALPHA = 1.6732632423543772848170429916717

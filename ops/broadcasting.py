@@ -7,10 +7,7 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import operator
 from tritonsym.graph.schema import Axes
 
-from .common import (
-    axis_of,
-    first_decides,
-)
+from .common import axis_of, first_decides
 
 
 @operator("broadcast_axis", aliases=("broadcast_axes",))

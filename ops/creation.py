@@ -5,16 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tritonsym.expressions.expr import (
-    Expr,
-    cast,
-    full,
-    iota,
-    make,
-    narrow,
-    random,
-    reshape,
-)
+from tritonsym.expressions.expr import Expr, cast, full, iota, make, narrow, random, reshape
 from tritonsym.foundation.dtype import BOOL, FLOAT32, FLOAT64, INT32, INT64, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Shapes, merge_shapes, operator

@@ -30,13 +30,7 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Gradients, PartialShape, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count
 
-from .common import (
-    attribute_decides,
-    axis_of,
-    completed,
-    first_decides,
-    reject_bool,
-)
+from .common import attribute_decides, axis_of, completed, first_decides, reject_bool
 
 
 def clipped_indices(indices: Expr, length: int) -> Expr:

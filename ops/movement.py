@@ -29,11 +29,7 @@ from tritonsym.graph.op import (
 )
 from tritonsym.graph.schema import Arity, Axes, Bounds
 
-from .common import (
-    axes_of,
-    axis_of,
-    first_decides,
-)
+from .common import axes_of, axis_of, first_decides
 
 
 def reshaped(have: Shape, want: tuple[int, ...], reverse: bool = False) -> Shape:

@@ -45,11 +45,7 @@ from .common import (
     one_shape,
     reject_bool,
 )
-from .elementwise import (
-    rectified_slope,
-    rectify,
-    threshold_at_zero,
-)
+from .elementwise import rectified_slope, rectify, threshold_at_zero
 from .indexing import clipped_indices
 
 

@@ -22,13 +22,7 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Gradients, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.graph.schema import Single
 
-from .common import (
-    accumulator,
-    axis_of,
-    needs_float,
-    one_dtype,
-    one_shape,
-)
+from .common import accumulator, axis_of, needs_float, one_dtype, one_shape
 
 
 def _needs_parameters(shape: Shape, **parameters: Expr) -> None:

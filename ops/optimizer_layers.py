@@ -8,16 +8,7 @@ from tritonsym.expressions.expr import Expr, make, maximum, minimum, reduce, res
 from tritonsym.graph.op import operator, unify_shapes
 
 from .common import in_accumulator
-from .optimizer import (
-    Scalar,
-    clipped,
-    decayed,
-    running_mean,
-    scalar,
-    scaled,
-    sqrt,
-    update_operator,
-)
+from .optimizer import Scalar, clipped, decayed, running_mean, scalar, scaled, sqrt, update_operator
 
 
 def _squares_summed(x: Expr) -> Expr:

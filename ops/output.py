@@ -29,14 +29,7 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator, unify_shapes
 from tritonsym.graph.schema import Single
 
-from .common import (
-    accumulator,
-    completed,
-    in_accumulator,
-    needs_float,
-    no_gradients,
-    one_shape,
-)
+from .common import accumulator, completed, in_accumulator, needs_float, no_gradients, one_shape
 
 Normalization = Literal["null", "batch", "valid"]
 

@@ -36,18 +36,8 @@ from tritonsym.foundation.dtype import INT32, INT64, UINT8, DType
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import DTypes, Gradients, Shapes, merge_shapes, operator
 
-from .common import (
-    accumulator,
-    needs_float,
-    one_dtype,
-)
-from .windows import (
-    channels_last,
-    moved_channel,
-    per_axis,
-    to_channels_first,
-    to_channels_last,
-)
+from .common import accumulator, needs_float, one_dtype
+from .windows import channels_last, moved_channel, per_axis, to_channels_first, to_channels_last
 
 # Along an axis with more windows than one, each element of a window is an expression.
 _LONGEST = 1024

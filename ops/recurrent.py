@@ -9,16 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tritonsym.expressions.expr import (
-    Expr,
-    Shape,
-    cast,
-    concat,
-    full,
-    input_,
-    narrow,
-    reshape,
-)
+from tritonsym.expressions.expr import Expr, Shape, cast, concat, full, input_, narrow, reshape
 from tritonsym.expressions.grad import gradients, substitute
 from tritonsym.expressions.library import CallGradient, Native, library_call
 from tritonsym.foundation.errors import LoweringError
@@ -26,11 +17,7 @@ from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count, Share
 
 from .activation import dropout_mask
-from .common import (
-    accumulator,
-    cut,
-    needs_float,
-)
+from .common import accumulator, cut, needs_float
 from .recurrent_calls import Layer, Mode, backward, forward
 from .recurrent_steps import unrolled
 

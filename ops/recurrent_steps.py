@@ -7,16 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tritonsym.expressions.expr import (
-    Expr,
-    broadcast,
-    concat,
-    dot,
-    make,
-    narrow,
-    reshape,
-    where,
-)
+from tritonsym.expressions.expr import Expr, broadcast, concat, dot, make, narrow, reshape, where
 
 # From what the input and the last state make of the gates, and the states, to the next states.
 Cell = Callable[[Expr, Expr, list[Expr]], list[Expr]]

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from .base import Optimizer, Rates, create, register
 from .large_batches import LAMB, LARS, LBSGD
-from .methods import (
-    NAG,
-    SGD,
-    AdaDelta,
-    AdaGrad,
-    Adam,
-    AdamW,
-    Ftrl,
-    RMSProp,
-    SignSGD,
-    Signum,
-)
+from .methods import NAG, SGD, AdaDelta, AdaGrad, Adam, AdamW, Ftrl, RMSProp, SignSGD, Signum
 from .updater import Updater, get_updater
 from .variants import DCASGD, FTML, SGLD, Adamax, GroupAdaGrad, Nadam, Test
 
