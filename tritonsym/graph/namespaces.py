@@ -1,9 +1,9 @@
-"""MXNet's namespaces of operators, such as `mx.sym.linalg`: what is in them, and what is not."""
+"""Modules of operators and MXNet's namespaces in them, such as `mx.sym.linalg`."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..foundation.errors import MXNetError
@@ -38,15 +38,36 @@ def _members() -> Iterator[tuple[str, str, str]]:
         yield "sparse", alias, alias
 
 
-def namespaces(
-    module: str, made: Callable[[Op, str], Callable[..., Any]]
-) -> dict[str, types.ModuleType]:
-    """The namespaces of a module that has a function for every operator.
+def add_operators(
+    names: dict[str, Any], made: Callable[[Op, str], Callable[..., Any]]
+) -> tuple[types.ModuleType, ...]:
+    """Give a module a function for every operator whose name it does not use itself.
 
     Args:
-        module: its name.
+        names: the module's ``globals()``.
         made: from an operator and its registered name to the function.
+
+    Returns:
+        Its namespaces ``_internal``, ``op``, ``linalg``, ``contrib`` and ``sparse``.
     """
+    module = names["__name__"]
+    # Names with an underscore are what operators on symbols produce.
+    internal = types.ModuleType(f"{module}._internal", "Operators that others produce.")
+    alone = types.ModuleType(f"{module}.op", "The operators alone.")
+    alone.__getattr__ = refusing(alone.__name__)  # type: ignore[method-assign]
+    for alias, op in registered().items():
+        function = made(op, alias)
+        if alias.startswith("_"):
+            setattr(internal, alias, function)
+        else:
+            setattr(alone, alias, function)
+            names.setdefault(alias, function)
+    return internal, alone, *_namespaces(module, made)
+
+
+def _namespaces(
+    module: str, made: Callable[[Op, str], Callable[..., Any]]
+) -> Iterable[types.ModuleType]:
     found = {
         name: types.ModuleType(f"{module}.{name}", f"The operators that MXNet has as {name}.")
         for name in (*_PREFIXES, "sparse")
@@ -57,7 +78,7 @@ def namespaces(
         setattr(found[namespace], name, function)
     for one in found.values():
         one.__getattr__ = refusing(one.__name__)  # type: ignore[method-assign]
-    return found
+    return found.values()
 
 
 def refusing(module: str) -> Callable[[str], Any]:

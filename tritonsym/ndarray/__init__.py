@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable
 from typing import Any
 
 from .. import ops
 from ..graph import frontend
-from ..graph.namespaces import namespaces, refusing
-from ..graph.op import Op, registered
+from ..graph.namespaces import add_operators, refusing
+from ..graph.op import Op
 from .core import NDArray, invoke
 from .create import FUNCTIONS_OF_TWO as _FUNCTIONS_OF_TWO
 from .create import adamw_update as _adamw_update
@@ -67,9 +66,9 @@ def _operator_function(op: Op, alias: str) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None)
         kwargs.pop("name", None)
-        ctx = kwargs.pop("ctx", None)
-        result = invoke(alias, args, kwargs if ctx is None else {**kwargs, "ctx": ctx}, out)
-        return result
+        if kwargs.get("ctx", "") is None:  # as if it were not given
+            del kwargs["ctx"]
+        return invoke(alias, args, kwargs, out)
 
     function.__name__ = function.__qualname__ = alias
     function.__doc__ = frontend.documentation(op, "NDArray")
@@ -77,19 +76,8 @@ def _operator_function(op: Op, alias: str) -> Callable[..., Any]:
     return function
 
 
-_internal = types.ModuleType(f"{__name__}._internal", "Operators that others produce.")
-op = types.ModuleType(f"{__name__}.op", "The operators alone.")
-op.__getattr__ = refusing(op.__name__)  # type: ignore[method-assign]
 globals().update(_FUNCTIONS_OF_TWO)
-for _alias, _op in registered().items():
-    _function = _operator_function(_op, _alias)
-    if _alias.startswith("_"):
-        setattr(_internal, _alias, _function)
-    else:
-        setattr(op, _alias, _function)
-        globals().setdefault(_alias, _function)
-_spaces = namespaces(__name__, _operator_function)
-linalg, contrib, sparse = (_spaces[name] for name in ("linalg", "contrib", "sparse"))
+_internal, op, linalg, contrib, sparse = add_operators(globals(), _operator_function)
 contrib.adamw_update = _adamw_update  # type: ignore[attr-defined]
 
 __getattr__ = refusing(__name__)

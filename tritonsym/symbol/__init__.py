@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable
 from typing import Any
 
 from .. import ops
 from ..graph import frontend
-from ..graph.namespaces import namespaces, refusing
-from ..graph.op import Op, registered
+from ..graph.namespaces import add_operators, refusing
+from ..graph.op import Op
 from . import random
 from .core import Symbol, apply
 from .create import (
@@ -69,20 +68,7 @@ def _operator_function(op: Op, alias: str) -> Callable[..., Symbol]:
     return function
 
 
-# Names with an underscore are what operators on symbols produce; they live in `_internal`.
-_internal = types.ModuleType(f"{__name__}._internal", "Operators that others produce.")
-op = types.ModuleType(f"{__name__}.op", "The operators alone.")
-op.__getattr__ = refusing(op.__name__)  # type: ignore[method-assign]
-for _alias, _op in registered().items():
-    _function = _operator_function(_op, _alias)
-    if _alias.startswith("_"):
-        setattr(_internal, _alias, _function)
-    else:
-        setattr(op, _alias, _function)
-        globals().setdefault(_alias, _function)
-
-_spaces = namespaces(__name__, _operator_function)
-linalg, contrib, sparse = (_spaces[name] for name in ("linalg", "contrib", "sparse"))
+_internal, op, linalg, contrib, sparse = add_operators(globals(), _operator_function)
 contrib.adamw_update = _adamw_update  # type: ignore[attr-defined]
 
 __getattr__ = refusing(__name__)
