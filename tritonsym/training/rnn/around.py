@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ... import symbol
@@ -66,9 +67,9 @@ class SequentialRNNCell(_Several):
     """
 
     def __init__(self, params: RNNParams | None = None) -> None:
+        self._cells = []
         super().__init__("", params)
         self._override = params is not None
-        self._cells = []
 
     def add(self, cell: BaseRNNCell) -> None:
         """Put a cell on top."""
@@ -106,7 +107,7 @@ class SequentialRNNCell(_Several):
     def reset(self) -> None:
         """Begin to count steps anew."""
         super().reset()
-        for cell in getattr(self, "_cells", ()):
+        for cell in self._cells:
             cell.reset()
 
 
@@ -228,6 +229,15 @@ class ModifierCell(BaseRNNCell):
         base_cell._modified = True
         self.base_cell = base_cell
 
+    @contextmanager
+    def _base(self) -> Iterator[BaseRNNCell]:
+        """The other cell, called by this one."""
+        self.base_cell._modified = False
+        try:
+            yield self.base_cell
+        finally:
+            self.base_cell._modified = True
+
     @property
     def params(self) -> RNNParams:
         """The parameters of the other cell."""
@@ -242,11 +252,8 @@ class ModifierCell(BaseRNNCell):
     def begin_state(self, func: Callable[..., Symbol] | None = None, **kwargs: Any) -> States:
         """The first states of the other cell."""
         assert not self._modified, "call the modifier cell, and not the cell that it modifies"
-        self.base_cell._modified = False
-        try:
-            return self.base_cell.begin_state(kwargs.pop("init_sym", func), **kwargs)
-        finally:
-            self.base_cell._modified = True
+        with self._base() as cell:
+            return cell.begin_state(kwargs.pop("init_sym", func), **kwargs)
 
     def unpack_weights(self, args: Mapping[str, NDArray]) -> Weights:
         """Those of the other cell taken apart."""
@@ -330,13 +337,8 @@ class ResidualCell(ModifierCell):
     ) -> tuple[Any, States]:
         """So many steps; see :meth:`BaseRNNCell.unroll`."""
         self.reset()
-        self.base_cell._modified = False
-        try:
-            found, states = self.base_cell.unroll(
-                length, inputs, begin_state, layout, merge_outputs
-            )
-        finally:
-            self.base_cell._modified = True
+        with self._base() as cell:
+            found, states = cell.unroll(length, inputs, begin_state, layout, merge_outputs)
         merge = isinstance(found, Symbol) if merge_outputs is None else merge_outputs
         steps, _ = as_sequence(length, inputs, layout, merge)
         if isinstance(found, Symbol):
