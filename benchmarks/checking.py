@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,5 +28,5 @@ def deviation(
         errors = torch.as_tensor(result).to(due.device, torch.float64, copy=True)
         errors.sub_(due).abs_().sub_(free).clamp_(min=0)
         error = float(errors.div_(magnitude.add_(magnitude.mean())).max())
-        worst = max(worst, error) if error == error else float("inf")
+        worst = float("inf") if math.isnan(error) else max(worst, error)
     return worst

@@ -94,7 +94,7 @@ class Functions:
         return jnp.stack(parts, axis)
 
     @staticmethod
-    def halves(x: Any, count: int) -> Any:
+    def parts(x: Any, count: int) -> Any:
         return jnp.split(x, count, 1)
 
     @staticmethod

@@ -115,7 +115,7 @@ class Functions:
     def stack(self, parts: Sequence[Any], axis: int) -> Any:
         return self._sym.stack(*parts, axis=axis)
 
-    def halves(self, x: Any, count: int) -> Any:
+    def parts(self, x: Any, count: int) -> Any:
         """Equal parts of the last of two axes."""
         return self.SliceChannel(x, num_outputs=count, axis=1)
 

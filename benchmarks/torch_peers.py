@@ -89,7 +89,7 @@ class Functions:
         return torch.flatten(x, 1)
 
     @staticmethod
-    def halves(x: Any, count: int) -> Any:
+    def parts(x: Any, count: int) -> Any:
         return torch.chunk(x, count, 1)
 
     @staticmethod

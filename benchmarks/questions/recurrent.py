@@ -25,7 +25,7 @@ def _cells(size: LSTMSize, f: Any, x: Any, weights: Any, state: Any, cell: Any) 
     for now in f.steps(x, size.length):
         gates = f.linear(now, input_weight, input_bias, 4 * size.width)
         gates = gates + f.linear(state, hidden_weight, hidden_bias, 4 * size.width)
-        parts = f.halves(gates, 4)
+        parts = f.parts(gates, 4)
         taken, kept, new, shown = (parts[number] for number in range(4))
         cell = f.sigmoid(kept) * cell + f.sigmoid(taken) * f.tanh(new)
         state = f.sigmoid(shown) * f.tanh(cell)
