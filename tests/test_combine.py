@@ -13,6 +13,7 @@ from memory_checker import check_plan
 from named_graphs import GRAPHS, plan_of
 from tritonsym.expressions.expr import Expr, input_, make, narrow, reduce
 from tritonsym.foundation.dtype import FLOAT32
+from tritonsym.foundation.switches import Switches
 from tritonsym.graph.trace import Graph
 from tritonsym.kernels import triton_source
 from tritonsym.planning.plan import Plan, make_plan
@@ -168,7 +169,7 @@ def test_an_optimizer_of_many_weights_is_few_launches() -> None:
     check_plan(plan)
     assert forms(plan) == [("pointwise", 0), ("combined", 100)]
     assert len(plan.in_place) == 300 and not plan.stages[0].updates
-    apart = make_plan(graph, in_registers=True, fuse=False)
+    apart = make_plan(graph, switched=Switches(fusion=False), in_registers=True)
     assert len(apart.kernels) > 1000
 
 

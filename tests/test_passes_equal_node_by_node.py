@@ -31,6 +31,7 @@ from test_planned_equals_node_by_node import (
 from tritonsym.expressions.philox import RandomState
 from tritonsym.foundation.dtype import as_dtype
 from tritonsym.foundation.errors import MXNetError
+from tritonsym.foundation.switches import Switches
 from tritonsym.graph.backward import backward_of_sum
 from tritonsym.graph.infer import infer_shapes
 from tritonsym.graph.node import toposort as toposort_nodes
@@ -132,7 +133,7 @@ def run_examples(example: Example) -> None:
         written = replacing(graph, inputs, number % 2)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tiling, "TILE", tile)
-            plan = make_plan(written, strides, fuse=fuse, reuse=reuse)
+            plan = make_plan(written, strides, switched=Switches(fusion=fuse, reuse=reuse))
         note(str(plan))
         if fuse not in answers:
             answers[fuse] = node_by_node(graph.outputs, inputs, orders(plan))

@@ -21,6 +21,7 @@ from tritonsym.expressions.philox import RandomState, default_state
 from tritonsym.expressions.reference import prepare, run, scalar
 from tritonsym.expressions.walks import toposort
 from tritonsym.foundation.dtype import as_dtype
+from tritonsym.foundation.switches import Switches
 from tritonsym.graph.infer import infer_shapes
 from tritonsym.graph.node import toposort as toposort_nodes
 from tritonsym.graph.trace import Graph, trace
@@ -236,7 +237,7 @@ def test_planned_equals_node_by_node(example: Example) -> None:
         way = f"fuse={fuse}, reuse={reuse}, tiles of {tile} bytes"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tiling, "TILE", tile)
-            plan = make_plan(graph, strides, fuse=fuse, reuse=reuse)
+            plan = make_plan(graph, strides, switched=Switches(fusion=fuse, reuse=reuse))
         same = orders(plan) == orders(executor.plan)
         try:
             due = answers if same else answers_for(plan, inputs)

@@ -51,15 +51,7 @@ def plan_for_gpu(
     kinds = infer_dtypes(nodes, dtypes or {})
     known = {n.name: kinds.of(n) or FLOAT32 for n in nodes if n.op is None}
     graph = simplify(trace([symbol._entries], found, known, native=False))
-    switched = switches.current()
-    return make_plan(
-        graph,
-        fuse=switched.fusion,
-        reuse=switched.reuse,
-        in_registers=True,
-        gpu=gpu,
-        precision=switched.matmul_precision,
-    )
+    return make_plan(graph, switched=switches.current(), in_registers=True, gpu=gpu)
 
 
 def _named(text: str, form: str) -> tuple[str, str]:

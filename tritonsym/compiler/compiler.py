@@ -166,11 +166,9 @@ def compile_graph(
     plan = make_plan(
         graph,
         strides,
-        fuse=switched.fusion,
-        reuse=switched.reuse,
+        switched=switched,
         in_registers=not on_cpu,
         gpu=None if on_cpu else gpu_of(context),
-        precision=switched.matmul_precision,
         guarded={*guarded, *(i for i, tensor in enumerate(inputs) if _memory(tensor) in shared)},
     )
     if switched.debug:

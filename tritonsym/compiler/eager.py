@@ -33,15 +33,8 @@ def compute(
     strides = {i: x.stride() for i, x in enumerate(inputs) if not x.is_contiguous()}
     # What runs once is not worth a graph.
     switched = replace(switches.current(), graphs=False)
-    plan = make_plan(
-        Graph(tuple(outputs)),
-        strides,
-        fuse=switched.fusion,
-        reuse=switched.reuse,
-        in_registers=True,
-        gpu=gpu_of(context),
-        precision=switched.matmul_precision,
-    )
+    graph = Graph(tuple(outputs))
+    plan = make_plan(graph, strides, switched=switched, in_registers=True, gpu=gpu_of(context))
     program = triton_runtime.program(plan, inputs, state, context, switched)
     triton_runtime.graphed(program, switched).run()
     return program.buffers.outputs

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..expressions.expr import Expr
 from ..expressions.layout import Layout
+from ..foundation.switches import Switches
 from ..graph.trace import Graph
 from ..products.for_gpu import for_gpu
 from ..products.gpus import Gpu
@@ -16,6 +17,8 @@ from ..scheduling.scheduled import Scheduled, kernels_in_registers, kernels_of_c
 from ..scheduling.tiling import Tiling
 from .memory import Lifetime
 from .places import Place, placed
+
+_DEFAULT = Switches()
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,9 @@ def make_plan(
     graph: Graph,
     input_strides: Mapping[int, tuple[int, ...]] | None = None,
     *,
-    fuse: bool = True,
-    reuse: bool = True,
+    switched: Switches = _DEFAULT,
     in_registers: bool = False,
     gpu: Gpu | None = None,
-    precision: str = "ieee",
     guarded: Collection[int] = (),
 ) -> Plan:
     """The plan of a graph.
@@ -111,21 +112,20 @@ def make_plan(
     Args:
         graph: what is to be computed.
         input_strides: in elements, of bound arrays that are not contiguous, by index.
-        fuse: compute elementwise expressions together.
-        reuse: let values take the memory of values that are no longer needed.
+        switched: whether to compute expressions together and to reuse memory, and how exact
+            generated products of float32 are.
         in_registers: kernels keep inner values in registers, as on a GPU. Without it every value
             has memory, and long kernels are cut into tiles.
         gpu: for which kernels of matrix products are generated; without it a library does them.
-        precision: of such products of float32, one of `switches.PRECISIONS`.
         guarded: inputs that are replaced at the end of a stage and not before.
     """
-    strides = input_strides or {}
+    strides, fuse = input_strides or {}, switched.fusion
     if in_registers:
-        graph = for_gpu(graph, strides, gpu, precision, fuse)
+        graph = for_gpu(graph, strides, gpu, switched.matmul_precision, fuse)
         scheduled = kernels_in_registers(graph, strides, fuse, gpu)
     else:
         scheduled = kernels_of_calls(graph, strides, fuse)
-    memory = placed(graph, scheduled, {*guarded, *strides}, reuse, in_registers)
+    memory = placed(graph, scheduled, {*guarded, *strides}, switched.reuse, in_registers)
     return Plan(
         kernels=scheduled.kernels,
         stages=_stages(graph, scheduled, memory.in_place),
