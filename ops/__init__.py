@@ -8,12 +8,12 @@ from . import (
     convolution,
     creation,
     custom,
+    dropout,
     elementwise,
     image,
     indexing,
     matrix,
     movement,
-    nn,
     normalization,
     optimizer,
     optimizer_layers,
@@ -26,6 +26,7 @@ from . import (
     reduction,
     sampling,
     sequence,
+    softmax,
 )
 
 __all__ = [
@@ -34,12 +35,12 @@ __all__ = [
     "convolution",
     "creation",
     "custom",
+    "dropout",
     "elementwise",
     "image",
     "indexing",
     "matrix",
     "movement",
-    "nn",
     "normalization",
     "optimizer",
     "optimizer_layers",
@@ -52,4 +53,5 @@ __all__ = [
     "reduction",
     "sampling",
     "sequence",
+    "softmax",
 ]

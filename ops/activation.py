@@ -1,37 +1,78 @@
-"""Activation functions with parameters of their own, and Dropout."""
+"""Activation functions, those with parameters of their own among them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import torch
 
-from tritonsym.expressions.expr import (
-    Expr,
-    Shape,
-    broadcast,
-    cast,
-    full,
-    make,
-    random,
-    reduce,
-    reshape,
-    where,
-)
+from tritonsym.expressions.expr import Expr, cast, full, make, random, reduce, reshape, where
 from tritonsym.expressions.reference import Step, Tensor
-from tritonsym.foundation.dtype import FLOAT32, FLOAT64, DType
+from tritonsym.expressions.special import softsign
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator
-from tritonsym.graph.schema import Share, Single
+from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator, unify_shapes
+from tritonsym.graph.schema import Single
 
-from .common import accumulator, axis_of, needs_float, one_shape
+from .common import accumulator, needs_float
+from .elementwise import rectified_slope, rectify, threshold_at_zero
 
 # Klambauer et al., "Self-normalizing neural networks", 2017.
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
+
+
+# ---- Activation ----------------------------------------------------------------------------------
+
+_ACTIVATIONS: dict[str, Callable[[Expr], Expr]] = {
+    "relu": rectify,
+    "sigmoid": lambda x: make("sigmoid", x),
+    "tanh": lambda x: make("tanh", x),
+    # exp(x) overflows long after log(1 + exp(x)) has become x
+    "softrelu": lambda x: where(x > 20, x, make("log1p", make("exp", x))),
+    "softsign": softsign,
+}
+
+
+def _activation_gradient(
+    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
+) -> Sequence[Expr]:
+    (head,), (x,), (y,) = heads, inputs, outputs
+    match attributes.act_type:
+        case "relu":
+            return rectified_slope(attributes, heads, inputs, outputs)
+        case "sigmoid":
+            return (head * (1 - y) * y,)
+        case "tanh":
+            return (head * (1 - y * y),)
+        case "softrelu":
+            return (head * -make("expm1", -y),)
+        case _:
+            wide = 1 + make("abs", x)
+            return (head / (wide * wide),)
+
+
+@operator(
+    "Activation",
+    shapes=unify_shapes,
+    gradient=_activation_gradient,
+    native=threshold_at_zero,
+    uses_native=lambda attributes, inputs: attributes.act_type == "relu",
+    elementwise=True,
+)
+def activation(
+    data: Expr, *, act_type: Literal["relu", "sigmoid", "softrelu", "softsign", "tanh"]
+) -> Expr:
+    """An activation function, elementwise.
+
+    relu: max(x, 0). sigmoid: 1 / (1 + exp(-x)). tanh. softrelu: log(1 + exp(x)).
+    softsign: x / (1 + abs(x)).
+    """
+    needs_float("Activation", data)
+    return _ACTIVATIONS[act_type](data)
 
 
 # ---- LeakyReLU ---------------------------------------------------------------------------------
@@ -153,57 +194,3 @@ def leaky_relu(
             return where(data > 0, data, data * slopes), slopes
         case _:
             return where(data > 0, data, data * slope)
-
-
-# ---- Dropout -----------------------------------------------------------------------------------
-
-
-def dropout_mask(shape: Shape, dtype: DType, p: float, stream: int) -> Expr:
-    """0 with probability ``p``, else 1 / (1 - p), anew at every run."""
-    kept = random(shape, accumulator(dtype), stream) >= p
-    return where(kept, full(1 / (1 - p) if p < 1 else 0, shape, dtype), 0)
-
-
-def _dropout_gradient(
-    attributes: Any, heads: Sequence[Expr], inputs: Sequence[Expr], outputs: Sequence[Expr]
-) -> Gradients:
-    return (heads[0] * broadcast(outputs[1], inputs[0].shape),)
-
-
-def _dropout_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
-    data = one_shape(inputs, outputs)
-    if data is not None:
-        shared = {axis_of(axis, len(data)) for axis in attributes.axes}
-        mask = tuple(1 if axis in shared else length for axis, length in enumerate(data))
-        outputs[1] = merge_shapes(mask, outputs[1])
-
-
-@operator(
-    "Dropout",
-    outputs=lambda attributes: ("output", "mask"),
-    visible=lambda attributes: 1,
-    shapes=_dropout_shapes,
-    gradient=_dropout_gradient,
-)
-def dropout(
-    data: Expr,
-    *,
-    p: Share = 0.5,
-    mode: Literal["training", "always"] = "training",
-    axes: tuple[int, ...] = (),
-    cudnn_off: bool | None = False,
-    train: bool,
-    stream: int,
-) -> tuple[Expr, ...]:
-    """Each element is 0 with probability ``p``, else divided by 1 - p, anew at every run.
-
-    Outside of training it is the data itself, unless ``mode`` is ``always``. Along ``axes`` all
-    elements share their fate.
-    """
-    needs_float("Dropout", data)
-    shared = {axis_of(axis, len(data.shape)) for axis in axes}
-    shape = tuple(1 if axis in shared else length for axis, length in enumerate(data.shape))
-    if p == 0 or not (train or mode == "always"):
-        return data, full(1, shape, data.dtype)
-    mask = dropout_mask(shape, data.dtype, p, stream)
-    return data * broadcast(mask, data.shape), mask

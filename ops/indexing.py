@@ -27,7 +27,7 @@ from tritonsym.expressions.expr import (
 )
 from tritonsym.foundation.dtype import FLOAT32, INT64, DType
 from tritonsym.foundation.errors import LoweringError
-from tritonsym.graph.op import Gradients, PartialShape, Shapes, merge_shapes, operator
+from tritonsym.graph.op import DTypes, Gradients, PartialShape, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count
 
 from .common import attribute_decides, axis_of, completed, first_decides, reject_bool
@@ -204,3 +204,37 @@ def scatter_nd(data: Expr, indices: Expr, *, shape: tuple[int, ...]) -> Expr:
     rows = take(reshape(data, (places.size, *rest)), order, 0)
     kept = where(reshape(last, (places.size, *[1] * len(rest))), rows, 0)
     return reshape(take_add(kept, ordered, 0, math.prod(shape[:count])), shape)
+
+
+# ---- embedding ---------------------------------------------------------------------------------
+
+
+def _embedding_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    inputs[1] = merge_shapes((attributes.input_dim, attributes.output_dim), inputs[1])
+    if inputs[0] is not None:
+        outputs[0] = merge_shapes((*inputs[0], attributes.output_dim), outputs[0])
+
+
+def _embedding_dtypes(attributes: Any, inputs: DTypes, outputs: DTypes) -> None:
+    inputs[1] = outputs[0] = inputs[1] or outputs[0] or attributes.dtype
+
+
+@operator("Embedding", shapes=_embedding_shapes, dtypes=_embedding_dtypes)
+def embedding(
+    data: Expr,
+    weight: Expr,
+    *,
+    input_dim: Count,
+    output_dim: Count,
+    dtype: DType = FLOAT32,
+    sparse_grad: bool = False,
+) -> Expr:
+    """The row of ``weight`` that each element of ``data`` names.
+
+    ``weight`` has shape ``(input_dim, output_dim)``, the output ``(*data.shape, output_dim)``.
+    Indices below 0 and above the last row are taken as the first and the last row.
+    """
+    reject_bool(data, weight)
+    if weight.shape != (input_dim, output_dim):
+        raise LoweringError(f"weight is {weight.shape}, it needs {(input_dim, output_dim)}")
+    return take(weight, clipped_indices(data, input_dim), 0)

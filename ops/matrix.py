@@ -1,15 +1,22 @@
-"""Matrix products."""
+"""Matrix products, and the layer that is one."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from tritonsym.expressions.expr import Expr, dot, permute, reshape
+import torch
+
+from tritonsym.expressions.expr import Expr, Shape, dot, permute, reshape
+from tritonsym.expressions.reference import Step, Tensor, on_reshaped
+from tritonsym.foundation.dtype import FLOAT32, FLOAT64
 from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Shapes, merge_shapes, operator
+from tritonsym.graph.schema import Count
 
-from .common import axis_of, reject_bool
+from .common import axis_of, data_weight_bias, reject_bool
 
 
 @operator("dot")
@@ -140,3 +147,81 @@ def linalg_gemm2(
     ``transpose_b`` exchange them first.
     """
     return _rows_axis(_gemm(A, B, transpose_a, transpose_b, alpha, axis), axis, back=True)
+
+
+# ---- FullyConnected ------------------------------------------------------------------------------
+
+
+def _dense_features(data: Shape, flatten: bool) -> int:
+    """How many numbers of the data each unit sees; 0 where that is not known."""
+    return math.prod(data[1:]) if flatten else data[-1]
+
+
+def _dense_shapes(attributes: Any, inputs: Shapes, outputs: Shapes) -> None:
+    """Weight and bias follow from the data and `num_hidden`; the batch also from the output."""
+    units, data = attributes.num_hidden, inputs[0]
+    if data is None:
+        return
+    inputs[2:] = [merge_shapes((units,), shape) for shape in inputs[2:]]
+    inputs[1] = merge_shapes((units, _dense_features(data, attributes.flatten)), inputs[1])
+    kept = data[:1] if attributes.flatten else data[:-1]
+    result = outputs[0] = merge_shapes((*kept, units), outputs[0])
+    assert result is not None
+    inputs[0] = merge_shapes(data, (*result[: len(kept)], *data[len(kept) :]))
+
+
+def _dense_native(attributes: Any, inputs: list[Tensor], out: Tensor) -> Step:
+    rows = out.view(-1, attributes.num_hidden)
+    weight = inputs[1].t()
+
+    def product(data: Tensor) -> Step:
+        if len(inputs) == 2:
+            return partial(torch.mm, data, weight, out=rows)
+        return partial(torch.addmm, inputs[2], data, weight, out=rows)
+
+    return on_reshaped(inputs[0], (rows.shape[0], inputs[1].shape[1]), product)
+
+
+def _dense_in_one_call(attributes: Any, inputs: Sequence[Expr]) -> bool:
+    """For 16-bit floats and integers torch's fused call rounds elsewhere than MXNet."""
+    return inputs[0].dtype in (FLOAT32, FLOAT64)
+
+
+@operator(
+    "FullyConnected",
+    inputs=data_weight_bias,
+    shapes=_dense_shapes,
+    native=_dense_native,
+    uses_native=_dense_in_one_call,
+    by_rows=True,
+)
+def fully_connected(
+    data: Expr,
+    weight: Expr,
+    bias: Expr | None = None,
+    *,
+    num_hidden: Count,
+    no_bias: bool = False,
+    flatten: bool = True,
+) -> Expr:
+    """data · weightᵀ + bias.
+
+    With ``flatten`` (the default) the data's axes but the first are made one: ``(n, a, b)`` with a
+    weight of ``(num_hidden, a*b)`` gives ``(n, num_hidden)``. Without it the last axis alone is
+    used: ``(n, a, b)`` with ``(num_hidden, b)`` gives ``(n, a, num_hidden)``. The bias has shape
+    ``(num_hidden,)``; ``no_bias`` leaves it out. All inputs have one dtype.
+    """
+    reject_bool(data)
+    features = _dense_features(data.shape, flatten)
+    if weight.shape != (num_hidden, features):
+        raise LoweringError(
+            f"weight is {weight.shape}, data {data.shape} with num_hidden={num_hidden} needs "
+            f"{(num_hidden, features)}"
+        )
+    if bias is not None and bias.shape != (num_hidden,):
+        raise LoweringError(f"bias is {bias.shape}, num_hidden={num_hidden} needs {(num_hidden,)}")
+    product = dot(reshape(data, (data.size // features, features)), weight, transpose_b=True)
+    if bias is not None:
+        product = product + bias
+    kept = data.shape[:1] if flatten else data.shape[:-1]
+    return reshape(product, (*kept, num_hidden))

@@ -16,8 +16,8 @@ from tritonsym.foundation.errors import LoweringError
 from tritonsym.graph.op import Gradients, Shapes, merge_shapes, operator
 from tritonsym.graph.schema import Count, Share
 
-from .activation import dropout_mask
 from .common import accumulator, cut, needs_float
+from .dropout import dropout_mask
 from .recurrent_calls import Layer, Mode, backward, forward
 from .recurrent_steps import unrolled
 

@@ -34,10 +34,11 @@ LAYERS = (
     ("expressions", "__init__ philox exactness expr walks operations sums reference special grad"),
     ("expressions", "library layout"),
     ("graph", "__init__ schema op namespaces node infer backward frontend trace"),
-    ("ops", "common windows activation broadcasting convolution creation custom elementwise image"),
-    ("ops", "indexing matrix movement nn normalization optimizer optimizer_layers optimizer_mixed"),
+    ("ops", "common windows broadcasting convolution creation custom dropout elementwise"),
+    ("ops", "activation image indexing matrix movement normalization"),
+    ("ops", "optimizer optimizer_layers optimizer_mixed"),
     ("ops", "ordering output pooling rearrangement recurrent_calls recurrent_steps recurrent"),
-    ("ops", "reduction sampling sequence __init__"),
+    ("ops", "reduction sampling sequence softmax __init__"),
     (
         "rewrites",
         "__init__ simplify joined_products torch_calls torch_patterns torch_norms "
@@ -103,8 +104,9 @@ OUTSIDE = {
         "foundation.dtype foundation.allocation foundation.handover "
         "context expressions.philox expressions.exactness expressions.sums "
         "expressions.expr expressions.reference expressions.library graph.frontend "
-        "ops.activation ops.convolution ops.custom ops.elementwise ops.nn ops.output ops.pooling "
-        "ops.recurrent_calls rewrites.torch_calls rewrites.torch_norms rewrites.torch_layers "
+        "ops.activation ops.convolution ops.custom ops.elementwise ops.matrix ops.output "
+        "ops.pooling ops.recurrent_calls ops.softmax "
+        "rewrites.torch_calls rewrites.torch_norms rewrites.torch_layers "
         "rewrites.torch_updates products.gpus products.attention kernels.triton_math "
         "runtime.cuda_graph runtime.program runtime.rounding runtime.instrument runtime.cpu "
         "runtime.kernel_launch runtime.tuning runtime.triton_runtime "
