@@ -159,7 +159,7 @@ def test_rows_of_one_array_have_equal_text() -> None:
 
 def test_an_optimizer_of_many_weights_is_few_launches() -> None:
     from tritonsym.rewrites.simplify import simplify
-    from tritonsym.training.optimizer.base import update_of
+    from tritonsym.training.optimizer.update import update_of
 
     adam = mx.optimizer.Adam()
     weights = [mx.nd.ones((256, 256)) for _ in range(100)]

@@ -66,7 +66,7 @@ LAYERS = (
     ("training.io", "base arrays from_files __init__"),
     (
         "training.optimizer",
-        "changing base rates compiled methods large_batches variants foreign_states",
+        "changing update base rates compiled methods large_batches variants foreign_states",
     ),
     ("training.optimizer", "updater __init__"),
     ("training", "step upload model callback kvstore monitor visualization"),
@@ -111,7 +111,7 @@ OUTSIDE = {
         "runtime.cuda_graph runtime.program runtime.rounding runtime.instrument runtime.cpu "
         "runtime.kernel_launch runtime.tuning runtime.triton_runtime "
         "ndarray.params_file ndarray.values ndarray.indexing ndarray.core ndarray.create "
-        "binding.executor debug training.optimizer.base training.optimizer.rates "
+        "binding.executor debug training.optimizer.update training.optimizer.rates "
         "training.optimizer.updater training.upload"
     ),
     "triton": words(

@@ -19,9 +19,10 @@ from ..graph.backward import backward, is_loss
 from ..graph.node import toposort
 from ..graph.trace import Graph
 from ..runtime.program import run
-from .optimizer.base import Optimizer, State, Update, arrays_in, update_of
+from .optimizer.base import Optimizer
 from .optimizer.compiled import Basis
 from .optimizer.rates import SentRates
+from .optimizer.update import State, Update, arrays_in, update_of
 from .optimizer.updater import Updater
 
 

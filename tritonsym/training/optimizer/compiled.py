@@ -9,8 +9,9 @@ from typing import Any
 from ...compiler.compiler import compile_graph
 from ...foundation.collector import paused
 from ...ndarray.core import NDArray
-from .base import Optimizer, State, arrays_in, update_of
+from .base import Optimizer
 from .rates import SentRates
+from .update import State, arrays_in, update_of
 
 # What is handed to a program at every run, or has nothing to do with the formula.
 _GIVEN = frozenset(

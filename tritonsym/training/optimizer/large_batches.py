@@ -10,7 +10,8 @@ from ...expressions.expr import Expr, maximum, minimum, where
 from ...ndarray.core import NDArray
 from ...ops import optimizer as gradient_descent
 from ...ops import optimizer_layers as formulas
-from .base import Optimizer, Rates, State, registry, zeros_like
+from .base import Optimizer, Rates, registry, zeros_like
+from .update import State
 
 
 @registry.register()

@@ -8,7 +8,8 @@ from typing import Any
 from ...expressions.expr import Expr
 from ...ndarray.core import NDArray
 from ...ops import optimizer as formulas
-from .base import Optimizer, Rates, State, registry, zeros_like
+from .base import Optimizer, Rates, registry, zeros_like
+from .update import State
 
 
 @registry.register("ccsgd")

@@ -13,7 +13,8 @@ from ...expressions.expr import input_, narrow
 from ...expressions.reference import Tensor
 from ...expressions.walks import toposort
 from ...foundation.dtype import FLOAT64
-from .base import Optimizer, Update
+from .base import Optimizer
+from .update import Update
 
 # How many updates the host may be ahead of a device, which a longer queue would not make faster.
 PARTS = 16

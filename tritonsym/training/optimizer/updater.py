@@ -24,8 +24,9 @@ from ...ndarray import params_file
 from ...ndarray.core import NDArray
 from .. import lr_scheduler
 from . import foreign_states
-from .base import Optimizer, State, arrays_in, create
+from .base import Optimizer, create
 from .compiled import CompiledUpdate
+from .update import State, arrays_in
 
 STRUCTURE = "structure"
 # What may come of using a text as if it described states.

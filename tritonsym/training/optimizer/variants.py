@@ -13,8 +13,9 @@ from ...ndarray.create import zeros
 from ...ops import optimizer as formulas
 from ...ops.common import in_accumulator
 from ...ops.creation import random_normal
-from .base import Optimizer, Rates, State, registry, zeros_like
+from .base import Optimizer, Rates, registry, zeros_like
 from .methods import Adam
+from .update import State
 
 # Random numbers of updates are apart from those of a network, which count from 0.
 FIRST_STREAM = 1 << 20
