@@ -68,7 +68,7 @@ LAYERS = (
         "training.optimizer",
         "changing update base rates compiled methods large_batches variants foreign_states",
     ),
-    ("training.optimizer", "updater __init__"),
+    ("training.optimizer", "states_file updater __init__"),
     ("training", "step upload model callback kvstore monitor visualization"),
     ("training.module", "checks internals base parameters with_parameters module bucketing"),
     ("training.module", "python sequential __init__"),
@@ -112,7 +112,7 @@ OUTSIDE = {
         "runtime.kernel_launch runtime.tuning runtime.triton_runtime "
         "ndarray.params_file ndarray.values ndarray.indexing ndarray.core ndarray.create "
         "binding.executor debug training.optimizer.update training.optimizer.rates "
-        "training.optimizer.updater training.upload"
+        "training.optimizer.states_file training.upload"
     ),
     "triton": words(
         "kernels.triton_math kernels.triton_random kernels.triton_online "
@@ -125,7 +125,7 @@ OUTSIDE = {
         "random symbol.core symbol.create binding.executor test_utils tour "
         "training.initializer training.metric.base training.metric.classification "
         "training.metric.regression training.io.base training.io.arrays training.io.from_files "
-        "training.optimizer.updater training.module.base training.module.parameters "
+        "training.optimizer.states_file training.module.base training.module.parameters "
         "training.feed_forward "
         "training.rnn.sentences examples.digits examples.characters"
     ),
