@@ -69,10 +69,10 @@ LAYERS = (
         "changing update base rates compiled methods large_batches variants foreign_states",
     ),
     ("training.optimizer", "states_file updater __init__"),
-    ("training", "step upload model callback kvstore monitor visualization"),
+    ("training", "step upload checkpoint callback kvstore monitor visualization"),
     ("training.module", "checks internals base parameters with_parameters module bucketing"),
     ("training.module", "python sequential __init__"),
-    ("training", "feed_forward"),
+    ("training", "feed_forward model"),
     ("training.rnn", "base cells around fused checkpoint sentences __init__"),
     ("training", "__init__"),
     # the package as its users see it, and programs that use it

@@ -16,7 +16,3 @@ from . import (
     rnn,
     visualization,
 )
-from .feed_forward import FeedForward as _FeedForward
-
-# It needs modules, and they need `model`: it can have its place there only afterwards.
-vars(model)["FeedForward"] = _FeedForward

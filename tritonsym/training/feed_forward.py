@@ -17,11 +17,11 @@ from ..foundation.text import listed, shown
 from ..ndarray.core import NDArray
 from ..symbol.core import Symbol
 from .callback import LogValidationMetricsCallback
+from .checkpoint import BatchEndParam, load_checkpoint, save_checkpoint
 from .initializer import Uniform
 from .io.arrays import NDArrayIter
 from .io.base import DataBatch, DataIter, check_batch_size
 from .metric import base as metrics
-from .model import BatchEndParam, load_checkpoint, save_checkpoint
 from .module.base import BaseModule, Parameters, as_list
 from .module.bucketing import BucketingModule
 from .module.checks import as_batch, no_parameters

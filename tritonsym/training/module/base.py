@@ -12,10 +12,10 @@ import numpy as np
 
 from ...ndarray.core import NDArray
 from ...ndarray.create import array, concatenate, load, save
+from ..checkpoint import BatchEndParam, tagged, untagged
 from ..initializer import Uniform
 from ..io.base import DataBatch, DataDesc
 from ..metric import base as metrics
-from ..model import BatchEndParam, tagged, untagged
 from .checks import as_batch, check_iterator, check_labels
 from .internals import Parameters
 

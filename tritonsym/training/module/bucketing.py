@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ...context import Context
 from ...ndarray.core import NDArray
 from ...ndarray.create import array, save
+from ..checkpoint import load_params, params_name, states_name
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
-from ..model import load_params, params_name, states_name
 from .base import BaseModule, Parameters, Requests, has_other_steps, steps_of
 from .checks import as_batch
 from .internals import Internals

@@ -17,9 +17,9 @@ from ...foundation.shape import Shape
 from ...foundation.text import shown
 from ...ndarray.core import NDArray
 from .. import kvstore as kvstores
+from ..checkpoint import load_checkpoint, save_checkpoint, states_name
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
-from ..model import load_checkpoint, save_checkpoint, states_name
 from ..optimizer import base as optimizers
 from ..optimizer.updater import Updater, get_updater
 from ..step import Steps

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...ndarray.core import NDArray
 from ...symbol.core import Symbol
-from ..model import load_checkpoint, save_checkpoint
+from ..checkpoint import load_checkpoint, save_checkpoint
 from .base import BaseRNNCell, Weights
 
 Cells = BaseRNNCell | Sequence[BaseRNNCell]
