@@ -16,7 +16,7 @@ from ..checkpoint import BatchEndParam, tagged, untagged
 from ..initializer import Uniform
 from ..io.base import DataBatch, DataDesc
 from ..metric import base as metrics
-from .checks import as_batch, check_iterator, check_labels
+from .checks import NOT_READY, as_batch, check_iterator, check_labels
 from .internals import Parameters
 
 Outputs = list[NDArray]
@@ -223,7 +223,7 @@ class BaseModule:
         Raises:
             ValueError: ``eval_data`` is no iterator over batches.
         """
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         check_iterator("eval_data", eval_data, *["reset"] * reset)
         if reset:
             eval_data.reset()
@@ -251,7 +251,7 @@ class BaseModule:
         sparse_row_id_fn: Any = None,
     ) -> Iterator[tuple[Outputs, int, DataBatch]]:
         """Outputs without padding, number and batch, batch by batch."""
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         check_iterator("eval_data", eval_data, *["reset"] * reset)
         if reset:
             eval_data.reset()
@@ -284,7 +284,7 @@ class BaseModule:
             ValueError: ``eval_data`` is no iterator over batches and no array, or the batches have
                 different numbers of outputs, so that they do not merge.
         """
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         if isinstance(eval_data, (NDArray, np.ndarray)):
             one = eval_data if isinstance(eval_data, NDArray) else array(eval_data)
             self.forward(DataBatch([one]), is_train=False)

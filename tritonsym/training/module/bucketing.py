@@ -14,7 +14,7 @@ from ..checkpoint import load_params, params_name, states_name
 from ..io.base import DataBatch, DataDesc
 from ..metric.base import EvalMetric
 from .base import BaseModule, Parameters, Requests, has_other_steps, steps_of
-from .checks import as_batch
+from .checks import NOT_READY, as_batch
 from .internals import Internals
 from .module import Module
 
@@ -206,7 +206,7 @@ class BucketingModule(Internals, BaseModule):
 
     def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Copies of the parameters and of the auxiliary states, by name."""
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         return self._modules[self._default_bucket_key].get_params()
 
     def get_states(self, merge_multi_context: bool = True) -> Any:
@@ -225,7 +225,7 @@ class BucketingModule(Internals, BaseModule):
         force_init: bool = False,
     ) -> None:
         """Choose how the parameters are updated; see :meth:`Module.init_optimizer`."""
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring.")
             return
@@ -240,7 +240,7 @@ class BucketingModule(Internals, BaseModule):
 
     def prepare(self, data_batch: DataBatch, sparse_row_id_fn: Any = None) -> None:
         """Make what the batch's bucket needs, copy the batch, and stay with the present bucket."""
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         present = self._curr_bucket_key, self.data_shapes, self.label_shapes
         batch = as_batch(data_batch)
         self._switch_to(batch)
@@ -255,7 +255,7 @@ class BucketingModule(Internals, BaseModule):
 
     def forward(self, data_batch: DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs of a batch by the network of its ``bucket_key``."""
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         batch = as_batch(data_batch)
         self._switch_to(batch)
         self._module.forward(batch, is_train)

@@ -12,6 +12,9 @@ from ...foundation.text import listed, shown
 from ...ndarray.core import NDArray
 from ..io.base import DataBatch, DataDesc
 
+# What is said of a module that has no arrays yet, or no values in them.
+NOT_READY = "bind and initialize the module first"
+
 _PARAMETERS = ("_weight", "_bias", "_gamma", "_beta")
 
 

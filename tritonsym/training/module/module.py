@@ -26,6 +26,7 @@ from ..step import Steps
 from ..upload import Upload
 from .base import Requests, has_other_steps, merged, steps_of
 from .checks import (
+    NOT_READY,
     as_batch,
     check_all_labels,
     check_count,
@@ -303,7 +304,7 @@ class Module(ModuleWithParameters):
             MXNetError: states that were to be loaded are damaged, or a store of a type that does
                 not exist. Nothing changes then.
         """
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         if self.optimizer_initialized and not force_init:
             self.logger.warning("optimizer already initialized, ignoring...")
             return
@@ -370,7 +371,7 @@ class Module(ModuleWithParameters):
                 and not all.
             MXNetError: the data fits no such network.
         """
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         given = self._given_by(as_batch(data_batch))
         train = self.for_training if is_train is None else is_train
         self._bound().forward(train, **given)
@@ -453,7 +454,7 @@ class Module(ModuleWithParameters):
 
         Without ``merge_multi_context`` each comes as a list of one array.
         """
-        assert self.binded and self.params_initialized, "bind and initialize the module first"
+        assert self.binded and self.params_initialized, NOT_READY
         return merged(list(self._bound().outputs), merge_multi_context)
 
     def get_input_grads(self, merge_multi_context: bool = True) -> Any:

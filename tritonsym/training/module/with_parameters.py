@@ -13,7 +13,7 @@ from ...ndarray.core import NDArray
 from ...ndarray.values import write
 from ..initializer import InitDesc, Uniform
 from .base import BaseModule, Parameters, merged
-from .checks import check_known, warn_of_values
+from .checks import NOT_READY, check_known, warn_of_values
 from .internals import ExecutorGroup, Internals
 from .parameters import Kept, values_for
 
@@ -136,7 +136,7 @@ class ModuleWithParameters(Internals, BaseModule):
 
     def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         """Copies of the parameters and of the auxiliary states, by name, on the CPU."""
-        assert self.params_initialized, "bind and initialize the module first"
+        assert self.params_initialized, NOT_READY
         if self._params_dirty:
             self._sync_params_from_devices()
         cpu = Context("cpu", 0)
