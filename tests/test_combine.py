@@ -178,7 +178,7 @@ def test_an_optimizer_of_many_weights_is_few_launches() -> None:
 
 def many_kinds() -> mx.Symbol:
     """Parts of each form, of several dtypes, with views and random numbers."""
-    a, b, c, d = (mx.sym.Variable(name) for name in "abcd")
+    a, b, c, d, e, f, g = (mx.sym.Variable(name) for name in "abcdefg")
     return mx.sym.Group(
         [
             a * 2.0,
@@ -186,12 +186,12 @@ def many_kinds() -> mx.Symbol:
             mx.sym.softmax(c),
             mx.sym.transpose(c) + 0.0,
             mx.sym.slice(d, begin=(1, 1), end=(3, 4)) * 3.0,
-            mx.sym.argmax(c, axis=1),
+            mx.sym.argmax(e, axis=1),
             mx.sym.Concat(a, b, dim=0),
             mx.sym.reverse(b, axis=0),
             mx.sym.random_uniform(shape=(7,)),
-            mx.sym.cast(a, dtype="float16"),
-            a > 0,
+            mx.sym.cast(f, dtype="float16"),
+            g > 0,
         ]
     )
 
@@ -199,7 +199,8 @@ def many_kinds() -> mx.Symbol:
 @pytest.mark.parametrize("switched", [{}, {"validate": True, "debug": 2}], ids=str)
 def test_parts_compute_what_they_do_alone(context: mx.Context, switched: dict[str, int]) -> None:
     draw = np.random.default_rng(0)
-    shapes = {"a": (3, 5), "b": (3, 5), "c": (6, 40), "d": (4, 5)}
+    shapes = {"a": (3, 5), "b": (3, 5), "c": (6, 40), "d": (4, 5), "e": (6, 41)}
+    shapes |= {"f": (3, 5), "g": (3, 5)}
     arrays = {name: mx.nd.array(draw.normal(size=s), context) for name, s in shapes.items()}
     found = {}
     with guarded_where_interpreted(context, POISONS):

@@ -47,7 +47,10 @@ LAYERS = (
     ("rewrites", "torch_updates cones channels_last views_first nested regroup reciprocals split"),
     ("products", "__init__ gpus attention tensor_descriptor matmul_tiles library_products"),
     ("products", "products for_gpu"),
-    ("scheduling", "__init__ schedule recompute refine tiling prologue combine scheduled"),
+    (
+        "scheduling",
+        "__init__ schedule recompute refine tiling prologue waiting siblings combine scheduled",
+    ),
     ("planning", "__init__ memory lifetimes places plan plan_text plan_html"),
     ("kernels", "__init__ triton_math triton_random triton_online registers triton_writer"),
     ("kernels", "triton_walks triton_pointwise row_pairs triton_rows triton_matmul"),

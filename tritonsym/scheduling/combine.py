@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ..expressions.expr import VIEWS, Expr
 from ..expressions.layout import Layout
 from .schedule import Kernel
+from .waiting import is_again, read_by, waits_for
 
 # Bytes that a small kernel reads and writes at most: a GPU moves as many while it starts another
 # one. An estimate, which was not measured.
@@ -43,7 +44,7 @@ def combined(
         stages: of every expression; each of them runs on its own.
         replaced: the values that may be written straight into an input, and its index.
     """
-    before = _before(kernels, layouts, replaced)
+    before = waits_for(kernels, layouts, replaced)
     small = [_is_small(kernel, layouts) for kernel in kernels]
     stage_of = [stages[kernel.body[0]] for kernel in kernels]
     last = _last_if_nobody_waits(kernels, before, small, stage_of)
@@ -51,7 +52,7 @@ def combined(
     groups = _Groups()
     for number in sorted(range(len(kernels)), key=lambda n: (stage_of[n], last[n], n)):
         kernel = kernels[number]
-        stays = not small[number] or (number in read and _is_again(kernel))
+        stays = not small[number] or (number in read and is_again(kernel))
         kind = None if stays else _kind(kernel)
         held = sum(x.byte_count for x in kernel.outputs) if number in read else 0
         groups.add(number, before[number], stage_of[number], kind, held)
@@ -68,45 +69,13 @@ def _one(kernels: Sequence[Kernel]) -> Kernel:
     return Kernel("combined", body, outputs, tuple(kernels))
 
 
-def _before(
-    kernels: Sequence[Kernel], layouts: Mapping[Expr, Layout], replaced: Mapping[Expr, int]
-) -> list[set[int]]:
-    """The kernels that each kernel has to run after: those that write what it reads, and those that
-    read what it writes over."""
-    writers: dict[Expr, int] = {}
-    readers: dict[int, set[int]] = {}
-    found = []
-    for number, kernel in enumerate(kernels):
-        bases = _read(kernel, layouts)
-        before = {writers[base] for base in bases if base in writers}
-        for x in kernel.outputs:
-            before |= readers.get(replaced[x], set()) if x in replaced else set()
-            writers[x] = number
-        for base in bases:
-            if base.primitive == "input":
-                readers.setdefault(base.integer("index"), set()).add(number)
-        found.append(before)
-    return found
-
-
-def _read(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> set[Expr]:
-    """What a kernel reads from memory."""
-    bases = {layouts[y].base for x in kernel.body for y in x.inputs}
-    return bases.difference(kernel.body)
-
-
 def _is_small(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> bool:
     """Whether a kernel is one of those that are put together."""
     (first, *_) = kernel.body
     if kernel.form == "matmul" or (kernel.form == "single" and first.primitive not in _MOVEMENTS):
         return False
-    held = {*_read(kernel, layouts), *kernel.outputs}
+    held = {*read_by(kernel, layouts), *kernel.outputs}
     return sum(x.byte_count for x in held) <= SMALL
-
-
-def _is_again(kernel: Kernel) -> bool:
-    """Whether it computes again what was not to be kept, and so is to run late."""
-    return any(("again", True) in x.attributes for x in kernel.body)
 
 
 def _kind(kernel: Kernel) -> Hashable:

@@ -13,6 +13,7 @@ from .combine import combined
 from .prologue import with_prologues
 from .refine import refined
 from .schedule import Kernel, Refusal, schedule, stages_of
+from .siblings import with_siblings
 from .tiling import Tiling, tiling_of
 
 
@@ -74,8 +75,9 @@ def kernels_in_registers(
         if gpu is not None:
             kernels, reasons = with_prologues(kernels, graph.outputs, where, stage_of, gpu)
             refusals = tuple((x, y, reasons.get((x, y), why)) for x, y, why in refusals)
-        refusals = _still_apart(refusals, kernels)
         updates = {x: graph.updates[n] for x, n in owners.items() if n in graph.updates}
+        kernels = with_siblings(kernels, where, stage_of, updates)
+        refusals = _still_apart(refusals, kernels)
         kernels = combined(kernels, where, stage_of, updates)
     return Scheduled(kernels, where, stage_of, owners, copies, {}, refusals)
 
