@@ -82,6 +82,11 @@ def test_what_reads_the_same_is_one_walk() -> None:
     less = sym.broadcast_sub(x, sym.max(more, axis=1, keepdims=True))
     after = [sym.sum(less, axis=1), sym.sum(less * z, axis=1), sym.max(more * more, axis=1)]
     assert walks(sym.Group(after), "x", "y", "z") == [2]
+    less = sym.broadcast_sub(x, sym.max(x + 1, axis=1, keepdims=True))
+    after = [sym.sum(less, axis=1), sym.sum(less * z, axis=1)]
+    assert walks(sym.Group(after), "x", "z") == [2]
+    # What reads something else has its own.
+    assert walks(sym.sum(x, axis=1) * sym.sum(y, axis=1), "x", "y") == [2]
     # More results than there are registers.
     many = [sym.sum(twice * number, axis=1) for number in range(2, 30)]
     assert 1 < sum(walks(sym.Group(many), "x")) < 28

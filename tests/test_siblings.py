@@ -68,11 +68,16 @@ def test_nothing_runs_before_what_it_waits_for() -> None:
     x, weight = matrix(0), input_(1, (SHAPE[1], SHAPE[1]), FLOAT32)
     first = make("exp", x)
     product = dot(first, weight)
-    last = make("tanh", sums(product))
-    plan = planned(first, make("expand", last, shape=SHAPE) * x)
-    position = {x: n for n, kernel in enumerate(plan.kernels) for x in kernel.outputs}
-    (again,) = (n for n, kernel in enumerate(plan.kernels) if plan.outputs[1] in kernel.body)
-    assert position[first] == 0 and again > 1
+    last = make("tanh", product) * x
+    plan = planned(first, last)
+    assert [kernel.form for kernel in plan.kernels] == ["pointwise", "single", "pointwise"]
+    assert plan.kernels[2].outputs == (plan.outputs[1],)
+
+
+def test_what_is_computed_again_runs_late() -> None:
+    """It is computed again because it was not to be kept until then."""
+    x = matrix(0)
+    assert forms(x + 1.0, make("exp", x, again=True)) == ["pointwise"] * 2
 
 
 def test_an_array_is_read_before_it_is_written_over() -> None:
@@ -80,6 +85,13 @@ def test_an_array_is_read_before_it_is_written_over() -> None:
     plan = planned(make("exp", x * y), x - y, updates={1: 0})
     for kernel in plan.kernels[1:]:
         assert make("exp", x * y) not in kernel.body
+
+
+def test_passes_stay_apart() -> None:
+    """A backward pass runs later, or never."""
+    x = matrix(0)
+    plan = planned(x + 1.0, make("exp", x), stages=(1, 2))
+    assert [kernel.outputs for kernel in plan.kernels] == [(x + 1.0,), (make("exp", x),)]
 
 
 def test_results_that_wait_for_long_are_not_made_early() -> None:

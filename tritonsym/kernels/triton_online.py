@@ -60,8 +60,8 @@ def squares(
     own_mean = added * _reciprocal(tl.where(own == 0, 1.0, own))
     apart = tl.where(mask, x - tl.expand_dims(own_mean, 1), 0.0)
     moved = own_mean - mean
-    both = count + own
-    share = own * _reciprocal(tl.where(both == 0, 1.0, both))
+    # Each lane has elements from the first block on, which is whole.
+    share = own * _reciprocal(count + own)
     squared += reduce(apart * apart, 1, sum_combine) + moved * moved * count * share
     return total + added, count + own, mean + moved * share, squared
 
