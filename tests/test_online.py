@@ -57,6 +57,14 @@ def test_what_only_looks_like_a_pair_is_none() -> None:
     assert walks(plan_for_gpu(sym.cast(twice, "float16"), {"x": (1000, COLUMNS)})) == [2]
 
 
+def test_a_row_of_one_number(gpu: mx.Context) -> None:
+    """Repeated along the row, or computed of what is."""
+    x = sym.broadcast_to(sym.Variable("x"), shape=(2, COLUMNS))
+    for data in (x, sym.tanh(x)):
+        found = sym.softmax(data).eval(gpu, x=mx.nd.array([[1.0], [2.0]], gpu))[0].asnumpy()
+        np.testing.assert_allclose(found, np.full((2, COLUMNS), 1 / COLUMNS), rtol=1e-5)
+
+
 def given(seed: int) -> torch.Tensor:
     values = torch.randn(4, COLUMNS, generator=torch.Generator().manual_seed(seed))
     # Of lengths, far from zero, with an element far from all others, and growing.

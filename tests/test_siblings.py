@@ -8,7 +8,7 @@ import pytest
 import tritonsym as mx
 from guard_bands import guarded_where_interpreted
 from memory_checker import check_plan
-from tritonsym.expressions.expr import Expr, dot, input_, make, reduce
+from tritonsym.expressions.expr import Expr, dot, input_, make, narrow, reduce
 from tritonsym.foundation.dtype import FLOAT32
 from tritonsym.graph.trace import Graph
 from tritonsym.planning.plan import Plan, make_plan
@@ -55,6 +55,16 @@ def test_others_stay_apart() -> None:
     assert forms(x + repeated, y * repeated) == ["pointwise"] * 2, "hardly anything"
     assert forms(sums(x), reduce("sum", x * y, (0,)))[:2] == ["rows"] * 2, "other axes"
     assert forms(x + 1.0, make("exp", matrix(0, 1024))) == ["pointwise"] * 2, "other elements"
+
+
+def test_parts_of_an_array_are_not_the_same() -> None:
+    """Made together, the operands of all products would be held at once, and nothing read less."""
+    x, weight = matrix(0), input_(1, (SHAPE[1], SHAPE[1]), FLOAT32)
+    rows = SHAPE[0] // 4
+    parts = [narrow(x, 0, n * rows, (n + 1) * rows) for n in range(4)]
+    plan = planned(*(dot(make("exp", part), weight) for part in parts))
+    assert plan.arena_size == parts[0].byte_count
+    assert forms(*(make(name, parts[1]) for name in ("exp", "tanh"))) == ["pointwise"]
 
 
 def test_a_kernel_writes_as_many_arrays_as_its_registers_hold() -> None:

@@ -446,7 +446,10 @@ class _Rows:
             self.writer.line(f"{name} = tl.full(({lanes},), {value}, tl.float32)")
         self._begin_loop([data])
         names = ", ".join(held)
-        self.writer.line(f"lanes = tl.reshape({self.writer.operand(data)}, {shape})", 2)
+        self._repeat(pair.first)
+        # What is computed of a row's number alone is one number, and not one for each column.
+        whole = f"tl.broadcast_to({self.writer.operand(data)}, {self._tile_shape})"
+        self.writer.line(f"lanes = tl.reshape({whole}, {shape})", 2)
         self.writer.line(f"inside = tl.reshape(mask, {shape})", 2)
         self.writer.line(f"{names} = online.{pair.step}(lanes, inside, {names})", 2)
         first, second = self.writer.new_name(), self.writer.new_name()

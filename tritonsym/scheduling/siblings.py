@@ -6,6 +6,7 @@ it waits for is there by then, and no more is held in memory for it than is move
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from ..expressions.expr import REDUCTIONS, Expr
 from ..expressions.layout import Layout
 from ..rewrites.cones import bytes_of
 from .schedule import Kernel
-from .waiting import is_again, read_by, waits_for
+from .waiting import is_again, waits_for
 
 # The share of what a kernel moves that it must read together with its sibling: with less, it has
 # its own registers and its own place instead.
@@ -21,8 +22,11 @@ _SHARE = 1 / 4
 # How many arrays a family reads and writes at most: what it writes waits in registers until the
 # end, and with more of it programs would have fewer elements than the widest accesses.
 _MOST_ARRAYS = 12
-# How many of the last kernels that read a value are looked at.
+# How many of the last families that read something are looked at.
 _LOOKED_AT = 8
+
+# An array, where its part begins, and the strides and lengths of the part's axes.
+_Part = tuple[Expr, int, tuple[tuple[int, int], ...]]
 
 
 def with_siblings(
@@ -46,8 +50,7 @@ def with_siblings(
         elements = _elements(kernel)
         walk = None if elements is None else (stages[kernel.body[0]], elements)
         held = bytes_of(kernel.outputs) if number in awaited else 0
-        read = {base for base in read_by(kernel, layouts) if base.primitive != "constant"}
-        families.add(number, kernel, read, waits[number], walk, held)
+        families.add(number, kernel, _read(kernel, layouts), waits[number], walk, held)
     return tuple(_one(members) for members in families.members)
 
 
@@ -63,17 +66,17 @@ class _Families:
     _family_of: dict[int, int] = field(default_factory=dict)
     # What each family reads, how many arrays it writes, and the bytes that it holds longer than its
     # kernels apart would.
-    _read: list[set[Expr]] = field(default_factory=list)
+    _read: list[dict[_Part, int]] = field(default_factory=list)
     _written: list[int] = field(default_factory=list)
     _early: list[int] = field(default_factory=list)
-    # The families with a walk that read a value.
-    _reading: dict[tuple[Hashable, Expr], list[int]] = field(default_factory=dict)
+    # The families with a walk that read a part of an array.
+    _reading: dict[tuple[Hashable, _Part], list[int]] = field(default_factory=dict)
 
     def add(
         self,
         number: int,
         kernel: Kernel,
-        read: set[Expr],
+        read: Mapping[_Part, int],
         before: set[int],
         walk: Hashable | None,
         held: int,
@@ -82,38 +85,57 @@ class _Families:
 
         Args:
             number: of the kernel.
-            read: what it reads from memory.
+            read: what it reads from memory, and how many bytes each part has.
             before: the kernels that it has to run after; they are in families already.
             walk: what it has in common with all that it could be one with, or None.
             held: bytes that are in use for longer if it runs earlier.
         """
         earliest = max((self._family_of[n] + 1 for n in before), default=0)
-        near = {f for base in read for f in self._reading.get((walk, base), ())[-_LOOKED_AT:]}
-        least = _SHARE * bytes_of((*read, *kernel.outputs))
-        shared = {f: bytes_of(read & self._read[f]) for f in sorted(near) if f >= earliest}
+        near = {f for part in read for f in self._reading.get((walk, part), ())[-_LOOKED_AT:]}
+        least = _SHARE * (sum(read.values()) + bytes_of(kernel.outputs))
+        shared = {
+            f: sum(size for part, size in read.items() if part in self._read[f])
+            for f in sorted(near)
+            if f >= earliest
+        }
         fitting = [
             f
             for f, n in shared.items()
             if n >= max(least, self._early[f] + held)
-            and len(self._read[f] | read) + self._written[f] + len(kernel.outputs) <= _MOST_ARRAYS
+            and len(self._read[f].keys() | read.keys()) + self._written[f] + len(kernel.outputs)
+            <= _MOST_ARRAYS
         ]
         family = max(fitting, key=shared.__getitem__, default=None)
         if family is None:
             family = len(self.members)
             self.members.append([])
-            self._read.append(set())
+            self._read.append({})
             self._written.append(0)
             self._early.append(0)
         else:
             self._early[family] += held
         self.members[family].append(kernel)
         self._family_of[number] = family
-        self._read[family] |= read
+        self._read[family].update(read)
         self._written[family] += len(kernel.outputs)
-        for base in read if walk is not None else ():
-            known = self._reading.setdefault((walk, base), [])
+        for part in read if walk is not None else ():
+            known = self._reading.setdefault((walk, part), [])
             if family not in known[-_LOOKED_AT:]:
                 known.append(family)
+
+
+def _read(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> dict[_Part, int]:
+    """What a kernel reads from memory, and how many bytes; two slices of an array are two parts."""
+    found: dict[_Part, int] = {}
+    inside = frozenset(kernel.body)
+    for y in dict.fromkeys(y for x in kernel.body for y in x.inputs):
+        layout = layouts[y]
+        base = layout.base
+        if base not in inside and base.primitive != "constant":
+            steps = [(s, n) for s, n in zip(layout.strides, y.shape, strict=True) if s and n > 1]
+            size = base.dtype.itemsize * math.prod(n for _, n in steps)
+            found[base, layout.offset, tuple(sorted(steps))] = size
+    return found
 
 
 def _elements(kernel: Kernel) -> Hashable | None:
