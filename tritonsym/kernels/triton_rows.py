@@ -47,10 +47,10 @@ _MOST_ELEMENTS = 32
 _LEAST_ELEMENTS = 16
 # Rows side by side in memory: as many as a cache line has, or more where many programs are left.
 SIDE_BY_SIDE = (128, 64, 32)
-# Reductions whose result is a column's number.
-_PLACES = ("argmax", "argmin")
 PROGRAMS = 128
 _MOST_WARPS = 32
+# Reductions whose result is a column's number.
+_PLACES = ("argmax", "argmin")
 
 
 @dataclass(frozen=True)

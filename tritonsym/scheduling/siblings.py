@@ -51,24 +51,36 @@ def with_siblings(
         walk = None if elements is None else (stages[kernel.body[0]], elements)
         held = bytes_of(kernel.outputs) if number in awaited else 0
         families.add(number, kernel, _read(kernel, layouts), waits[number], walk, held)
-    return tuple(_one(members) for members in families.members)
+    return tuple(_one(family.members) for family in families.found)
+
+
+@dataclass
+class _Family:
+    """Kernels that are to be one.
+
+    Attributes:
+        members: in an order in which they can run.
+        read: what they read.
+        written: how many arrays they write.
+        held: the bytes that are in use for longer than if they ran apart.
+    """
+
+    members: list[Kernel] = field(default_factory=list)
+    read: set[_Part] = field(default_factory=set)
+    written: int = 0
+    held: int = 0
+
+    def has_room(self, read: Mapping[_Part, int], written: int) -> bool:
+        """Whether it would still read and write few arrays with a kernel that does this."""
+        return len(self.read | read.keys()) + self.written + written <= _MOST_ARRAYS
 
 
 @dataclass
 class _Families:
-    """Kernels that are to be one, in an order in which they can run.
+    """All families, in an order in which they can run."""
 
-    Attributes:
-        members: the kernels of each family.
-    """
-
-    members: list[list[Kernel]] = field(default_factory=list)
+    found: list[_Family] = field(default_factory=list)
     _family_of: dict[int, int] = field(default_factory=dict)
-    # What each family reads, how many arrays it writes, and the bytes that it holds longer than its
-    # kernels apart would.
-    _read: list[dict[_Part, int]] = field(default_factory=list)
-    _written: list[int] = field(default_factory=list)
-    _early: list[int] = field(default_factory=list)
     # The families with a walk that read a part of an array.
     _reading: dict[tuple[Hashable, _Part], list[int]] = field(default_factory=dict)
 
@@ -94,34 +106,30 @@ class _Families:
         near = {f for part in read for f in self._reading.get((walk, part), ())[-_LOOKED_AT:]}
         least = _SHARE * (sum(read.values()) + bytes_of(kernel.outputs))
         shared = {
-            f: sum(size for part, size in read.items() if part in self._read[f])
+            f: sum(size for part, size in read.items() if part in self.found[f].read)
             for f in sorted(near)
             if f >= earliest
         }
         fitting = [
             f
             for f, n in shared.items()
-            if n >= max(least, self._early[f] + held)
-            and len(self._read[f].keys() | read.keys()) + self._written[f] + len(kernel.outputs)
-            <= _MOST_ARRAYS
+            if n >= max(least, self.found[f].held + held)
+            and self.found[f].has_room(read, len(kernel.outputs))
         ]
-        family = max(fitting, key=shared.__getitem__, default=None)
-        if family is None:
-            family = len(self.members)
-            self.members.append([])
-            self._read.append({})
-            self._written.append(0)
-            self._early.append(0)
-        else:
-            self._early[family] += held
-        self.members[family].append(kernel)
-        self._family_of[number] = family
-        self._read[family].update(read)
-        self._written[family] += len(kernel.outputs)
+        place = max(fitting, key=shared.__getitem__, default=None)
+        if place is None:
+            place, held = len(self.found), 0
+            self.found.append(_Family())
+        family = self.found[place]
+        family.members.append(kernel)
+        family.read.update(read)
+        family.written += len(kernel.outputs)
+        family.held += held
+        self._family_of[number] = place
         for part in read if walk is not None else ():
             known = self._reading.setdefault((walk, part), [])
-            if family not in known[-_LOOKED_AT:]:
-                known.append(family)
+            if place not in known[-_LOOKED_AT:]:
+                known.append(place)
 
 
 def _read(kernel: Kernel, layouts: Mapping[Expr, Layout]) -> dict[_Part, int]:
